@@ -1,0 +1,16 @@
+"""What a running study tells while it runs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """`kind` is step, run_started, evaluation or run_ended; `facts` are the measured values or how the run ended."""
+
+    kind: str
+    task: str
+    method: str
+    seed: int
+    iteration: int
+    facts: dict[str, Any]

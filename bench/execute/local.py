@@ -1,0 +1,189 @@
+"""Worker processes on this machine: each takes one run after another and tells what happens.
+
+A worker that dies takes only its run with it. Workers are spawned, never forked, and ignore Ctrl-C: the parent asks
+them to stop, and they save their state first.
+"""
+
+import contextlib
+import errno
+import multiprocessing
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event as StopEvent
+from pathlib import Path
+
+from bench.events import Event
+from bench.study import RunSpec
+from methods.base import InputError
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run is over: `reason` is empty where its rows are complete (finished or diverged), else why it failed."""
+
+    spec: RunSpec
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run was asked to stop and has saved its state."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No run can go on: the input or the disk is at fault; the message is for the person."""
+
+    message: str
+
+
+Message = Event | Ended | Stopped | Refused
+
+
+def devices(wanted: str) -> list[str]:
+    """The devices that workers use in turn; raises InputError where `wanted` is unknown or absent."""
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {wanted!r} (choices: auto, cpu, cuda)")
+    if wanted != "cpu":
+        import torch
+
+        if torch.cuda.is_available():
+            return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        if wanted == "cuda":
+            raise InputError("--device cuda: this machine has no CUDA device that torch can use; choose cpu or auto")
+    return ["cpu"]
+
+
+def default_workers(device: list[str], threads: int) -> int:
+    """One worker per GPU, or as many as the cores carry at the task's number of threads."""
+    return len(device) if device != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+class Worker:
+    """One process and the run that it has in hand."""
+
+    def __init__(self, root: Path, device: str, stop: StopEvent):
+        self.spec: RunSpec | None = None
+        self.connection, theirs = SPAWN.Pipe()
+        self.process: SpawnProcess = SPAWN.Process(target=work, args=(theirs, root, device, stop), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def begin(self, spec: RunSpec) -> None:
+        self.spec = spec
+        with contextlib.suppress(OSError):  # a dead worker is noticed when it is listened to
+            self.connection.send(spec)
+
+    def message(self) -> Message | None:
+        """What the worker says next; None where it is dead."""
+        try:
+            return self.connection.recv()  # type: ignore[no-any-return]
+        except (EOFError, OSError):
+            self.process.join()
+            return None
+
+
+class Local:
+    """Runs on worker processes of this machine."""
+
+    def __init__(self, root: Path, device: list[str], workers: int, threads: int):
+        self.root, self.device, self.workers, self.threads = root, device, workers, threads
+        self.stop: StopEvent = SPAWN.Event()
+
+    def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
+        """Do all runs, telling what happens as it happens. Raises InputError where none can go on; on KeyboardInterrupt
+        (thrown into the generator or raised in it) every worker saves its state before it propagates."""
+        waiting = deque(specs)
+        crew = [self._hire(index) for index in range(min(self.workers, len(waiting)))]
+        try:
+            for worker in crew:
+                worker.begin(waiting.popleft())
+            while any(worker.spec for worker in crew):
+                for worker in self._ready(crew):
+                    message = worker.message()
+                    if isinstance(message, Event):
+                        yield message
+                        continue
+                    if isinstance(message, Refused):
+                        raise InputError(message.message)
+                    assert worker.spec is not None
+                    if message is None:
+                        yield Ended(worker.spec, f"worker died (exit code {worker.process.exitcode})")
+                        crew[crew.index(worker)] = worker = self._hire(crew.index(worker))
+                    elif isinstance(message, Ended):
+                        yield message
+                    worker.spec = None
+                    if waiting:
+                        worker.begin(waiting.popleft())
+        except BaseException:
+            self._save_all(crew)
+            raise
+        finally:
+            for worker in crew:
+                worker.process.terminate()
+                worker.process.join()
+
+    def _hire(self, index: int) -> Worker:
+        with environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))):
+            return Worker(self.root, self.device[index % len(self.device)], self.stop)
+
+    @staticmethod
+    def _ready(crew: list[Worker]) -> list[Worker]:
+        busy = {worker.connection: worker for worker in crew if worker.spec}
+        return [busy[connection] for connection in wait(list(busy)) if isinstance(connection, Connection)]
+
+    def _save_all(self, crew: list[Worker]) -> None:
+        """Ask all workers to stop, and wait until each has saved its run or died; a second Ctrl-C does not wait."""
+        self.stop.set()
+        for worker in crew:
+            while worker.spec and isinstance(worker.message(), Event):
+                pass
+
+
+@contextlib.contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """The process's environment with `variables`, for children started inside."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> None:
+    """A worker's life: specs in, messages out, until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from bench.run import Interrupted, Run
+
+    def attempt(spec: RunSpec, report: Callable[[Event], None]) -> Message:
+        try:
+            Run(spec, root, device, report).execute(stop.is_set)
+        except Interrupted:
+            return Stopped()
+        except InputError as error:
+            return Refused(str(error))
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return Refused(f"no space left for {root}; free some, and the same command goes on")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = " ".join(str(error).split())
+            return Ended(spec, f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})")
+        return Ended(spec)
+
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            connection.send(attempt(connection.recv(), connection.send))

@@ -1,0 +1,66 @@
+"""A whole study: what is already there stays, the rest is run, the tables are made from both."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.events import Event
+from bench.execute.local import Ended, Local
+from bench.store import StudyDir
+from bench.study import RunSpec, Study
+
+KEPT = ("finished", "diverged")
+
+
+@dataclass
+class Race:
+    """A study in its folder. `plan` looks at what there is; `execute` does the rest."""
+
+    study: Study
+    directory: StudyDir
+    retry_failed: bool = False
+
+    def plan(self) -> list[RunSpec]:
+        """The runs still to do: neither finished, nor diverged, nor failed (unless those are to be retried)."""
+        to_do = []
+        for spec in self.study.specs():
+            row = self.directory.row(spec)
+            status = row["status"] if row else None
+            if status in KEPT or (status == "failed" and not self.retry_failed):
+                continue
+            to_do.append(spec)
+        return to_do
+
+    def failures(self) -> list[str]:
+        """`method seed s: reason` of each failed run of this study."""
+        rows = [row for spec in self.study.specs() if (row := self.directory.row(spec))]
+        return [f"{row['method']} seed {row['seed']}: {row['error']}" for row in rows if row["status"] == "failed"]
+
+    def execute(self, executor: Local, specs: list[RunSpec]) -> Generator[Event]:
+        """Run `specs`, telling what happens; the tables of the folder keep up, whatever ends it."""
+        for spec in specs:
+            row = self.directory.row(spec)
+            if row and row["status"] == "failed":
+                self.directory.forget(spec)
+        try:
+            with closing(executor.execute(specs)) as messages:
+                for message in messages:
+                    if isinstance(message, Event):
+                        yield message
+                        continue
+                    if message.reason:
+                        self.directory.record_failure(message.spec, message.reason)
+                        yield failure(message)
+                    self.directory.collect()
+        finally:
+            self.directory.collect()
+
+
+def failure(ended: Ended) -> Event:
+    facts = {"status": "failed", "error": ended.reason}
+    return Event("run_ended", ended.spec.task.name, ended.spec.method, ended.spec.seed, 0, facts)
+
+
+def default_out(study: Study) -> Path:
+    return Path("results", "local", study.name)

@@ -1,0 +1,37 @@
+"""Noise schedules as numpy arrays: abar[T], the ground that methods and the diffusion process stand on."""
+
+import numpy as np
+
+from methods.base import Floats, InputError, nearest
+
+
+def linear_abar(T: int) -> Floats:
+    """abar[T] of the linear schedule: beta from 1e-4 to 0.02 at T = 1000, scaled by 1000 / T (improved-diffusion)."""
+    scale = 1000 / T
+    return np.cumprod(1 - np.linspace(scale * 1e-4, scale * 0.02, T, dtype=np.float64))
+
+
+def cosine_abar(T: int, s: float = 0.008, max_beta: float = 0.999) -> Floats:
+    """abar[T] of the cosine schedule (arXiv 2102.09672, eq. 17), each beta clipped at `max_beta` as released."""
+    f = np.cos((np.arange(T + 1, dtype=np.float64) / T + s) / (1 + s) * np.pi / 2) ** 2
+    return np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], max_beta))
+
+
+SCHEDULES = {"linear": linear_abar, "cosine": cosine_abar}
+
+
+def schedule(name: str, T: int) -> Floats:
+    """abar[T] of the schedule `name`; raises InputError where there is none of that name or T < 2."""
+    if name not in SCHEDULES:
+        raise InputError(f"unknown noise schedule {name!r}{nearest(name, SCHEDULES)}")
+    if T < 2:
+        raise InputError(f"a noise schedule needs at least 2 timesteps, not {T}")
+    return SCHEDULES[name](T)
+
+
+def named_schedule(text: str) -> Floats:
+    """abar of a schedule written as `linear-1000` or `cosine-4000`."""
+    name, _, T = text.partition("-")
+    if not T.isdecimal():
+        raise InputError(f"grid {text!r} is not NAME-T, for instance linear-1000 or cosine-4000")
+    return schedule(name, int(T))

@@ -1,0 +1,43 @@
+"""The held-out loss: unweighted eps-MSE on one fixed grid of (x, t, eps), the same for every method and seed.
+
+Weighted training losses cannot be compared between methods; this can.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.train.data import Images
+from bench.train.streams import Streams
+
+EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index of x0 -> eps-MSE [B]
+
+
+@dataclass(frozen=True)
+class HeldoutGrid:
+    """x0[M, C, H, W], eps the same, t[M] ascending and evenly spread, index[M] of each x0 among the held-out images."""
+
+    x0: Tensor
+    eps: Tensor
+    t: Tensor
+    index: Tensor
+
+    @classmethod
+    def of(cls, images: Images, T: int, repeats: int, device: torch.device) -> "HeldoutGrid":
+        """Every held-out image `repeats` times, in shuffled order, against timesteps at the midpoints of M equal cells."""
+        streams = Streams("heldout")
+        index = np.concatenate([streams.at("order", k).permutation(len(images)) for k in range(repeats)])
+        eps = streams.normal("noise", 0, (len(index), *images.shape[1:]))
+        t = ((np.arange(len(index)) + 0.5) / len(index) * T).astype(np.int64)
+        tensors = (torch.from_numpy(array).to(device) for array in (images[index], eps, t, index))
+        return cls(*tensors)
+
+    @torch.no_grad()
+    def loss(self, eps_mse: EpsMse, bins: int, batch: int = 1000) -> tuple[float, list[float]]:
+        """The mean eps-MSE, and its mean in `bins` equal ranges of t."""
+        parts = zip(*(tensor.split(batch) for tensor in (self.x0, self.eps, self.t, self.index)), strict=True)
+        loss = torch.cat([eps_mse(*part) for part in parts]).double().cpu()
+        return float(loss.mean()), [float(part.mean()) for part in loss.tensor_split(bins)]

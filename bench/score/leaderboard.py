@@ -1,0 +1,212 @@
+"""The tables that people quote: speedups on every axis, and one line per method, best first."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bench.score.crossings import Reached, flat, reached
+from bench.score.curves import AXES, Curve, read_curves
+from bench.score.errors import NothingToConclude
+from bench.score.speedups import MIN_PAIRS, NAN, holm, speedup
+from bench.store import StudyDir
+from bench.study import BASELINE, load_task, task_names
+from methods.base import InputError
+
+FINAL = "baseline-final"
+SPEEDUP_COLUMNS = (
+    "task method axis target pairs reached baseline_reached median_to_target speedup ci_low ci_high bound p_value p_holm "
+    "detectable correlation verdict flags"
+).split()
+LEADERBOARD_COLUMNS = (
+    "rank task method axis target reached runs median_to_target speedup ci_low ci_high bound p_holm verdict final_fd "
+    "seconds_per_1000 flags"
+).split()
+
+Target = float | Literal["baseline-final"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a table is scored by: the target and how it was set, the budget in iterations, the seeds declared at the first
+    run (None: unknown), and of each method whether its curve depends on the budget and how sure its formula is."""
+
+    target: Target
+    how: str
+    budget: float
+    declared_seeds: tuple[int, ...] | None
+    methods: dict[str, dict[str, Any]]
+
+    @property
+    def post_hoc(self) -> bool:
+        return self.how.startswith("post hoc")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """speedups.csv and leaderboard.csv as tables, the metric's name, and the rules that made them."""
+
+    speedups: pd.DataFrame
+    leaderboard: pd.DataFrame
+    metric: str
+    rules: Rules
+
+    def headline(self) -> str:
+        """Who is fastest, if anyone is shown to be."""
+        table = self.leaderboard
+        shown = table[(table["p_holm"] < 0.05) & (table["verdict"] == "faster")]
+        if len(shown):
+            best = shown.iloc[0]
+            reads = {"=": "", ">=": "at least ", "<=": "at most "}[best["bound"]]
+            return f"fastest: {best['method']}, {reads}{best['speedup']:.2f}x the baseline (Holm-adjusted p = {best['p_holm']:.2g})"
+        return "no method is shown to be faster than the baseline (Holm-adjusted p < 0.05, one-sided)"
+
+
+def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rules:
+    """The rules of the tables in `folder`: study.json's, else the packaged task's of that name; `target` replaces the
+    target, and then the scores are post hoc. Raises InputError where no target is known."""
+    tasks = sorted({curve.task for curve in curves})
+    if len(tasks) != 1:
+        raise InputError(f"{folder}: {len(tasks)} tasks in one table ({', '.join(tasks)}): they do not compare")
+    if (folder / "study.json").exists():
+        study = StudyDir(folder).declared()
+        rules = Rules(study["target"], study["target_how"], study["budget"], tuple(study["declared_seeds"]), study["methods"])
+    elif tasks[0] in task_names():
+        task = load_task(tasks[0])
+        rules = Rules(task.target.fd, task.target.how, task.budget.iterations, None, {})
+    else:
+        # The last evaluation only confirms, so the budget is the one before it.
+        budget = max((curve.iteration[-2] for curve in curves if len(curve.fd) > 1), default=0.0)
+        rules = Rules(NAN, "", float(budget), None, {})
+    if target is not None and target != rules.target:
+        return Rules(target, "post hoc: --target", rules.budget, rules.declared_seeds, rules.methods)
+    if rules.target != FINAL and np.isnan(rules.target):
+        raise InputError(f"{folder}: task {tasks[0]!r} is not packaged and there is no study.json: give --target")
+    return rules
+
+
+def score(folder: Path, target: Target | None = None, axis: str = "iterations") -> Scores:
+    """Score runs.csv and evals.csv in `folder`. Raises InputError for tables that cannot be read, NothingToConclude
+    where there is no pair of baseline and method."""
+    if axis not in AXES:
+        raise InputError(f"unknown axis {axis!r} (choices: {', '.join(AXES)})")
+    curves = read_curves(folder)
+    rules = read_rules(folder, curves, target)
+    usable = [curve for curve in curves if curve.status in ("finished", "diverged") and len(curve.fd)]
+    if not any(curve.method == BASELINE for curve in usable):
+        raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}, so there is nothing to compare with")
+    methods = list(dict.fromkeys([BASELINE, *rules.methods, *(curve.method for curve in curves)]))
+    table = Table(curves, usable, rules, [method for method in methods if any(c.method == method for c in curves)])
+    rows = [table.speedup_row(method, name) for name in AXES for method in table.methods if method != BASELINE]
+    speedups = pd.DataFrame(rows, columns=pd.Index(SPEEDUP_COLUMNS))
+    for name in AXES:
+        where = speedups["axis"] == name
+        speedups.loc[where, "p_holm"] = holm(speedups.loc[where, "p_value"].to_numpy(float))
+    metric = str(pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"].iloc[0])
+    return Scores(speedups, table.leaderboard(speedups, axis), metric, rules)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The runs of one table, ready to be compared."""
+
+    curves: list[Curve]
+    usable: list[Curve]
+    rules: Rules
+    methods: list[str]
+
+    def of(self, method: str) -> dict[int, Curve]:
+        return {curve.seed: curve for curve in self.usable if curve.method == method}
+
+    def target(self, seed: int) -> float:
+        """The number to reach: the study's, or by the papers' habit what this seed's baseline ends at."""
+        if self.rules.target != FINAL:
+            return float(self.rules.target)
+        baseline = self.of(BASELINE)[seed]
+        return float(np.interp(self.rules.budget, baseline.iteration, baseline.fd))
+
+    def cost(self, curve: Curve, axis: str) -> Reached:
+        if self.rules.target == FINAL and curve.method == BASELINE:  # by definition, at the budget
+            at = curve.at_budget(axis, self.rules.budget)
+            return Reached(at, at, at)
+        return reached(curve, self.target(curve.seed), axis, self.rules.budget)
+
+    def speedup_row(self, method: str, axis: str) -> dict[str, Any]:
+        baseline, other = self.of(BASELINE), self.of(method)
+        seeds = sorted(baseline.keys() & other.keys())
+        row = {"task": self.usable[0].task, "method": method, "axis": axis, "target": self.rules.target, "pairs": len(seeds)}
+        if not seeds:
+            return {**row, "reached": 0, "baseline_reached": 0, "bound": "none", "flags": self.flags(method, 0)}
+        ours, theirs = [[self.cost(runs[seed], axis) for seed in seeds] for runs in (other, baseline)]
+        result = speedup(theirs, ours)
+        identical = all(np.array_equal(baseline[seed].fd, other[seed].fd, equal_nan=True) for seed in seeds)
+        return {
+            **row,
+            "reached": sum(not one.censored for one in ours),
+            "baseline_reached": sum(not one.censored for one in theirs),
+            "median_to_target": median(ours),
+            "speedup": 1.0 if identical else result.factor,
+            "ci_low": 1.0 if identical else result.ci_low,
+            "ci_high": 1.0 if identical else result.ci_high,
+            "bound": "=" if identical else result.bound,
+            "p_value": result.p_value,
+            "detectable": result.detectable,
+            "correlation": result.correlation,
+            "verdict": "identical" if identical else result.verdict,
+            "flags": self.flags(method, len(seeds)),
+        }
+
+    def flags(self, method: str, pairs: int) -> str:
+        """What a reader must know before believing the row."""
+        runs = [curve for curve in self.curves if curve.method == method]
+        known = self.rules.methods.get(method, {})
+        flat_runs = [curve for curve in self.of(method).values() if curve.seed in self.of(BASELINE)]
+        declared = self.rules.declared_seeds
+        flags = {
+            "post hoc": self.rules.post_hoc,
+            "extended": declared is not None and any(curve.seed not in declared for curve in runs),
+            f"fewer than {MIN_PAIRS} pairs": pairs < MIN_PAIRS and method != BASELINE,
+            "horizon": known.get("horizon", False),
+            "as reconstructed": known.get("evidence") == "reconstructed",
+            "flat at target": bool(flat_runs) and np.mean([flat(c, self.target(c.seed)) for c in flat_runs]) > 0.5,
+        }
+        counts = {status: sum(curve.status == status for curve in runs) for status in ("failed", "diverged", "running")}
+        return "; ".join([*(flag for flag, holds in flags.items() if holds), *(f"{n} {what}" for what, n in counts.items() if n)])
+
+    def leaderboard(self, speedups: pd.DataFrame, axis: str) -> pd.DataFrame:
+        """One row per method on one axis, fastest first; what has no factor goes last, by final FD."""
+        rows = []
+        for method in self.methods:
+            runs = self.of(method)
+            costs = [self.cost(curve, axis) for curve in runs.values() if self.rules.target != FINAL or curve.seed in self.of(BASELINE)]
+            found = speedups[(speedups["method"] == method) & (speedups["axis"] == axis)]
+            compared = {"speedup": 1.0, "bound": "="} if method == BASELINE else found.iloc[0].to_dict()
+            own = {
+                "task": self.usable[0].task,
+                "method": method,
+                "axis": axis,
+                "target": self.rules.target,
+                "reached": sum(not one.censored for one in costs),
+                "runs": len(runs),
+                "median_to_target": median(costs),
+                "final_fd": np.median([curve.fd[-1] for curve in runs.values()]) if runs else NAN,
+                "seconds_per_1000": np.median([pace(curve) for curve in runs.values()]) if runs else NAN,
+                "flags": self.flags(method, int(compared.get("pairs", 0))),
+            }
+            rows.append({**compared, **own})
+        rows.sort(key=lambda row: (-np.nan_to_num(row.get("speedup", NAN), nan=-1.0), row["final_fd"], row["method"]))
+        return pd.DataFrame([{**row, "rank": k} for k, row in enumerate(rows, 1)], columns=pd.Index(LEADERBOARD_COLUMNS))
+
+
+def median(costs: list[Reached]) -> float:
+    """The median cost; NaN where it falls among runs that are censored."""
+    values = np.median([np.inf if one.censored else one.cost for one in costs]) if costs else NAN
+    return float(values) if np.isfinite(values) else NAN
+
+
+def pace(curve: Curve) -> float:
+    """Seconds of training per 1000 iterations."""
+    n, seconds = curve.iteration[-1], curve.columns["train_seconds"][-1]
+    return float(1000 * seconds / n) if n else NAN

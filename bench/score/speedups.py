@@ -1,0 +1,89 @@
+"""Speedups: paired by seed, on the log scale, with Student-t intervals and honest bounds where runs are censored.
+
+d[P] = ln(baseline's cost) - ln(method's cost) over P pairs; a factor above 1 means the method is faster.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bench.score.crossings import Reached
+from methods.base import Floats
+
+MIN_PAIRS = 3  # for an interval
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """A factor with its 95 % interval. `bound` tells how to read it: = a point, >= or <= a bound, none: no point.
+
+    Under MIN_PAIRS pairs the limits, p_value and detectable are NaN. `detectable` is the smallest factor that this
+    scatter and number of pairs could have told from 1.
+    """
+
+    factor: float
+    ci_low: float
+    ci_high: float
+    bound: str
+    p_value: float
+    detectable: float
+    correlation: float
+
+    @property
+    def verdict(self) -> str:
+        if self.ci_low > 1:
+            return "faster"
+        return "slower" if self.ci_high < 1 else "no difference shown"
+
+
+def speedup(baseline: Sequence[Reached], method: Sequence[Reached]) -> Speedup:
+    """The method's speedup over the baseline from one or more pairs (same seed at the same place in both).
+
+    exp(mean d) with mean +- t s / sqrt(P). A censored method run makes the lower limit unknowable unless it already lies
+    above 1; a censored baseline run the upper one, unless it lies below 1. p is one-sided, of d > 0.
+    """
+    base, other = (np.log([one.cost for one in side]) for side in (baseline, method))
+    d = base - other
+    base_censored, other_censored = (any(one.censored for one in side) for side in (baseline, method))
+    mean, low, high, p_value, reach = student(d)
+    ci_low = np.exp(low) if not other_censored or low > 0 else 0.0
+    ci_high = np.exp(high) if not base_censored or high < 0 else np.inf
+    if len(d) < MIN_PAIRS:
+        ci_low = ci_high = NAN
+    if base_censored and other_censored:
+        bound = ">=" if ci_low > 1 else "<=" if ci_high < 1 else "none"
+    else:
+        bound = ">=" if base_censored else "<=" if other_censored else "="
+    factor = NAN if bound == "none" else float(np.exp(mean))
+    return Speedup(factor, float(ci_low), float(ci_high), bound, p_value, float(np.exp(reach)), correlation(base, other))
+
+
+def student(d: Floats) -> tuple[float, float, float, float, float]:
+    """Mean of d, its 95 % limits, the one-sided p of a mean above 0, and the half-width; NaN but for the mean where
+    there are fewer than MIN_PAIRS."""
+    mean = float(d.mean())
+    if len(d) < MIN_PAIRS:
+        return mean, NAN, NAN, NAN, NAN
+    error = float(d.std(ddof=1)) / len(d) ** 0.5
+    half = float(stats.t.ppf(0.975, len(d) - 1)) * error
+    p_value = float(stats.t.sf(mean / error, len(d) - 1)) if error > 0 else float(mean <= 0)
+    return mean, mean - half, mean + half, p_value, half
+
+
+def correlation(a: Floats, b: Floats) -> float:
+    """Pearson's r over the pairs; NaN where either side does not vary."""
+    if len(a) < MIN_PAIRS or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return NAN
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def holm(p: Floats) -> Floats:
+    """Holm's step-down adjustment of p[M] (Scandinavian Journal of Statistics 6, 1979); NaN stays NaN and counts not."""
+    adjusted = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    adjusted[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(order), 0, -1)))
+    return adjusted

@@ -1,0 +1,300 @@
+"""What is compared: a task, methods and seeds become run specs. Pure data, validated, hashed by content.
+
+A task is a TOML file (bench/tasks/ has the packaged ones); a study names a task, methods and seeds, and may change
+fields of the task.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pydantic
+from pydantic import Field
+
+from methods.base import InputError, Prediction, nearest
+from methods.registry import Registry, content_hash
+
+TASKS = Path(__file__).parent / "tasks"
+BASELINE = "baseline"
+M = TypeVar("M", bound="Model")
+
+
+class Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class DataConfig(Model):
+    kind: Literal["digits"]
+    sha256: str
+    sigma_data: float = Field(gt=0)  # the data's standard deviation in [-1, 1]
+    flip: bool = False
+
+
+class NetworkConfig(Model):
+    """The U-Net's fields, in the names of its papers; image size and channels come from the data."""
+
+    kind: Literal["unet"] = "unet"
+    channels: int = Field(gt=0)
+    multipliers: tuple[int, ...] = Field(min_length=1)
+    res_blocks: int = Field(gt=0)
+    attention_resolutions: tuple[int, ...] = ()
+    heads: int = Field(default=1, gt=0)
+    head_channels: int | None = Field(default=None, gt=0)
+    scale_shift: bool = False
+    resblock_updown: bool = False
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    classes: int | None = Field(default=None, gt=0)
+    norm_groups: int = Field(default=32, gt=0)
+
+
+class DiffusionConfig(Model):
+    schedule: Literal["linear", "cosine"]
+    timesteps: int = Field(ge=2)
+    prediction: Prediction = "eps"
+
+
+class OptimizerConfig(Model):
+    """AdamW; `warmup` iterations of linearly rising learning rate."""
+
+    batch: int = Field(gt=0)
+    lr: float = Field(gt=0)
+    warmup: int = Field(default=0, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class EmaConfig(Model):
+    decay: float = Field(ge=0, lt=1)
+
+
+class SamplerConfig(Model):
+    kind: Literal["ddim"] = "ddim"
+    steps: int = Field(gt=0)
+
+
+class QualityConfig(Model):
+    """`metric` is the distance's name in every table; only Inception features may call it fid."""
+
+    metric: str
+    features: Literal["digits"]
+    features_sha256: str
+    samples: int = Field(ge=2)
+    heldout_repeats: int = Field(gt=0)  # timesteps per held-out image in the eps-MSE
+
+
+class BudgetConfig(Model):
+    """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; threads of each run."""
+
+    iterations: int = Field(gt=0)
+    evaluations: int = Field(gt=0)
+    threads: int = Field(default=1, gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _grid_fits(self) -> "BudgetConfig":
+        if self.iterations < self.evaluations:
+            raise ValueError(f"{self.evaluations} evaluations do not fit into a budget of {self.iterations} iterations")
+        return self
+
+    def grid(self) -> tuple[int, ...]:
+        return tuple(round(k * self.iterations / self.evaluations) for k in range(self.evaluations + 2))
+
+
+class TargetConfig(Model):
+    fd: float = Field(gt=0)
+    how: str
+
+
+class DefaultsConfig(Model):
+    methods: tuple[str, ...]
+    seeds: int = Field(gt=0)
+
+
+class Task(Model):
+    name: str
+    summary: str
+    data: DataConfig
+    network: NetworkConfig
+    diffusion: DiffusionConfig
+    optimizer: OptimizerConfig
+    ema: EmaConfig
+    sampler: SamplerConfig
+    quality: QualityConfig
+    budget: BudgetConfig
+    target: TargetConfig
+    defaults: DefaultsConfig
+
+    def fixed(self) -> dict[str, Any]:
+        """What every run of one table must share: all but names, the target and the defaults."""
+        return self.model_dump(mode="json", exclude={"name", "summary", "target", "defaults"})
+
+    def fixed_hash(self) -> str:
+        return hashlib.sha256(json.dumps(self.fixed(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """One run, complete: what a worker needs to make its rows."""
+
+    task: Task
+    method: str
+    seed: int
+    method_hash: str
+    methods_path: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        """Below a study's DIR."""
+        identity = hashlib.sha256(f"{self.task.fixed_hash()}{self.method_hash}".encode()).hexdigest()
+        return Path("runs", self.task.name, self.method, f"seed-{self.seed}-{identity[:8]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A task, methods (canonical names, the baseline among them) and seeds; `target` is a number or baseline-final."""
+
+    name: str
+    task: Task
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    target: float | Literal["baseline-final"]
+    target_how: str
+    methods_path: tuple[str, ...] = ()
+    baseline_added: bool = False
+
+    def specs(self) -> Iterator[RunSpec]:
+        """Seed by seed, so that an unfinished study has whole pairs."""
+        registry = Registry(self.methods_path)
+        hashes = {method: content_hash(registry.compose(method)) for method in self.methods}
+        for seed in self.seeds:
+            for method in self.methods:
+                yield RunSpec(self.task, method, seed, hashes[method], self.methods_path)
+
+
+class StudyFile(Model):
+    """The TOML file of a study. `set` changes fields of the task, written as in `--set`: optimizer.lr = 1e-4."""
+
+    task: str
+    methods: tuple[str, ...] | None = None
+    seeds: int | tuple[int, ...] | None = None
+    budget: int | None = None
+    target: float | Literal["baseline-final"] | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+def task_names() -> list[str]:
+    return sorted(file.stem for file in TASKS.glob("*.toml"))
+
+
+def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
+    """The packaged task `name` with the dotted fields in `changes` replaced; raises InputError naming what is wrong."""
+    if name not in task_names():
+        raise InputError(f"unknown task {name!r}{nearest(name, task_names())}; `fidrace tasks` lists all")
+    table = read_toml(TASKS / f"{name}.toml")
+    for key, value in changes.items():
+        section, _, field = key.partition(".")
+        if section not in Task.model_fields or section in ("name", "summary", "target", "defaults"):
+            raise InputError(f"--set {key}: no section {section!r} to set{nearest(section, Task(**table).fixed())}")
+        if not field:
+            raise InputError(f"--set {key}: write section.field=value")
+        table[section] = {**table[section], field: value}
+    return validated(Task, table, f"task {name}")
+
+
+def load_study_file(path: Path) -> StudyFile:
+    return validated(StudyFile, read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from error
+
+
+def validated(model: type[M], table: dict[str, Any], where: str) -> M:
+    """`table` as `model`; raises InputError of one line: the first wrong field, what was wrong, the nearest name."""
+    try:
+        return model.model_validate(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            parent: Any = model
+            for step in first["loc"][:-1]:
+                parent = parent.model_fields[step].annotation
+            raise InputError(f"{where}: unknown field {field!r}{nearest(str(first['loc'][-1]), parent.model_fields)}") from None
+        given = "" if first["type"] == "missing" else f" (got {first['input']!r})" if field else ""
+        raise InputError(f"{where}: {field}: {first['msg']}{given}" if field else f"{where}: {first['msg']}") from None
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`3` is (0, 1, 2); `4,7` is (4, 7); `5,` is (5,). Raises InputError for none, negative or repeated ones."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"--seeds {text}: write a count (3 means 0, 1, 2) or seeds (0,5,7)") from None
+    if "," not in text:
+        if numbers and numbers[0] < 1:
+            raise InputError(f"--seeds {text}: at least 1 seed is needed")
+        numbers = list(range(*numbers))
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds {text}: seeds are different whole numbers from 0 up")
+    return tuple(numbers)
+
+
+def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
+    """Canonical names with the baseline first; raises InputError where one is unknown or listed twice."""
+    canonical: dict[str, str] = {}
+    for name in names:
+        method = str(registry.compose(name))
+        if method in canonical:
+            same = "" if name == canonical[method] == method else f" ({canonical[method]!r} and {name!r} are {method!r})"
+            raise InputError(f"method {name!r} is listed twice{same}")
+        canonical[method] = name
+    return tuple(sorted(canonical, key=lambda method: method != BASELINE)) if BASELINE in canonical else (BASELINE, *canonical)
+
+
+def make_study(
+    source: str,
+    methods: Sequence[str] = (),
+    seeds: str | None = None,
+    budget: int | None = None,
+    target: float | Literal["baseline-final"] | None = None,
+    changes: Mapping[str, Any] = {},
+    methods_path: Sequence[str] = (),
+) -> Study:
+    """The study that `source` (a task's name or a study's TOML file) and the options given beside it describe.
+
+    Options win over the file, the file over the task's defaults. Raises InputError.
+    """
+    if source.endswith(".toml"):
+        file, name = load_study_file(Path(source)), Path(source).stem
+    else:
+        file, name = StudyFile(task=source), source
+    merged = {**file.set, **changes}
+    iterations = budget if budget is not None else file.budget
+    if iterations is not None:
+        merged["budget.iterations"] = iterations
+    task = load_task(file.task, merged)
+    names = methods or file.methods or task.defaults.methods
+    if seeds is None:
+        given = file.seeds if file.seeds is not None else task.defaults.seeds
+        seeds = str(given) if isinstance(given, int) else "".join(f"{seed}," for seed in given)
+    resolved = resolve_methods(names, Registry(methods_path))
+    value = target if target is not None else file.target
+    if value is not None and value != "baseline-final" and not 0 < value < float("inf"):
+        raise InputError(f"--target {value}: a target is a distance above 0, or baseline-final")
+    if value is None or value == task.target.fd:
+        unchanged = task.fixed_hash() == load_task(task.name).fixed_hash()
+        value, how = task.target.fd, task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
+    else:
+        how = "post hoc: --target"
+    paths = tuple(str(Path(path).resolve()) for path in methods_path)
+    return Study(name, task, resolved, parse_seeds(seeds), value, how, paths, BASELINE not in map(str.strip, names))

@@ -1,0 +1,165 @@
+"""What a training-acceleration method may say, and nothing more.
+
+A method is arrays over timesteps and two numbers, all functions of progress tau in [0, 1]: p[T] the density that
+timesteps are drawn from, w[T] the weight on the eps-MSE of each example, the learning-rate multiplier and Adam's
+beta1. Methods know nothing of torch or of the harness that runs them.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Prediction = Literal["eps", "x0", "v"]
+Evidence = Literal["published", "reconstructed", "inferred"]
+
+# The aspects of training that a method may claim, in the order in which a composition names its parts,
+# each with the hooks that claim it.
+ASPECTS: Mapping[str, tuple[str, ...]] = {
+    "timesteps": ("timestep_density", "timesteps"),
+    "weight": ("loss_weight",),
+    "optimizer": ("optimizer",),
+}
+
+
+class InputError(ValueError):
+    """What a person gave cannot be used; the message is one line for them: what, where, the nearest valid choice."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """"; did you mean 'x'?" for the choice closest to `word`, or the list of choices where none is close."""
+    choices = sorted(choices)
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f" (choices: {', '.join(choices)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The ground a method stands on: abar[T] (alpha-bar, float64), what the network predicts, the data's standard
+    deviation, and the horizon (the run's budget in iterations)."""
+
+    abar: Floats
+    prediction: Prediction = "eps"
+    sigma_data: float = 0.5
+    horizon: int = 1000
+
+    @property
+    def T(self) -> int:
+        return len(self.abar)
+
+    @property
+    def snr(self) -> Floats:
+        """Signal-to-noise ratio abar / (1 - abar), [T]."""
+        return self.abar / (1 - self.abar)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a parameter is for and which values it takes: low <= value <= high, both excluded where `open`."""
+
+    help: str
+    low: float = -np.inf
+    high: float = np.inf
+    open: bool = False
+
+    def allow(self, value: float) -> bool:
+        return self.low < value < self.high if self.open else self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        left, right = "()" if self.open else "[]"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+def param(default: Any, help: str, low: float = -np.inf, high: float = np.inf, open: bool = False) -> Any:
+    """A parameter of a method: a dataclass field with its limits."""
+    return dataclasses.field(default=default, metadata={"limits": Limits(help, low, high, open)})
+
+
+def horizon_param() -> Any:
+    """The parameter `horizon` of a method whose curve before the budget depends on the budget."""
+    return param(0, "iterations at which progress reaches 1; 0: the run's budget", low=0)
+
+
+@dataclass_transform(field_specifiers=(param, horizon_param))
+class Method:
+    """One method. A subclass overrides the hooks of the aspects it claims; its fields are its parameters.
+
+    `progress` in the hooks is min(n / horizon, 1), n the iterations done. T timesteps, B examples of a batch.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    evidence: ClassVar[Evidence]
+    claim: ClassVar[str] = ""
+    grid: Grid = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __init_subclass__(cls, *, name: str, source: str, evidence: Evidence, claim: str = "") -> None:
+        cls.name, cls.source, cls.evidence, cls.claim = name, source, evidence, claim
+        dataclasses.dataclass(cls)
+
+    def prepare(self, grid: Grid) -> None:
+        """Called once before training; precomputation goes here, after super().prepare(grid)."""
+        self.grid = grid
+
+    def timestep_density(self, progress: float) -> Floats | None:
+        """p[T] >= 0 with sum 1; None is uniform."""
+        return None
+
+    def timesteps(self, u: Floats, progress: float) -> Ints:
+        """t[B] from the batch's uniforms u[B] in [0, 1); by default through the inverse CDF of p."""
+        return inverse_cdf(self.timestep_density(progress), u, self.grid.T)
+
+    def loss_weight(self, progress: float) -> Floats | None:
+        """w[T] >= 0 on the eps-MSE of each example; None is 1 everywhere."""
+        return None
+
+    def optimizer(self, progress: float) -> tuple[float, float | None]:
+        """The multiplier of the base learning rate, and Adam's beta1 (None: the task's)."""
+        return 1.0, None
+
+    def observe(self, t: Ints, loss: Floats) -> None:
+        """Adaptive methods: timesteps t[N] and unweighted eps-MSEs loss[N] of past steps, in global sample order."""
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """All that `observe` has changed, as arrays; saved and restored with the run."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state_dict` gave."""
+
+    @classmethod
+    def overrides(cls, hook: str) -> bool:
+        return getattr(cls, hook) is not getattr(Method, hook)
+
+    @classmethod
+    def aspects(cls) -> tuple[str, ...]:
+        return tuple(aspect for aspect, hooks in ASPECTS.items() if any(map(cls.overrides, hooks)))
+
+    @classmethod
+    def parameters(cls) -> dict[str, "dataclasses.Field[Any]"]:
+        return {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+
+    @classmethod
+    def depends_on_horizon(cls) -> bool:
+        return "horizon" in cls.parameters()
+
+    def progress(self, n: int) -> float:
+        """tau in [0, 1] after n iterations."""
+        return min(n / (getattr(self, "horizon", 0) or self.grid.horizon), 1.0)
+
+    def __str__(self) -> str:
+        """The name in every table: the parameters that differ from their defaults, in order of definition."""
+        given = {key: getattr(self, key) for key in self.parameters()}
+        changed = [f"{key}={value}" for key, value in given.items() if value != self.parameters()[key].default]
+        return f"{self.name}[{','.join(changed)}]" if changed else self.name
+
+
+def inverse_cdf(p: Floats | None, u: Floats, T: int) -> Ints:
+    """t[B] with P(t) = p[t] from uniforms u[B] in [0, 1): the first t whose CDF exceeds u, so p[t] = 0 is never drawn."""
+    cdf = np.cumsum(np.full(T, 1 / T) if p is None else p)
+    return np.searchsorted(cdf / cdf[-1], u, side="right")

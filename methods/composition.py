@@ -1,0 +1,67 @@
+"""Methods at work: one, or several that touch different aspects, as the harness drives them iteration by iteration."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from methods.base import ASPECTS, Floats, Grid, InputError, Ints, Method
+
+
+class Composition:
+    """`a+b`: each aspect of training is ruled by the one part that claims it, the rest is the baseline's.
+
+    Raises InputError where two parts claim one aspect, or a part claims none.
+    """
+
+    def __init__(self, parts: Sequence[Method]):
+        claims: dict[str, Method] = {}
+        for part in parts:
+            if len(parts) > 1 and not part.aspects():
+                raise InputError(f"{part.name!r} changes nothing, so it cannot be part of a composition")
+            for aspect in part.aspects():
+                if aspect in claims:
+                    raise InputError(f"{claims[aspect].name!r} and {part.name!r} both claim the {aspect}: they do not compose")
+                claims[aspect] = part
+        order = list(ASPECTS)
+        self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
+        neutral = self.parts[0]  # its hooks are the defaults wherever it claims nothing
+        self._timesteps, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.parts))
+
+    def depends_on_horizon(self) -> bool:
+        return any(part.depends_on_horizon() for part in self.parts)
+
+    def evidence(self) -> str:
+        """That of the part that is least sure."""
+        return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
+
+    def prepare(self, grid: Grid) -> None:
+        for part in self.parts:
+            part.prepare(grid)
+
+    def timestep_density(self, n: int) -> Floats | None:
+        return self._timesteps.timestep_density(self._timesteps.progress(n))
+
+    def timesteps(self, u: Floats, n: int) -> Ints:
+        return self._timesteps.timesteps(u, self._timesteps.progress(n))
+
+    def loss_weight(self, n: int) -> Floats | None:
+        return self._weight.loss_weight(self._weight.progress(n))
+
+    def optimizer(self, n: int) -> tuple[float, float | None]:
+        return self._optimizer.optimizer(self._optimizer.progress(n))
+
+    def observe(self, t: Ints, loss: Floats) -> None:
+        for part in self.parts:
+            part.observe(t, loss)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        return {f"{part.name}.{key}": value for part in self.parts for key, value in part.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        for part in self.parts:
+            prefix = f"{part.name}."
+            part.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})

@@ -1,0 +1,135 @@
+"""Which methods there are, and what `clts[sigma=0.3]+mdlrc` means.
+
+A method is a Python file that holds one subclass of Method: the files beside this one, and those of any folder given.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+import tokenize
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from methods.base import InputError, Limits, Method, nearest
+from methods.composition import Composition
+
+PART = re.compile(r"([^+\[\]]+)(?:\[([^\[\]]*)\])?(?:\+|$)")
+
+
+class Registry:
+    """The methods of the package, and of the folders `paths`. Raises InputError for a folder or file that is none."""
+
+    def __init__(self, paths: Iterable[str | Path] = ()):
+        self.methods: dict[str, type[Method]] = {}
+        for folder in (Path(__file__).parent, *map(Path, paths)):
+            if not folder.is_dir():
+                raise InputError(f"--methods-path {folder}: no such folder")
+            for file in sorted(folder.glob("[!_]*.py")):
+                for method in defined_in(load(file)):
+                    self.add(method)
+
+    def add(self, method: type[Method]) -> None:
+        if method.name in self.methods:
+            files = (inspect.getfile(known) for known in (self.methods[method.name], method))
+            raise InputError(f"method {method.name!r} is defined twice: {' and '.join(files)}")
+        self.methods[method.name] = method
+
+    def compose(self, text: str) -> Composition:
+        """The method or composition that `text` names; raises InputError naming what is wrong and the nearest choice."""
+        parts, end = [], 0
+        for match in PART.finditer(text):
+            if match.start() != end:
+                break
+            end = match.end()
+            parts.append(self._method(*match.groups()))
+        if not parts or end != len(text) or text.endswith("+"):
+            raise InputError(f"cannot read method {text!r}: write name, name[param=value,...] or a+b")
+        return Composition(parts)
+
+    def _method(self, name: str, arguments: str | None) -> Method:
+        if name not in self.methods:
+            raise InputError(f"unknown method {name!r}{nearest(name, self.methods)}; `fidrace methods` lists all")
+        method = self.methods[name]
+        given: dict[str, Any] = {}
+        for argument in arguments.split(",") if arguments is not None else ():
+            key, equals, value = (text.strip() for text in argument.partition("="))
+            if not equals:
+                raise InputError(f"method {name!r}: cannot read {argument!r}, write param=value")
+            if key not in method.parameters():
+                takes = nearest(key, method.parameters()) if method.parameters() else "; it has none"
+                raise InputError(f"method {name!r} has no parameter {key!r}{takes}")
+            if key in given:
+                raise InputError(f"method {name!r}: parameter {key!r} is given twice")
+            given[key] = checked(method, key, value)
+        return method(**given)
+
+
+def checked(method: type[Method], key: str, text: str) -> Any:
+    """The value that `text` gives parameter `key`; raises InputError unless it has the type and lies in the limits."""
+    kind = typing.get_type_hints(method)[key]
+    limits: Limits = method.parameters()[key].metadata["limits"]
+    where = f"method {method.name!r}: {key}={text}"
+    choices = typing.get_args(kind)  # of a Literal
+    if choices:
+        if text not in choices:
+            raise InputError(f"{where} is not one of its choices{nearest(text, choices)}")
+        return text
+    try:
+        value = kind(text)
+    except ValueError:
+        raise InputError(f"{where} is not {'a whole number' if kind is int else 'a number'}") from None
+    if not limits.allow(value):
+        raise InputError(f"{where} is outside {limits}")
+    return value
+
+
+def load(file: Path) -> ModuleType:
+    """The module in `file`; one of this package under its own name, any other under a name of its path."""
+    if file.parent == Path(__file__).parent:
+        return importlib.import_module(f"methods.{file.stem}")
+    name = f"fidrace_method_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise InputError(f"{file}: {type(error).__name__}: {error}") from error
+    return sys.modules[name]
+
+
+def defined_in(module: ModuleType) -> list[type[Method]]:
+    members = [value for value in vars(module).values() if inspect.isclass(value)]
+    return [cls for cls in members if issubclass(cls, Method) and cls is not Method and cls.__module__ == module.__name__]
+
+
+def content_hash(composition: Composition) -> str:
+    """SHA-256 of what a method is: each part's name, its parameters and its code (comments and layout aside).
+
+    So a method whose code has changed since its runs is noticed, and one whose comments have is not.
+    """
+    digest = hashlib.sha256()
+    for part in composition.parts:
+        parameters = {key: getattr(part, key) for key in part.parameters()}
+        digest.update(repr((part.name, parameters, code_of(Path(inspect.getfile(type(part)))))).encode())
+    return digest.hexdigest()
+
+
+def code_of(file: Path) -> str:
+    """The tokens of a Python file without comments, layout and docstrings."""
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
+    code, at_start = [], True
+    with tokenize.open(file) as source:
+        for token in tokenize.generate_tokens(source.readline):
+            if token.type not in layout and not (token.type == tokenize.STRING and at_start):
+                code.append(token.string)
+            at_start = token.type in layout
+    return "".join(code)
