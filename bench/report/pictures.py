@@ -7,15 +7,15 @@ from PIL import Image
 from torch import Tensor
 
 
-def grid_png(images: Tensor, zoom: int = 4) -> bytes:
-    """A PNG of images[N, C, H, W] in [-1, 1], C of 1 or 3, as a grid of near-square shape, each pixel `zoom` wide."""
+def grid_png(images: Tensor, zoom: int = 5) -> bytes:
+    """A PNG of images[N, C, H, W] in [-1, 1], C of 1 or 3, in a near-square grid with thin rules, each pixel `zoom` wide."""
     count, channels, height, width = images.shape
     columns = int(np.ceil(count**0.5))
     rows = -(-count // columns)
-    cells = np.full((rows * columns, height, width, channels), 255, dtype=np.uint8)
-    cells[:count] = ((images.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255)
-    page = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
-    picture = Image.fromarray(page.squeeze(-1) if channels == 1 else page).resize((columns * width * zoom, rows * height * zoom), 0)
+    pixels = ((images.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    cells = np.full((rows * columns, height * zoom + 2, width * zoom + 2, channels), 96, dtype=np.uint8)
+    cells[:count, 1:-1, 1:-1] = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    page = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2).reshape(rows * cells.shape[1], -1, channels)
     buffer = io.BytesIO()
-    picture.save(buffer, format="png")
+    Image.fromarray(page.squeeze(-1) if channels == 1 else page).save(buffer, format="png")
     return buffer.getvalue()

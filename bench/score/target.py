@@ -1,0 +1,48 @@
+"""The protocol's target: from baseline runs alone, before any other method is run.
+
+    python -m bench.score.target DIR        prints the target for the study in DIR
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bench.score.curves import Curve, read_curves
+from bench.score.errors import NothingToConclude
+from bench.store import StudyDir
+from bench.study import BASELINE
+from methods.base import InputError
+
+SHARE, MIN_SEEDS = 0.6, 5
+
+
+def fd_at_share(curve: Curve, budget: float) -> float:
+    """The curve's FD at SHARE of the budget, log-linear between evaluations."""
+    return float(np.exp(np.interp(SHARE * budget, curve.iteration, np.log(curve.fd))))
+
+
+def target_of(curves: list[Curve], budget: float) -> float:
+    """The median over baseline runs of FD at 0.6 of the budget, rounded up to two figures. Raises NothingToConclude for
+    fewer than 5 runs."""
+    values = [fd_at_share(curve, budget) for curve in curves if curve.method == BASELINE and curve.status == "finished"]
+    if len(values) < MIN_SEEDS:
+        raise NothingToConclude(f"{len(values)} finished baseline runs; a target takes at least {MIN_SEEDS}")
+    median = float(np.median(values))
+    unit = 10.0 ** (math.floor(math.log10(median)) - 1)
+    return round(math.ceil(median / unit) * unit, 12)
+
+
+def main(folder: Path) -> None:
+    curves, budget = read_curves(folder), StudyDir(folder).declared()["budget"]
+    values = sorted(fd_at_share(curve, budget) for curve in curves)
+    print(f"FD of {len(values)} baseline runs at {SHARE * budget:g} of {budget} iterations: {' '.join(f'{v:.2f}' for v in values)}")
+    print(f"target: {target_of(curves, budget):g}")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(*sys.argv[1:2]))
+    except (InputError, NothingToConclude) as error:
+        sys.exit(str(error))

@@ -1,0 +1,32 @@
+"""What several tests need: the command as a person calls it, and a study small enough to run in seconds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "bench.cli"]
+TINY = (
+    "--budget 12 --set budget.evaluations=3 --set quality.samples=80 --set sampler.steps=2 --set optimizer.batch=16 "
+    "--set optimizer.lr=0.02 --set optimizer.warmup=0 --set ema.decay=0.5 --set quality.heldout_repeats=1 --device cpu"
+).split()
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+Fidrace = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def fidrace(tmp_path: Path) -> Fidrace:
+    """`fidrace(*words)` runs the command in an empty folder, as another process."""
+
+    def call(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *map(str, words)], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return call

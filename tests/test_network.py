@@ -1,0 +1,143 @@
+"""The U-Net against the papers' parameter counts and against diffusers' model with the same weights."""
+
+import pytest
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+
+from bench.train.network import UNet
+
+CIFAR10 = dict(image_size=32, channels=128, multipliers=(1, 2, 2, 2), res_blocks=3, attention_resolutions=(16, 8), heads=4)
+ADM128 = dict(
+    image_size=128, channels=256, multipliers=(1, 1, 2, 3, 4), res_blocks=2, attention_resolutions=(32, 16, 8), resblock_updown=True
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        (dict(**CIFAR10, scale_shift=True, dropout=0.3), 52_546_438),
+        (dict(**ADM128, scale_shift=True, classes=1000, head_channels=64), 421_529_606),
+        (dict(**ADM128, scale_shift=True, classes=1000, heads=4), 421_529_606),
+    ],
+)
+def test_the_papers_networks_have_their_published_number_of_parameters(fields: dict, count: int) -> None:
+    with torch.device("meta"):
+        network = UNet(in_channels=3, out_channels=6, **fields)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+@pytest.mark.parametrize("resblock_updown", [False, True])
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_output_is_exactly_zero_at_initialisation(scale_shift: bool, resblock_updown: bool) -> None:
+    network = UNet(
+        image_size=8, in_channels=3, out_channels=6, channels=8, multipliers=(1, 2), res_blocks=1, attention_resolutions=(4,),
+        heads=2, scale_shift=scale_shift, resblock_updown=resblock_updown, classes=5, norm_groups=4,
+    )  # fmt: skip
+    output = network(torch.randn(2, 3, 8, 8), torch.tensor([3.0, 700.0]), torch.tensor([0, 4]))
+    assert output.shape == (2, 6, 8, 8)
+    assert not output.any()
+
+
+def copy_norm_conv(ours: nn.Module, theirs: nn.Module) -> None:
+    ours.weight.data.copy_(theirs.weight.data.reshape(ours.weight.shape))  # type: ignore[operator]
+    ours.bias.data.copy_(theirs.bias.data)  # type: ignore[operator]
+
+
+def copy_res(ours: nn.Module, theirs: nn.Module) -> None:
+    pairs = {
+        "in_norm": "norm1", "in_conv": "conv1", "emb": "time_emb_proj", "out_norm": "norm2", "out_conv": "conv2", "skip": "conv_shortcut",
+    }  # fmt: skip
+    for mine, other in pairs.items():
+        if not isinstance(getattr(ours, mine), nn.Identity):
+            copy_norm_conv(getattr(ours, mine), getattr(theirs, other))
+
+
+def interleaved(heads: int, *parts: Tensor) -> Tensor:
+    """q, k and v stacked head by head, as OpenAI's fused layer has them."""
+    return torch.stack([part.reshape(heads, -1, *part.shape[1:]) for part in parts], dim=1).flatten(0, 2)
+
+
+def copy_attention(ours: nn.Module, theirs: nn.Module) -> None:
+    copy_norm_conv(ours.norm, theirs.group_norm)  # type: ignore[arg-type]
+    copy_norm_conv(ours.out, theirs.to_out[0])  # type: ignore[arg-type, index]
+    layers = (theirs.to_q, theirs.to_k, theirs.to_v)
+    ours.qkv.weight.data.copy_(interleaved(ours.heads, *(layer.weight.data for layer in layers))[..., None])  # type: ignore
+    ours.qkv.bias.data.copy_(interleaved(ours.heads, *(layer.bias.data for layer in layers)))  # type: ignore
+
+
+def copy_stage(ours: nn.ModuleList, theirs: nn.Module, index: int) -> None:
+    copy_res(ours[0], theirs.resnets[index])  # type: ignore[index]
+    if len(getattr(theirs, "attentions", ())):
+        copy_attention(ours[1], theirs.attentions[index])  # type: ignore[index]
+
+
+def copy_resampler(ours: nn.Module, theirs: nn.Module) -> None:
+    copy_res(ours, theirs) if hasattr(theirs, "norm1") else copy_norm_conv(ours, theirs.conv)  # type: ignore[arg-type]
+
+
+def ported(theirs: UNet2DModel, ours: UNet) -> UNet:
+    """Our U-Net with the weights of theirs."""
+    copy_norm_conv(ours.conv_in, theirs.conv_in)
+    copy_norm_conv(ours.time_in, theirs.time_embedding.linear_1)
+    copy_norm_conv(ours.time_out, theirs.time_embedding.linear_2)
+    if ours.label is not None:
+        ours.label.weight.data.copy_(theirs.class_embedding.weight.data)
+    stages = iter(ours.down)
+    for block in theirs.down_blocks:
+        for index in range(len(block.resnets)):
+            copy_stage(next(stages), block, index)
+        if block.downsamplers:
+            copy_resampler(next(stages)[0], block.downsamplers[0])
+    copy_res(ours.middle[0], theirs.mid_block.resnets[0])
+    copy_attention(ours.middle[1], theirs.mid_block.attentions[0])
+    copy_res(ours.middle[2], theirs.mid_block.resnets[1])
+    stages = iter(ours.up)
+    for block in theirs.up_blocks:
+        for index in range(len(block.resnets)):
+            stage = next(stages)
+            copy_stage(stage, block, index)
+        if block.upsamplers:
+            copy_resampler(stage[-1], block.upsamplers[0])
+    copy_norm_conv(ours.out_norm, theirs.conv_norm_out)
+    copy_norm_conv(ours.conv_out, theirs.conv_out)
+    return ours
+
+
+@pytest.mark.parametrize(("scale_shift", "updown", "classes"), [(False, False, None), (True, True, 7)], ids=["iddpm", "adm"])
+def test_outputs_and_gradients_equal_diffusers_with_ported_weights(scale_shift: bool, updown: bool, classes: int | None) -> None:
+    torch.manual_seed(0)
+    theirs = UNet2DModel(
+        sample_size=16, in_channels=3, out_channels=3, block_out_channels=(32, 64), layers_per_block=2, norm_num_groups=32,
+        down_block_types=("ResnetDownsampleBlock2D" if updown else "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D" if updown else "UpBlock2D"), attention_head_dim=16,
+        attn_norm_num_groups=32, resnet_time_scale_shift="scale_shift" if scale_shift else "default", num_class_embeds=classes,
+        downsample_type="resnet" if updown else "conv", upsample_type="resnet" if updown else "conv",
+    )  # fmt: skip
+    ours = UNet(
+        image_size=16, in_channels=3, out_channels=3, channels=32, multipliers=(1, 2), res_blocks=2, attention_resolutions=(8,),
+        head_channels=16, scale_shift=scale_shift, resblock_updown=updown, classes=classes,
+    )  # fmt: skip
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    ported(theirs, ours)
+    x, t = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 500, 999])
+    labels = None if classes is None else torch.tensor([0, 3, 6, 3])
+    probe = torch.randn(4, 3, 16, 16)
+    results = []
+    for output_of in (lambda z: ours(z, t, labels), lambda z: theirs(z, t, class_labels=labels).sample):
+        z = x.clone().requires_grad_()
+        output = output_of(z)
+        (output * probe).mean().backward()
+        results.append((output.detach(), z.grad))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-5)
+    for mine, other in ((ours.conv_in, theirs.conv_in), (ours.time_in, theirs.time_embedding.linear_1), (ours.conv_out, theirs.conv_out)):
+        torch.testing.assert_close(mine.weight.grad, other.weight.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused() -> None:
+    fields = dict(image_size=8, in_channels=1, out_channels=1, channels=8, multipliers=(1,), res_blocks=1, norm_groups=4)
+    with pytest.raises(ValueError, match="heads"):
+        UNet(heads=3, **fields)
+    with pytest.raises(ValueError, match="halved"):
+        UNet(**{**fields, "image_size": 6, "multipliers": (1, 1, 1)})

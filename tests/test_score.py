@@ -1,0 +1,235 @@
+"""Scores: hand-made curves with known answers, scipy's paired test, and properties that must hold for any table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bench.score.crossings import Reached, crossing_index, flat, reached
+from bench.score.curves import Curve
+from bench.score.errors import NothingToConclude
+from bench.score.leaderboard import score
+from bench.score.speedups import holm, speedup
+from bench.score.target import target_of
+from methods.base import InputError
+
+NAN = float("nan")
+STEP, BUDGET = 100, 400
+
+
+def curve(*fd: float, se: float = 0.1, method: str = "m", seed: int = 0) -> Curve:
+    n = np.arange(len(fd)) * float(STEP)
+    columns = {"iteration": n, "images": 64 * n, "forwards": n, "train_seconds": n / 20}
+    return Curve("t", method, seed, "finished", columns, np.array(fd, float), np.full(len(fd), se))
+
+
+def cost(*fd: float, target: float = 10.0) -> Reached:
+    return reached(curve(*fd), target, "iterations", BUDGET)
+
+
+def test_crossing_is_interpolated_on_the_log_of_fd() -> None:
+    found = cost(80, 40, 20, 5, 5, 5)  # from 20 to 5 is two halvings, the target after one of them
+    assert found.cost == pytest.approx(250)
+    assert (found.low, found.high, found.censored) == (200, 300, False)
+
+
+@pytest.mark.parametrize(
+    ("fd", "expected"),
+    [
+        pytest.param((80, 40, 10, 9, 9, 9), 200, id="exactly at the target counts"),
+        pytest.param((80, 9, 20, 20, 5, 5), 350, id="a lucky dip that is not sustained is none"),
+        pytest.param((80, 40, NAN, 9, 9, 9), 300, id="NaN is above the target, its crossing the interval's end"),
+        pytest.param((80, 40, 9, NAN, 20, 20), None, id="a dip confirmed by NaN is none"),
+        pytest.param((80, 40, 40, 20, 5, 5), 350, id="at the budget, confirmed one step past it"),
+        pytest.param((80, 40, 40, 40, 40, 5), None, id="only at the confirming evaluation"),
+        pytest.param((80, 40, 40, 40, 5, 40), None, id="at the budget, not confirmed"),
+        pytest.param((80, 40), None, id="a run that ended early"),
+    ],
+)
+def test_sustained_crossings(fd: tuple[float, ...], expected: float | None) -> None:
+    found = cost(*fd)
+    assert found.censored == (expected is None)
+    assert found.cost == pytest.approx(BUDGET if expected is None else expected)
+
+
+def test_a_run_at_the_target_before_training_is_an_error_of_the_task() -> None:
+    with pytest.raises(InputError, match="iteration 0"):
+        cost(9, 8, 7, 6, 5, 4)
+
+
+def test_censored_run_is_never_counted_as_its_budget_on_another_axis() -> None:
+    found = reached(curve(80, 40, 30, 20, 20, 20), 10, "images", BUDGET)
+    assert (found.cost, found.high, found.censored) == (64 * BUDGET, np.inf, True)
+
+
+def test_a_run_that_diverged_early_is_censored_at_the_budget_in_proportion() -> None:
+    found = reached(curve(80, 40, 30), 10, "seconds", BUDGET)
+    assert (found.cost, found.censored) == (pytest.approx(BUDGET / 20), True)
+
+
+def test_flat_is_said_where_noise_decides_the_crossing() -> None:
+    assert not flat(curve(80, 40, 20, 5, 2), 10)
+    assert flat(curve(10.3, 10.2, 10.1, 9.95, 9.9, se=2), 10)
+
+
+def pairs(*costs: float, censored: float = np.inf) -> list[Reached]:
+    return [Reached(min(c, censored), c, c, censored=c >= censored) for c in costs]
+
+
+def test_speedup_and_interval_equal_scipys_paired_t_test_on_logs() -> None:
+    rng = np.random.default_rng(0)
+    base, other = rng.lognormal(6, 0.2, 8), rng.lognormal(5.8, 0.2, 8)
+    ours = speedup(pairs(*base), pairs(*other))
+    theirs = stats.ttest_rel(np.log(base), np.log(other))
+    low, high = np.exp(theirs.confidence_interval(0.95))
+    assert (ours.ci_low, ours.ci_high) == (pytest.approx(low), pytest.approx(high))
+    assert ours.p_value == pytest.approx(stats.ttest_rel(np.log(base), np.log(other), alternative="greater").pvalue)
+    assert ours.factor == pytest.approx(stats.gmean(base / other))
+    assert ours.detectable == pytest.approx((high / low) ** 0.5)
+    assert ours.correlation == pytest.approx(stats.pearsonr(np.log(base), np.log(other)).statistic)
+
+
+B = 500.0
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "bound", "low", "high", "verdict"),
+    [
+        pytest.param((400, 410, 420), (200, 205, 210), "=", 1.9, 2.1, "faster", id="none censored"),
+        pytest.param((B, B, 450), (200, 205, 210), ">=", 1.9, np.inf, "faster", id="baseline censored: at least"),
+        pytest.param((200, 205, 210), (B, B, 450), "<=", 0.0, 0.55, "slower", id="method censored: at most"),
+        pytest.param((B, B, B), (B, B, B), "none", 0.0, np.inf, "no difference shown", id="all censored: nothing known"),
+        pytest.param((B, B, B, B), (B, 100, 101, 99), "none", 0.0, np.inf, "no difference shown", id="both, unclear"),
+        pytest.param((B, 400, 410, 390, 395, 405), (B, 200, 210, 190, 195, 205), ">=", 1.32, np.inf, "faster", id="both, faster"),
+    ],
+)
+def test_censoring_turns_points_into_bounds(
+    base: tuple[float, ...], other: tuple[float, ...], bound: str, low: float, high: float, verdict: str
+) -> None:
+    result = speedup(pairs(*base, censored=B), pairs(*other, censored=B))
+    assert (result.bound, result.verdict) == (bound, verdict)
+    assert result.ci_low == pytest.approx(low, abs=0.15)
+    assert result.ci_high == pytest.approx(high, abs=0.15)
+    assert np.isnan(result.factor) == (bound == "none")
+
+
+def test_fewer_than_three_pairs_are_a_point_without_an_interval() -> None:
+    result = speedup(pairs(400, 410), pairs(200, 205))
+    assert result.factor == pytest.approx(2)
+    assert np.isnan([result.ci_low, result.ci_high, result.p_value]).all()
+    assert result.verdict == "no difference shown"
+
+
+def test_holm_on_a_worked_example() -> None:
+    # p x (4, 3, 2, 1) by rank, then never falling: 0.04, 0.06, 0.06, and 0.04 for the largest is raised to 0.06
+    np.testing.assert_allclose(holm(np.array([0.02, 0.01, NAN, 0.04, 0.03])), [0.06, 0.04, NAN, 0.06, 0.06])
+
+
+def write(folder: Path, curves: list[Curve], status: dict[tuple[str, int], str] | None = None, order: int = 1) -> Path:
+    runs = [
+        {"task": c.task, "method": c.method, "seed": c.seed, "status": (status or {}).get((c.method, c.seed), "finished")}
+        for c in curves
+    ]
+    rows = [
+        {"task": c.task, "method": c.method, "seed": c.seed, "metric": "fd_t", "fd": fd, "fd_se": 0.1}
+        | {name: values[k] for name, values in c.columns.items()}
+        for c in curves
+        for k, fd in enumerate(c.fd)
+    ]
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame(runs[::order]).to_csv(folder / "runs.csv", index=False)
+    pd.DataFrame(rows[::order]).to_csv(folder / "evals.csv", index=False)
+    return folder
+
+
+def study(factor: float = 2.0) -> list[Curve]:
+    """Four seeds; the baseline halves its FD every 100 iterations or so, method `fast` does so `factor` times as fast."""
+    curves = []
+    for seed in range(4):
+        for method, rate in (("baseline", 1.0), ("fast", factor)):
+            curves.append(curve(*(80 * 2.0 ** (-(1 + seed / 20) * rate * np.arange(6))), method=method, seed=seed))
+    return curves
+
+
+def test_known_factor_is_found_and_the_baseline_leads_nothing(tmp_path: Path) -> None:
+    scores = score(write(tmp_path, study()), target=10.0)
+    row = scores.leaderboard.iloc[0]
+    assert (row["method"], row["verdict"], row["reached"]) == ("fast", "faster", 4)
+    assert row["speedup"] == pytest.approx(2)
+    assert row["median_to_target"] == pytest.approx(140, abs=10)
+    assert scores.headline().startswith("fastest: fast, 2.00x the baseline")
+    assert "post hoc" in row["flags"]
+
+
+def test_shuffled_and_repeated_rows_give_the_same_tables(tmp_path: Path) -> None:
+    plain = score(write(tmp_path / "a", study()), target=10.0)
+    again = write(tmp_path / "b", study(), order=-1)
+    for name in ("runs.csv", "evals.csv"):
+        lines = (again / name).read_text().splitlines(keepends=True)
+        (again / name).write_text("".join([*lines, lines[2]]))
+    shuffled = score(again, target=10.0)
+    pd.testing.assert_frame_equal(plain.speedups, shuffled.speedups)
+    pd.testing.assert_frame_equal(plain.leaderboard, shuffled.leaderboard)
+
+
+def test_two_different_rows_for_one_evaluation_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, study())
+    text = (folder / "evals.csv").read_text().splitlines(keepends=True)
+    (folder / "evals.csv").write_text("".join([*text, text[1].replace("80.0", "81.0")]))
+    with pytest.raises(InputError, match="two different rows"):
+        score(folder, target=10.0)
+
+
+def test_failed_runs_are_missing_pairs_and_said(tmp_path: Path) -> None:
+    scores = score(write(tmp_path, study(), {("fast", 2): "failed", ("baseline", 0): "running"}), target=10.0)
+    row = scores.speedups.iloc[0]
+    assert row["pairs"] == 2
+    assert "1 failed" in row["flags"]
+    assert "fewer than 3 pairs" in row["flags"]
+
+
+def test_without_a_baseline_nothing_can_be_concluded(tmp_path: Path) -> None:
+    with pytest.raises(NothingToConclude, match="baseline"):
+        score(write(tmp_path, [c for c in study() if c.method == "fast"]), target=10.0)
+
+
+def test_identical_curves_are_called_identical(tmp_path: Path) -> None:
+    row = score(write(tmp_path, study(factor=1.0)), target=10.0).speedups.iloc[0]
+    assert (row["verdict"], row["speedup"], row["ci_low"], row["ci_high"], row["bound"]) == ("identical", 1, 1, 1, "=")
+
+
+def test_baseline_final_compares_with_what_each_baseline_ends_at(tmp_path: Path) -> None:
+    row = score(write(tmp_path, study()), target="baseline-final").speedups.iloc[0]
+    assert row["baseline_reached"] == 4
+    assert row["speedup"] == pytest.approx(2)  # the baseline's FD at 400 is reached at 200 by a method twice as fast
+
+
+def test_the_winner_may_differ_by_axis(tmp_path: Path) -> None:
+    curves = study(factor=1.5)
+    for one in curves:
+        if one.method == "fast":
+            one.columns["train_seconds"] *= 2
+    table = score(write(tmp_path, curves), target=10.0).speedups.set_index("axis")
+    assert table.loc["iterations", "verdict"] == "faster"
+    assert table.loc["seconds", "speedup"] == pytest.approx(table.loc["iterations", "speedup"] / 2)
+    assert table.loc["seconds", "verdict"] == "slower"
+
+
+def test_an_unknown_task_without_a_target_asks_for_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--target"):
+        score(write(tmp_path, study()))
+
+
+def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() -> None:
+    # On the grid point at 0.6 B these are 41.2, 38.7, 40.04, 35.0 and 50.0; the median 40.04 rounds up to 41.
+    curves = [curve(100, 90, 80, 70, 60, 50, at, 30, 20, 15, 12, 11, method="baseline") for at in (41.2, 38.7, 40.04, 35.0, 50.0)]
+    assert target_of(curves, budget=1000) == 41
+    with pytest.raises(NothingToConclude, match="5"):
+        target_of(curves[:4], budget=1000)
+
+
+def test_crossing_index_needs_two_evaluations_after_the_first() -> None:
+    assert crossing_index(np.array([20.0, 5.0]), 10) is None
+    assert crossing_index(np.array([20.0, 5.0, 5.0]), 10) == 0
