@@ -29,7 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-MethodsPath = Annotated[list[str], typer.Option("--methods-path", metavar="DIR", help="A folder with method files of your own.")]
+MethodsPath = Annotated[
+    list[str], typer.Option("--methods-path", metavar="DIR", help="A folder with method files of your own.")
+]
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
@@ -69,7 +71,9 @@ def run(
     budget: Annotated[int | None, typer.Option(metavar="ITERS", help="Iterations of every run.")] = None,
     target: Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="The distance to reach.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: results/local/<study>.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time. Default: as many as the cores or GPUs carry.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time. Default: as many as the cores or GPUs carry.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4.")] = [],
     methods_path: MethodsPath = [],
@@ -86,24 +90,26 @@ def run(
     from bench.study import make_study
 
     study = make_study(source, method, seeds, budget, parse_target(target), dict(map(assignment, change)), methods_path)
-    folder = out or default_out(study)
-    directory = StudyDir(folder)
+    directory = StudyDir(out or default_out(study))
+    race = Race(study, directory, retry_failed)
+    fresh = fresh and (directory.path / "study.json").exists()
+    if not fresh:
+        directory.merged(study)  # refuses a folder of something else before anything is written
     if dry_run:
-        race = Race(study, directory, retry_failed)
-        describe(race, race.plan(), folder)
+        describe(race, [] if fresh else race.plan())
         return
-    team = devices_of(device)
+    team = ready(race, device) if fresh or race.plan() else []
+    if fresh and not yes:
+        typer.confirm(f"Empty {directory.path}?", err=True, abort=True)
     with directory.locked():
-        if fresh and (folder / "study.json").exists():
-            if not yes and not typer.confirm(f"Empty {folder}?", err=True):
-                raise typer.Exit(USAGE)
+        if fresh:
             directory.empty()
-        race = Race(study, StudyDir.open(folder, study), retry_failed)
+        directory.declare(study)
         specs = race.plan()
-        describe(race, specs, folder)
+        describe(race, specs)
         if specs:
             perform(race, specs, team, workers, as_json)
-        conclude(race, folder, as_json)
+        conclude(race, as_json)
     if failures := race.failures():
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
         for failure in failures:
@@ -111,13 +117,17 @@ def run(
         raise typer.Exit(SOME_FAILED)
 
 
-def devices_of(device: str) -> list[str]:
+def ready(race: "Race", device: str) -> list[str]:
+    """The devices to run on, once it is known that runs can start."""
     from bench.execute.local import devices
+    from bench.execute.preflight import check
 
-    return devices(device)
+    found = devices(device)
+    check(race.study.task)
+    return found
 
 
-def describe(race: "Race", specs: "list[RunSpec]", folder: Path) -> None:
+def describe(race: "Race", specs: "list[RunSpec]") -> None:
     """Say what is about to be run, and where it goes."""
     from bench.report.progress import say
 
@@ -127,10 +137,10 @@ def describe(race: "Race", specs: "list[RunSpec]", folder: Path) -> None:
     total, done = len(study.methods) * len(study.seeds), len(study.methods) * len(study.seeds) - len(specs)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
     say(
-        f"{study.name}: {len(study.methods)} methods x {len(study.seeds)} seeds, {task.budget.iterations} iterations each, to {goal}"
-        + (f"; {done} of {total} runs are there already" if done else "")
+        f"{study.name}: {len(study.methods)} methods x {len(study.seeds)} seeds, "
+        f"{task.budget.iterations} iterations each, to {goal}" + (f"; {done} of {total} runs are there already" if done else "")
     )
-    say(f"methods: {', '.join(study.methods)}; into {folder}")
+    say(f"methods: {', '.join(study.methods)}; into {race.directory.path}")
 
 
 def perform(race: "Race", specs: "list[RunSpec]", team: list[str], workers: int | None, as_json: bool) -> None:
@@ -156,7 +166,7 @@ def perform(race: "Race", specs: "list[RunSpec]", team: list[str], workers: int 
             reporter.hear(event)
 
 
-def conclude(race: "Race", folder: Path, as_json: bool) -> None:
+def conclude(race: "Race", as_json: bool) -> None:
     """Score the folder, write its tables and show them."""
     from bench.report.progress import emit, say
     from bench.report.tables import publish
@@ -164,6 +174,7 @@ def conclude(race: "Race", folder: Path, as_json: bool) -> None:
     from bench.score.errors import NothingToConclude
     from bench.score.leaderboard import score
 
+    folder = race.directory.path
     race.directory.collect()
     try:
         scores = score(folder)
@@ -195,11 +206,10 @@ def score(
     from bench.report.progress import say
     from bench.report.tables import publish
     from bench.score.curves import read_curves
-    from bench.score.leaderboard import official
     from bench.score.leaderboard import score as scored
 
     scores = scored(folder, parse_target(target), axis)
-    if not official(folder, scores):
+    if scores.rules.replaced:
         say(f"post hoc target: the tables in {folder} stay as they are")
     elif axis == "iterations":
         publish(folder, scores, read_curves(folder))

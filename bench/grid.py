@@ -8,13 +8,13 @@ from methods.base import Floats, InputError, nearest
 def linear_abar(T: int) -> Floats:
     """abar[T] of the linear schedule: beta from 1e-4 to 0.02 at T = 1000, scaled by 1000 / T (improved-diffusion)."""
     scale = 1000 / T
-    return np.cumprod(1 - np.linspace(scale * 1e-4, scale * 0.02, T, dtype=np.float64))
+    return np.cumprod(1 - np.linspace(scale * 1e-4, scale * 0.02, T), dtype=np.float64)
 
 
 def cosine_abar(T: int, s: float = 0.008, max_beta: float = 0.999) -> Floats:
     """abar[T] of the cosine schedule (arXiv 2102.09672, eq. 17), each beta clipped at `max_beta` as released."""
     f = np.cos((np.arange(T + 1, dtype=np.float64) / T + s) / (1 + s) * np.pi / 2) ** 2
-    return np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], max_beta))
+    return np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], max_beta), dtype=np.float64)
 
 
 SCHEDULES = {"linear": linear_abar, "cosine": cosine_abar}

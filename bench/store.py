@@ -48,10 +48,10 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
 
 
@@ -95,43 +95,39 @@ class StudyDir:
 
     path: Path
 
-    @classmethod
-    def open(cls, path: Path, study: Study) -> "StudyDir":
-        """The folder for `study`: made, or extended where it holds the same study. Raises InputError where it is another's.
-
-        Methods and seeds that the folder already has stay in it; seeds beyond those declared first are remembered as such.
-        """
-        directory = cls(path)
+    def merged(self, study: Study) -> dict[str, Any]:
+        """What study.json will hold: `study`, and the methods and seeds that the folder already has. Raises InputError
+        where the folder is another study's, or something else's."""
         new = study_json(study)
-        if (path / "study.json").exists():
-            old = directory.declared()
-            refuse_another(path, old, new)
+        if (self.path / "study.json").exists():
+            old = self.declared()
+            refuse_another(self.path, old, new)
             new["methods"] = {**old["methods"], **new["methods"]}
             new["seeds"] = sorted({*old["seeds"], *new["seeds"]})
             new["declared_seeds"] = old["declared_seeds"]
-        elif path.exists() and any(entry.name != ".lock" for entry in path.iterdir()):
-            raise InputError(f"{path} holds something that is no study; choose another --out")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_json(path / "study.json", new)
-        except OSError as error:
-            raise InputError(f"cannot write to {path}: {error.strerror}") from error
-        return directory
+        elif self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+            raise InputError(f"{self.path} holds something that is no study; choose another --out")
+        return new
+
+    def declare(self, study: Study) -> None:
+        """Make the folder `study`'s, or extend it; seeds beyond those declared first are remembered as such."""
+        write_json(self.path / "study.json", self.merged(study))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Held by the one process that runs this study; raises InputError where another has it."""
+        """Held by the one process that runs this study; raises InputError where another has it or it cannot be written."""
+        lock = filelock.FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock", blocking=False)
             lock.acquire()
         except filelock.Timeout:
             raise InputError(f"{self.path} is in use by another fidrace run") from None
         except OSError as error:
             raise InputError(f"cannot write to {self.path}: {error.strerror}") from error
-        with lock:
+        try:
             yield
-        lock.release()
+        finally:
+            lock.release()
 
     def declared(self) -> dict[str, Any]:
         """study.json; raises InputError where it cannot be read."""
@@ -181,7 +177,16 @@ class StudyDir:
 
     def empty(self) -> None:
         """Remove all that a study has written here, and nothing else."""
-        for name in ("runs", "study.json", "runs.csv", "evals.csv", "speedups.csv", "leaderboard.csv", "leaderboard.md", "fd.png"):
+        for name in (
+            "runs",
+            "study.json",
+            "runs.csv",
+            "evals.csv",
+            "speedups.csv",
+            "leaderboard.csv",
+            "leaderboard.md",
+            "fd.png",
+        ):
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target)

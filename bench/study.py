@@ -50,6 +50,12 @@ class NetworkConfig(Model):
     classes: int | None = Field(default=None, gt=0)
     norm_groups: int = Field(default=32, gt=0)
 
+    @pydantic.model_validator(mode="after")
+    def _groups_divide(self) -> "NetworkConfig":
+        if self.channels % self.norm_groups:
+            raise ValueError(f"norm_groups = {self.norm_groups} does not divide {self.channels} channels")
+        return self
+
 
 class DiffusionConfig(Model):
     schedule: Literal["linear", "cosine"]
@@ -127,6 +133,12 @@ class Task(Model):
     budget: BudgetConfig
     target: TargetConfig
     defaults: DefaultsConfig
+
+    @pydantic.model_validator(mode="after")
+    def _sampler_fits(self) -> "Task":
+        if self.sampler.steps > self.diffusion.timesteps:
+            raise ValueError(f"sampler.steps = {self.sampler.steps} is more than the {self.diffusion.timesteps} timesteps")
+        return self
 
     def fixed(self) -> dict[str, Any]:
         """What every run of one table must share: all but names, the target and the defaults."""
@@ -230,8 +242,11 @@ def validated(model: type[M], table: dict[str, Any], where: str) -> M:
             for step in first["loc"][:-1]:
                 parent = parent.model_fields[step].annotation
             raise InputError(f"{where}: unknown field {field!r}{nearest(str(first['loc'][-1]), parent.model_fields)}") from None
-        given = "" if first["type"] == "missing" else f" (got {first['input']!r})" if field else ""
-        raise InputError(f"{where}: {field}: {first['msg']}{given}" if field else f"{where}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        scalar = isinstance(first["input"], str | int | float) and first["type"] != "missing"
+        raise InputError(
+            ": ".join(filter(None, (where, field, message))) + (f" (got {first['input']!r})" if scalar else "")
+        ) from None
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

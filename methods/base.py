@@ -32,7 +32,7 @@ class InputError(ValueError):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for the choice closest to `word`, or the list of choices where none is close."""
+    """ "; did you mean 'x'?" for the choice closest to `word`, or the list of choices where none is close."""
     choices = sorted(choices)
     close = difflib.get_close_matches(word, choices, n=1)
     return f"; did you mean {close[0]!r}?" if close else f" (choices: {', '.join(choices)})"

@@ -95,7 +95,8 @@ def load(file: Path) -> ModuleType:
     name = f"fidrace_method_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
-        assert spec and spec.loader
+        assert spec
+        assert spec.loader
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from bench.cli import app
 
 COMMAND = [sys.executable, "-m", "bench.cli"]
 TINY = (
@@ -16,6 +19,7 @@ TINY = (
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 Fidrace = Callable[..., subprocess.CompletedProcess[str]]
+Refused = Callable[..., str]
 
 
 @pytest.fixture
@@ -24,9 +28,30 @@ def fidrace(tmp_path: Path) -> Fidrace:
 
     def call(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*COMMAND, *map(str, words)], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+            [*COMMAND, *map(str, words)],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    return call
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """`refused(*words)` is the one line that the command says as it exits with 2, called in this process for speed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str | Path) -> str:
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert result.exit_code == 2, result.output
+        assert result.stdout == ""
+        assert result.stderr.count("\n") == 1, result.stderr
+        return result.stderr
 
     return call

@@ -135,13 +135,24 @@ def test_a_horizon_of_its_own_ends_the_schedule_early() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("minsnr", "min-snr"), ("clts+", "cannot read"), ("", "cannot read"), ("clts[sigma=0.3", "cannot read"), ("clts]x[", "cannot read"),
-        ("mdlrc+lr-decay", "both claim the optimizer"), ("clts+clts", "both claim the timesteps"), ("baseline+clts", "changes nothing"),
-        ("clts[sigm=0.3]", "sigma"), ("clts[sigma=x]", "not a number"), ("clts[sigma=0]", "outside"), ("clts[sigma=nan]", "outside"),
-        ("clts[horizon=1.5]", "whole number"), ("clts[sigma=1,sigma=2]", "twice"), ("clts[sigma]", "param=value"),
+        ("minsnr", "min-snr"),
+        ("clts+", "cannot read"),
+        ("", "cannot read"),
+        ("clts[sigma=0.3", "cannot read"),
+        ("clts]x[", "cannot read"),
+        ("mdlrc+lr-decay", "both claim the optimizer"),
+        ("clts+clts", "both claim the timesteps"),
+        ("baseline+clts", "changes nothing"),
+        ("clts[sigm=0.3]", "sigma"),
+        ("clts[sigma=x]", "not a number"),
+        ("clts[sigma=0]", "outside"),
+        ("clts[sigma=nan]", "outside"),
+        ("clts[horizon=1.5]", "whole number"),
+        ("clts[sigma=1,sigma=2]", "twice"),
+        ("clts[sigma]", "param=value"),
         ("baseline[x=1]", "it has none"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_method_is_refused_by_name(text: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         REGISTRY.compose(text)
@@ -149,7 +160,11 @@ def test_what_is_no_method_is_refused_by_name(text: str, named: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("clts[sigma=0.3]", "clts[sigma=0.3]"), ("clts[sigma=0.30,mu=0.2]", "clts[mu=0.2,sigma=0.3]"), ("clts[sigma=0.5]", "clts")],
+    [
+        ("clts[sigma=0.3]", "clts[sigma=0.3]"),
+        ("clts[sigma=0.30,mu=0.2]", "clts[mu=0.2,sigma=0.3]"),
+        ("clts[sigma=0.5]", "clts"),
+    ],
 )
 def test_the_name_in_tables_holds_what_differs_from_the_defaults(text: str, name: str) -> None:
     assert str(REGISTRY.compose(text)) == name

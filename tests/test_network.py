@@ -9,7 +9,12 @@ from bench.train.network import UNet
 
 CIFAR10 = dict(image_size=32, channels=128, multipliers=(1, 2, 2, 2), res_blocks=3, attention_resolutions=(16, 8), heads=4)
 ADM128 = dict(
-    image_size=128, channels=256, multipliers=(1, 1, 2, 3, 4), res_blocks=2, attention_resolutions=(32, 16, 8), resblock_updown=True
+    image_size=128,
+    channels=256,
+    multipliers=(1, 1, 2, 3, 4),
+    res_blocks=2,
+    attention_resolutions=(32, 16, 8),
+    resblock_updown=True,
 )
 
 
@@ -31,9 +36,19 @@ def test_the_papers_networks_have_their_published_number_of_parameters(fields: d
 @pytest.mark.parametrize("scale_shift", [False, True])
 def test_output_is_exactly_zero_at_initialisation(scale_shift: bool, resblock_updown: bool) -> None:
     network = UNet(
-        image_size=8, in_channels=3, out_channels=6, channels=8, multipliers=(1, 2), res_blocks=1, attention_resolutions=(4,),
-        heads=2, scale_shift=scale_shift, resblock_updown=resblock_updown, classes=5, norm_groups=4,
-    )  # fmt: skip
+        image_size=8,
+        in_channels=3,
+        out_channels=6,
+        channels=8,
+        multipliers=(1, 2),
+        res_blocks=1,
+        attention_resolutions=(4,),
+        heads=2,
+        scale_shift=scale_shift,
+        resblock_updown=resblock_updown,
+        classes=5,
+        norm_groups=4,
+    )
     output = network(torch.randn(2, 3, 8, 8), torch.tensor([3.0, 700.0]), torch.tensor([0, 4]))
     assert output.shape == (2, 6, 8, 8)
     assert not output.any()
@@ -46,8 +61,13 @@ def copy_norm_conv(ours: nn.Module, theirs: nn.Module) -> None:
 
 def copy_res(ours: nn.Module, theirs: nn.Module) -> None:
     pairs = {
-        "in_norm": "norm1", "in_conv": "conv1", "emb": "time_emb_proj", "out_norm": "norm2", "out_conv": "conv2", "skip": "conv_shortcut",
-    }  # fmt: skip
+        "in_norm": "norm1",
+        "in_conv": "conv1",
+        "emb": "time_emb_proj",
+        "out_norm": "norm2",
+        "out_conv": "conv2",
+        "skip": "conv_shortcut",
+    }
     for mine, other in pairs.items():
         if not isinstance(getattr(ours, mine), nn.Identity):
             copy_norm_conv(getattr(ours, mine), getattr(theirs, other))
@@ -105,19 +125,39 @@ def ported(theirs: UNet2DModel, ours: UNet) -> UNet:
 
 
 @pytest.mark.parametrize(("scale_shift", "updown", "classes"), [(False, False, None), (True, True, 7)], ids=["iddpm", "adm"])
-def test_outputs_and_gradients_equal_diffusers_with_ported_weights(scale_shift: bool, updown: bool, classes: int | None) -> None:
+def test_outputs_and_gradients_equal_diffusers_with_ported_weights(
+    scale_shift: bool, updown: bool, classes: int | None
+) -> None:
     torch.manual_seed(0)
     theirs = UNet2DModel(
-        sample_size=16, in_channels=3, out_channels=3, block_out_channels=(32, 64), layers_per_block=2, norm_num_groups=32,
+        sample_size=16,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(32, 64),
+        layers_per_block=2,
+        norm_num_groups=32,
         down_block_types=("ResnetDownsampleBlock2D" if updown else "DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D" if updown else "UpBlock2D"), attention_head_dim=16,
-        attn_norm_num_groups=32, resnet_time_scale_shift="scale_shift" if scale_shift else "default", num_class_embeds=classes,
-        downsample_type="resnet" if updown else "conv", upsample_type="resnet" if updown else "conv",
-    )  # fmt: skip
+        up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D" if updown else "UpBlock2D"),
+        attention_head_dim=16,
+        attn_norm_num_groups=32,
+        resnet_time_scale_shift="scale_shift" if scale_shift else "default",
+        num_class_embeds=classes,
+        downsample_type="resnet" if updown else "conv",
+        upsample_type="resnet" if updown else "conv",
+    )
     ours = UNet(
-        image_size=16, in_channels=3, out_channels=3, channels=32, multipliers=(1, 2), res_blocks=2, attention_resolutions=(8,),
-        head_channels=16, scale_shift=scale_shift, resblock_updown=updown, classes=classes,
-    )  # fmt: skip
+        image_size=16,
+        in_channels=3,
+        out_channels=3,
+        channels=32,
+        multipliers=(1, 2),
+        res_blocks=2,
+        attention_resolutions=(8,),
+        head_channels=16,
+        scale_shift=scale_shift,
+        resblock_updown=updown,
+        classes=classes,
+    )
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
     ported(theirs, ours)
     x, t = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 500, 999])
@@ -131,7 +171,11 @@ def test_outputs_and_gradients_equal_diffusers_with_ported_weights(scale_shift: 
         results.append((output.detach(), z.grad))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-5)
-    for mine, other in ((ours.conv_in, theirs.conv_in), (ours.time_in, theirs.time_embedding.linear_1), (ours.conv_out, theirs.conv_out)):
+    for mine, other in (
+        (ours.conv_in, theirs.conv_in),
+        (ours.time_in, theirs.time_embedding.linear_1),
+        (ours.conv_out, theirs.conv_out),
+    ):
         torch.testing.assert_close(mine.weight.grad, other.weight.grad, rtol=1e-4, atol=1e-5)
 
 

@@ -102,7 +102,9 @@ B = 500.0
         pytest.param((200, 205, 210), (B, B, 450), "<=", 0.0, 0.55, "slower", id="method censored: at most"),
         pytest.param((B, B, B), (B, B, B), "none", 0.0, np.inf, "no difference shown", id="all censored: nothing known"),
         pytest.param((B, B, B, B), (B, 100, 101, 99), "none", 0.0, np.inf, "no difference shown", id="both, unclear"),
-        pytest.param((B, 400, 410, 390, 395, 405), (B, 200, 210, 190, 195, 205), ">=", 1.32, np.inf, "faster", id="both, faster"),
+        pytest.param(
+            (B, 400, 410, 390, 395, 405), (B, 200, 210, 190, 195, 205), ">=", 1.32, np.inf, "faster", id="both, faster"
+        ),
     ],
 )
 def test_censoring_turns_points_into_bounds(
@@ -224,7 +226,9 @@ def test_an_unknown_task_without_a_target_asks_for_one(tmp_path: Path) -> None:
 
 def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() -> None:
     # On the grid point at 0.6 B these are 41.2, 38.7, 40.04, 35.0 and 50.0; the median 40.04 rounds up to 41.
-    curves = [curve(100, 90, 80, 70, 60, 50, at, 30, 20, 15, 12, 11, method="baseline") for at in (41.2, 38.7, 40.04, 35.0, 50.0)]
+    curves = [
+        curve(100, 90, 80, 70, 60, 50, at, 30, 20, 15, 12, 11, method="baseline") for at in (41.2, 38.7, 40.04, 35.0, 50.0)
+    ]
     assert target_of(curves, budget=1000) == 41
     with pytest.raises(NothingToConclude, match="5"):
         target_of(curves[:4], budget=1000)

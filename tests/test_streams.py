@@ -85,7 +85,9 @@ def test_order_is_whole_epochs_laid_end_to_end() -> None:
 def test_streams_are_the_same_in_another_process() -> None:
     code = "from bench.train.streams import Streams; s = Streams(7); print(s.integer('init'), s.uniform('u', 5, 3).tolist())"
     printed = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
         for seed in ("1", "2")
     }
     streams = Streams(7)

@@ -9,6 +9,7 @@ import errno
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -17,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
+from types import FrameType
 
 from bench.events import Event
 from bench.study import RunSpec
@@ -75,7 +77,10 @@ class Worker:
         self.spec: RunSpec | None = None
         self.connection, theirs = SPAWN.Pipe()
         self.process: SpawnProcess = SPAWN.Process(target=work, args=(theirs, root, device, stop), daemon=True)
+        # Blocked while the child starts, so that it inherits that: Ctrl-C in a terminal reaches the whole process group.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
 
     def begin(self, spec: RunSpec) -> None:
@@ -86,7 +91,7 @@ class Worker:
     def message(self) -> Message | None:
         """What the worker says next; None where it is dead."""
         try:
-            return self.connection.recv()  # type: ignore[no-any-return]
+            return self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             return None
@@ -100,53 +105,77 @@ class Local:
         self.stop: StopEvent = SPAWN.Event()
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
-        """Do all runs, telling what happens as it happens. Raises InputError where none can go on; on KeyboardInterrupt
-        (thrown into the generator or raised in it) every worker saves its state before it propagates."""
+        """Do all runs, telling what happens as it happens. Raises InputError where none can go on. After Ctrl-C, or when
+        the generator is closed, every worker saves its state first; a second Ctrl-C does not wait for that."""
         waiting = deque(specs)
-        crew = [self._hire(index) for index in range(min(self.workers, len(waiting)))]
-        try:
-            for worker in crew:
-                worker.begin(waiting.popleft())
-            while any(worker.spec for worker in crew):
-                for worker in self._ready(crew):
-                    message = worker.message()
-                    if isinstance(message, Event):
-                        yield message
-                        continue
-                    if isinstance(message, Refused):
-                        raise InputError(message.message)
-                    assert worker.spec is not None
-                    if message is None:
-                        yield Ended(worker.spec, f"worker died (exit code {worker.process.exitcode})")
-                        crew[crew.index(worker)] = worker = self._hire(crew.index(worker))
-                    elif isinstance(message, Ended):
-                        yield message
-                    worker.spec = None
-                    if waiting:
-                        worker.begin(waiting.popleft())
-        except BaseException:
-            self._save_all(crew)
-            raise
-        finally:
-            for worker in crew:
-                worker.process.terminate()
-                worker.process.join()
+        crew: list[Worker] = []
+        with interrupts(self.stop) as woken:
+            try:
+                crew += [self._hire(index) for index in range(min(self.workers, len(waiting)))]
+                for worker in crew:
+                    worker.begin(waiting.popleft())
+                while busy := {worker.connection: worker for worker in crew if worker.spec}:
+                    for ready in wait([*busy, woken]):
+                        if ready is woken:
+                            woken.recv_bytes()
+                            continue
+                        worker = busy[ready]  # type: ignore[index]
+                        message = worker.message()
+                        if isinstance(message, Event):
+                            yield message
+                            continue
+                        spec, worker.spec = worker.spec, None
+                        assert spec is not None
+                        if isinstance(message, Refused):
+                            raise InputError(message.message)
+                        if message is None:
+                            yield Ended(spec, f"worker died (exit code {worker.process.exitcode})")
+                            crew[crew.index(worker)] = worker = self._hire(crew.index(worker))
+                        elif isinstance(message, Ended):
+                            yield message
+                        if waiting and not self.stop.is_set():
+                            worker.begin(waiting.popleft())
+                if self.stop.is_set():
+                    raise KeyboardInterrupt
+            except (Exception, GeneratorExit):
+                self._save_all(crew)
+                raise
+            finally:
+                for worker in crew:
+                    worker.process.terminate()
+                    worker.process.join()
 
     def _hire(self, index: int) -> Worker:
         with environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))):
             return Worker(self.root, self.device[index % len(self.device)], self.stop)
 
-    @staticmethod
-    def _ready(crew: list[Worker]) -> list[Worker]:
-        busy = {worker.connection: worker for worker in crew if worker.spec}
-        return [busy[connection] for connection in wait(list(busy)) if isinstance(connection, Connection)]
-
     def _save_all(self, crew: list[Worker]) -> None:
-        """Ask all workers to stop, and wait until each has saved its run or died; a second Ctrl-C does not wait."""
+        """Ask all workers to stop, and wait until each has saved its run or died."""
         self.stop.set()
         for worker in crew:
             while worker.spec and isinstance(worker.message(), Event):
                 pass
+
+
+@contextlib.contextmanager
+def interrupts(stop: StopEvent) -> Iterator[Connection]:
+    """Turn the first Ctrl-C into `stop` being set and a message on the connection given, so that it never cuts a
+    conversation with a worker in two; the next one raises KeyboardInterrupt. Does nothing outside the main thread."""
+    woken, waker = SPAWN.Pipe(duplex=False)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        waker.send_bytes(b"")
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, handle) if main else None
+    try:
+        yield woken
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -166,7 +195,6 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
 
 def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> None:
     """A worker's life: specs in, messages out, until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from bench.run import Interrupted, Run
 
     def attempt(spec: RunSpec, report: Callable[[Event], None]) -> Message:

@@ -9,6 +9,7 @@ from bench.events import Event
 from bench.execute.local import Ended, Local
 from bench.store import StudyDir
 from bench.study import RunSpec, Study
+from methods.base import InputError
 
 KEPT = ("finished", "diverged")
 
@@ -47,6 +48,7 @@ class Race:
             with closing(executor.execute(specs)) as messages:
                 for message in messages:
                     if isinstance(message, Event):
+                        self.refuse_target_at_start(message)
                         yield message
                         continue
                     if message.reason:
@@ -55,6 +57,16 @@ class Race:
                     self.directory.collect()
         finally:
             self.directory.collect()
+
+    def refuse_target_at_start(self, event: Event) -> None:
+        """Raise InputError where a run is at the target before it trains: nothing could be raced to."""
+        if event.kind != "evaluation" or event.iteration > 0 or self.study.target == "baseline-final":
+            return
+        if event.facts["fd"] <= self.study.target:
+            raise InputError(
+                f"{event.method} seed {event.seed} is at the target {self.study.target:g} at iteration 0 "
+                f"({self.study.task.quality.metric} {event.facts['fd']:.4g}): choose a lower one"
+            )
 
 
 def failure(ended: Ended) -> Event:

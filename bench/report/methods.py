@@ -21,7 +21,9 @@ def listing(registry: Registry) -> None:
     table = Table("name", "changes", "evidence", "horizon", "claim", "source")
     for name, method in sorted(registry.methods.items(), key=lambda item: (item[0] != "baseline", item[0])):
         changes = ", ".join(method.aspects()) or "nothing"
-        table.add_row(name, changes, method.evidence, "yes" if method.depends_on_horizon() else "no", method.claim, method.source)
+        table.add_row(
+            name, changes, method.evidence, "yes" if method.depends_on_horizon() else "no", method.claim, method.source
+        )
     stdout().print(table)
 
 
@@ -37,7 +39,8 @@ def explain(composition: Composition, grid: str, progress: float) -> None:
         print()
     n = round(progress * HORIZON)
     scale, beta1 = composition.optimizer(n)
-    print(f"on {grid} at progress {progress:g}: lr_scale {scale:.12g}, beta1 {'the task' + chr(39) + 's' if beta1 is None else f'{beta1:.12g}'}")
+    momentum = "the task's" if beta1 is None else f"{beta1:.12g}"
+    print(f"on {grid} at progress {progress:g}: lr_scale {scale:.12g}, beta1 {momentum}")
     p, w = density(composition, n), weight(composition, n)
     tenths = [f"{part.sum():.3f}" for part in np.array_split(p, 10)]
     print(f"share of timesteps by tenths of T: {' '.join(tenths)}; weight from {w.min():.4g} to {w.max():.4g}")
@@ -57,5 +60,11 @@ def weight(composition: Composition, n: int) -> np.ndarray:
 def write_csv(composition: Composition, progress: float, path: Path) -> None:
     """Columns t, abar, snr, p, w (w on the eps-MSE) of a prepared composition."""
     grid, n = composition.parts[0].grid, round(progress * HORIZON)
-    columns = {"t": np.arange(grid.T), "abar": grid.abar, "snr": grid.snr, "p": density(composition, n), "w": weight(composition, n)}
+    columns = {
+        "t": np.arange(grid.T),
+        "abar": grid.abar,
+        "snr": grid.snr,
+        "p": density(composition, n),
+        "w": weight(composition, n),
+    }
     write_atomic(path, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))

@@ -28,7 +28,9 @@ def fd_png(curves: list[Curve], scores: Scores) -> bytes:
     if not isinstance(scores.rules.target, str):
         axes.axhline(scores.rules.target, color="grey", linestyle="--", label=f"target {scores.rules.target:g}")
     axes.axvline(scores.rules.budget, color="grey", linestyle=":", label=f"budget {scores.rules.budget:g}")
-    axes.set(yscale="log", xlabel="iterations", ylabel=scores.metric, title=f"{scores.leaderboard['task'].iloc[0]}: median and runs")
+    axes.set(
+        yscale="log", xlabel="iterations", ylabel=scores.metric, title=f"{scores.leaderboard['task'].iloc[0]}: median and runs"
+    )
     axes.grid(True, which="both", alpha=0.2)
     axes.legend(fontsize="small")
     buffer = io.BytesIO()

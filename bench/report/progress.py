@@ -76,7 +76,7 @@ class Live(Silent):
         ]
         self.progress = Progress(*columns, console=console, transient=True)
         self.metric, self.iterations, self.total = metric, iterations, total
-        blank = {"place": f"0/{total} runs", "rate": "", "fd": "", "left": ""}
+        blank: dict[str, Any] = {"place": f"0/{total} runs", "rate": "", "fd": "", "left": ""}
         self.study = self.progress.add_task("study", total=total * iterations, **blank)
         self.lines: dict[Key, TaskID] = {}
         self.begun: dict[Key, tuple[float, int]] = {}
@@ -95,7 +95,7 @@ class Live(Silent):
         key = (event.method, event.seed)
         if event.kind == "run_started":
             name = f"{event.method} seed {event.seed}"
-            blank = {"place": "", "rate": "", "fd": "", "left": ""}
+            blank: dict[str, Any] = {"place": "", "rate": "", "fd": "", "left": ""}
             self.lines[key] = self.progress.add_task(name, total=self.iterations, **blank)
             self.begun[key], self.first[key] = (monotonic(), event.iteration), event.iteration
         self.done[key] = self.iterations if event.kind == "run_ended" else event.iteration

@@ -1,6 +1,6 @@
 """The tables that people quote: speedups on every axis, and one line per method, best first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,13 +31,15 @@ Target = float | Literal["baseline-final"]
 @dataclass(frozen=True)
 class Rules:
     """What a table is scored by: the target and how it was set, the budget in iterations, the seeds declared at the first
-    run (None: unknown), and of each method whether its curve depends on the budget and how sure its formula is."""
+    run (None: unknown), and of each method whether its curve depends on the budget and how sure its formula is.
+    `replaced`: the target is not the one that the folder's study declares."""
 
     target: Target
     how: str
     budget: float
     declared_seeds: tuple[int, ...] | None
     methods: dict[str, dict[str, Any]]
+    replaced: bool = False
 
     @property
     def post_hoc(self) -> bool:
@@ -60,7 +62,8 @@ class Scores:
         if len(shown):
             best = shown.iloc[0]
             reads = {"=": "", ">=": "at least ", "<=": "at most "}[best["bound"]]
-            return f"fastest: {best['method']}, {reads}{best['speedup']:.2f}x the baseline (Holm-adjusted p = {best['p_holm']:.2g})"
+            factor = f"{reads}{best['speedup']:.2f}x the baseline"
+            return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {best['p_holm']:.2g})"
         return "no method is shown to be faster than the baseline (Holm-adjusted p < 0.05, one-sided)"
 
 
@@ -72,7 +75,8 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rule
         raise InputError(f"{folder}: {len(tasks)} tasks in one table ({', '.join(tasks)}): they do not compare")
     if (folder / "study.json").exists():
         study = StudyDir(folder).declared()
-        rules = Rules(study["target"], study["target_how"], study["budget"], tuple(study["declared_seeds"]), study["methods"])
+        seeds = tuple(study["declared_seeds"])
+        rules = Rules(study["target"], study["target_how"], study["budget"], seeds, study["methods"])
     elif tasks[0] in task_names():
         task = load_task(tasks[0])
         rules = Rules(task.target.fd, task.target.how, task.budget.iterations, None, {})
@@ -81,7 +85,8 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rule
         budget = max((curve.iteration[-2] for curve in curves if len(curve.fd) > 1), default=0.0)
         rules = Rules(NAN, "", float(budget), None, {})
     if target is not None and target != rules.target:
-        return Rules(target, "post hoc: --target", rules.budget, rules.declared_seeds, rules.methods)
+        declared = (folder / "study.json").exists()
+        return replace(rules, target=target, how="post hoc: --target", replaced=declared)
     if rules.target != FINAL and np.isnan(rules.target):
         raise InputError(f"{folder}: task {tasks[0]!r} is not packaged and there is no study.json: give --target")
     return rules
@@ -173,16 +178,24 @@ class Table:
             "flat at target": bool(flat_runs) and np.mean([flat(c, self.target(c.seed)) for c in flat_runs]) > 0.5,
         }
         counts = {status: sum(curve.status == status for curve in runs) for status in ("failed", "diverged", "running")}
-        return "; ".join([*(flag for flag, holds in flags.items() if holds), *(f"{n} {what}" for what, n in counts.items() if n)])
+        return "; ".join(
+            [*(flag for flag, holds in flags.items() if holds), *(f"{n} {what}" for what, n in counts.items() if n)]
+        )
 
     def leaderboard(self, speedups: pd.DataFrame, axis: str) -> pd.DataFrame:
         """One row per method on one axis, fastest first; what has no factor goes last, by final FD."""
         rows = []
         for method in self.methods:
             runs = self.of(method)
-            costs = [self.cost(curve, axis) for curve in runs.values() if self.rules.target != FINAL or curve.seed in self.of(BASELINE)]
+            costs = [
+                self.cost(curve, axis)
+                for curve in runs.values()
+                if self.rules.target != FINAL or curve.seed in self.of(BASELINE)
+            ]
             found = speedups[(speedups["method"] == method) & (speedups["axis"] == axis)]
-            compared = {"speedup": 1.0, "bound": "="} if method == BASELINE else found.iloc[0].to_dict()
+            compared: dict[str, Any] = {"speedup": 1.0, "bound": "="}
+            if method != BASELINE:
+                compared = {str(key): value for key, value in found.iloc[0].items()}
             own = {
                 "task": self.usable[0].task,
                 "method": method,
@@ -193,7 +206,7 @@ class Table:
                 "median_to_target": median(costs),
                 "final_fd": np.median([curve.fd[-1] for curve in runs.values()]) if runs else NAN,
                 "seconds_per_1000": np.median([pace(curve) for curve in runs.values()]) if runs else NAN,
-                "flags": self.flags(method, int(compared.get("pairs", 0))),
+                "flags": self.flags(method, compared.get("pairs", 0)),
             }
             rows.append({**compared, **own})
         rows.sort(key=lambda row: (-np.nan_to_num(row.get("speedup", NAN), nan=-1.0), row["final_fd"], row["method"]))

@@ -1,6 +1,6 @@
 """The protocol's target: from baseline runs alone, before any other method is run.
 
-    python -m bench.score.target DIR        prints the target for the study in DIR
+python -m bench.score.target DIR        prints the target for the study in DIR
 """
 
 import math
@@ -37,7 +37,7 @@ def target_of(curves: list[Curve], budget: float) -> float:
 def main(folder: Path) -> None:
     curves, budget = read_curves(folder), StudyDir(folder).declared()["budget"]
     values = sorted(fd_at_share(curve, budget) for curve in curves)
-    print(f"FD of {len(values)} baseline runs at {SHARE * budget:g} of {budget} iterations: {' '.join(f'{v:.2f}' for v in values)}")
+    print(f"FD of {len(values)} baseline runs at {SHARE * budget:g} of {budget} iterations:", *(f"{v:.2f}" for v in values))
     print(f"target: {target_of(curves, budget):g}")
 
 

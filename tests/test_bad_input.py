@@ -1,0 +1,215 @@
+"""Wrong input: one line that names what and the nearest valid choice, exit code 2, nothing half-written."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.quality.digits_classifier import accuracy, loaded
+from bench.quality.features import WEIGHTS
+from bench.store import write_atomic
+from bench.train.data import digits, load
+from methods.base import InputError
+from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace, Refused
+
+RUN = ("run", "--out", "s", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("run", "digit"), "did you mean 'digits'"),
+        (("tasks", "digts"), "did you mean 'digits'"),
+        (("tasks", "../store"), "unknown task"),
+        ((*RUN, "-m", "minsnr"), "did you mean 'min-snr'"),
+        (("methods", "ctls"), "did you mean 'clts'"),
+        ((*RUN, "-m", "p2", "-m", "p2"), "listed twice"),
+        ((*RUN, "-m", "clts", "-m", "clts[sigma=0.5]"), "listed twice"),
+        ((*RUN, "-m", "clts[sigm=1]"), "did you mean 'sigma'"),
+        ((*RUN, "-m", "p2+min-snr"), "both claim the weight"),
+        ((*RUN, "--device", "gpu"), "choices: auto, cpu, cuda"),
+        ((*RUN, "--seeds", "0"), "at least 1 seed"),
+        ((*RUN, "--seeds", "-1"), "at least 1 seed"),
+        ((*RUN, "--seeds", "1,-2"), "from 0 up"),
+        ((*RUN, "--seeds", "1,1"), "different"),
+        ((*RUN, "--seeds", "x"), "--seeds x"),
+        ((*RUN, "--seeds", ","), "seeds are"),
+        ((*RUN, "--budget", "0"), "budget.iterations"),
+        ((*RUN, "--budget", "-5"), "budget.iterations"),
+        ((*RUN, "--budget", "5"), "10 evaluations do not fit into a budget of 5"),
+        ((*RUN, "--target", "0"), "above 0"),
+        ((*RUN, "--target", "-3"), "above 0"),
+        ((*RUN, "--target", "nan"), "above 0"),
+        ((*RUN, "--target", "low"), "write a distance or baseline-final"),
+        ((*RUN, "--set", "optimizer.lrr=1"), "did you mean 'lr'"),
+        ((*RUN, "--set", "optimiser.lr=1"), "did you mean 'optimizer'"),
+        ((*RUN, "--set", "optimizer.lr=fast"), "optimizer.lr"),
+        ((*RUN, "--set", "optimizer"), "section.field=value"),
+        ((*RUN, "--set", "network.heads=3"), "heads"),
+        ((*RUN, "--set", "network.norm_groups=3"), "norm_groups"),
+        ((*RUN, "--set", "sampler.steps=2000"), "sampler.steps"),
+        ((*RUN, "--methods-path", "absent"), "no such folder"),
+        (("run", "absent.toml"), "absent.toml"),
+        (("score", "absent"), "runs.csv: no such file"),
+        (("methods", "p2", "--grid", "cosin-1000"), "did you mean 'cosine'"),
+        (("methods", "--csv", "x.csv"), "NAME"),
+    ],
+)
+def test_wrong_words_are_one_line_and_leave_nothing(
+    words: tuple[str, ...], named: str, fidrace: Fidrace, tmp_path: Path
+) -> None:
+    done = fidrace(*words, code=2)
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("run", "--worker", "2"), ("run", "--workers", "0"), ("run", "--seeds"), ("race",)])
+def test_wrong_flags_exit_with_2(words: tuple[str, ...], fidrace: Fidrace, tmp_path: Path) -> None:
+    assert fidrace(*words, code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('task = "digits"\nsseds = 3\n', "did you mean 'seeds'"),
+        ('task = "digits"\nseeds = "three"\n', "seeds"),
+        ('task = "digits"\nmethods = "clts"\n', "methods"),
+        ("methods = []\n", "task"),
+        ('task = "digits"\n[set]\n"optimizer.lr" = "quick"\n', "optimizer.lr"),
+        ("task = digits\n", "not a TOML file"),
+        ("\x00\x01", "not a TOML file"),
+        ("", "task"),
+    ],
+)
+def test_a_study_file_that_is_wrong_is_named_with_its_field(text: str, named: str, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    assert named in refused("run", "mine.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_a_folder_of_another_study_is_refused_by_the_field_that_differs(fidrace: Fidrace, tmp_path: Path) -> None:
+    fidrace("run", *TINY, "-m", "baseline", "--seeds", "1", "--out", "s")
+    before = {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
+    again = ("run", *TINY, "-m", "baseline", "--seeds", "1", "--out", "s")
+    assert "optimizer.batch = 16, not 8" in fidrace(*again, "--set", "optimizer.batch=8", code=2).stderr
+    assert "target" in fidrace(*again, "--target", "7", code=2).stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()} == before
+    said = fidrace(*again, "--set", "optimizer.batch=8", "--fresh", "--yes")
+    assert "0 of" not in said.stderr
+    assert '"batch": 8' in (tmp_path / "s" / "study.json").read_text()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(fidrace: Fidrace, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "thesis.tex").write_text("precious")
+    assert "no study" in fidrace(*RUN, code=2).stderr
+    fidrace(*RUN, "--fresh", "--yes", code=2)
+    assert (tmp_path / "s" / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/fidrace"])
+def test_a_folder_that_cannot_be_written_is_named(out: str, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert out in refused("run", "--device", "cpu", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("runs.csv", b"", "empty"),
+        ("runs.csv", bytes(range(256)), "not a CSV"),
+        ("evals.csv", b"\x89PNG\r\n\x1a\n\x00\x00", "not a CSV"),
+        ("evals.csv", b"task,method,seed\ndigits,baseline,0\n", "no column"),
+        ("runs.csv", b"task,method,seed,status\ndigits,baseline,zero,finished\n", "'zero'"),
+        (
+            "evals.csv",
+            b"task,method,seed,metric,fd,iteration,images,train_seconds,forwards\ndigits,baseline,0,fd,low,0,0,0,0\n",
+            "'low'",
+        ),
+    ],
+)
+def test_a_csv_that_is_none_is_named(name: str, content: bytes, named: str, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("task,method,seed,status\ndigits,baseline,0,finished\n")
+    (tmp_path / "evals.csv").write_text(
+        "task,method,seed,metric,fd,iteration,images,train_seconds,forwards\ndigits,baseline,0,fd_digits,90,0,0,0,0\n"
+    )
+    (tmp_path / name).write_bytes(content)
+    said = refused("score", tmp_path)
+    assert name in said
+    assert named in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evals.csv", "runs.csv"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    write_atomic(path, "old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, "new" * 1000)
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("this container may not mount")
+    command = [*COMMAND, "run", *TINY, "-m", "baseline", "--seeds", "2", "--out", str(disk / "s"), "--workers", "1"]
+    try:
+        full = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+        assert full.returncode == 2
+        assert full.stderr.splitlines()[-1].startswith(f"fidrace: no space left for {disk}")
+        assert "Traceback" not in full.stderr
+        assert not list(disk.rglob(".*.*"))  # no temporary file is left
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, timeout=120)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    shutil.rmtree(disk)
+
+
+def test_two_commands_on_one_folder_do_not_meet(fidrace: Fidrace, tmp_path: Path) -> None:
+    code = (
+        "import sys, filelock; lock = filelock.FileLock('s/.lock'); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+    )
+    (tmp_path / "s").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        assert "in use by another" in fidrace("run", *TINY, "--out", "s", code=2).stderr
+        holder.communicate("")
+
+
+def test_a_target_that_is_met_before_training_is_refused_at_the_first_evaluation(fidrace: Fidrace) -> None:
+    said = fidrace("run", *TINY, "-m", "baseline", "--seeds", "1", "--target", "500", code=2).stderr
+    assert "at the target 500 at iteration 0" in said
+    assert "iteration 4" not in said
+
+
+def test_data_of_another_content_is_refused() -> None:
+    with pytest.raises(InputError, match="SHA-256"):
+        load("digits", "0" * 64)
+
+
+def test_the_packaged_classifier_has_the_accuracy_that_is_reported() -> None:
+    data = digits()
+    assert data.train.shape == (1500, 1, 8, 8)
+    assert len(np.unique(np.concatenate([data.train, data.heldout]).reshape(1797, 64), axis=0)) == 1797
+    assert accuracy(loaded(WEIGHTS / "digits.safetensors"), data.heldout, data.heldout_labels) == pytest.approx(295 / 297)

@@ -1,0 +1,237 @@
+"""The command as a person meets it: a study from the first line to the tables, twice, stopped, extended, spoilt."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace
+
+METHODS = ("-m", "baseline", "-m", "clts+mdlrc", "-m", "min-snr")
+STUDY = ("run", *TINY, *METHODS, "--seeds", "3", "--target", "117")
+TABLES = ("study.json", "runs.csv", "evals.csv", "speedups.csv", "leaderboard.csv", "leaderboard.md", "fd.png")
+TIMES = {"evals.csv": ["train_seconds"], "speedups.csv": []}
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    """Without what is measured in time."""
+    read = pd.read_csv(folder / name, dtype=str).drop(columns=TIMES[name])
+    return read[read["axis"] != "seconds"].reset_index(drop=True) if "axis" in read else read
+
+
+def assert_same_but_for_time(one: Path, other: Path) -> None:
+    for name in TIMES:
+        pd.testing.assert_frame_equal(table(one, name), table(other, name), check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of 3 methods and 3 seeds on two workers."""
+    folder = tmp_path_factory.mktemp("finished")
+    command = [*COMMAND, *STUDY, "--out", "study", "--workers", "2"]
+    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    return folder / "study"
+
+
+def test_a_study_leaves_the_files_of_the_contract(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} >= {*TABLES, "runs"}
+    runs = sorted(finished.glob("runs/digits/*/seed-*"))
+    assert len(runs) == 9
+    assert all(
+        (run / name).stat().st_size for run in runs for name in ("samples.png", "ema.safetensors", "evals.csv", "run.json")
+    )
+    assert not list(finished.rglob("checkpoint*"))
+    evals = pd.read_csv(finished / "evals.csv")
+    assert len(evals) == 9 * 5
+    assert evals[["precision", "recall", "memorised"]].isna().all().all()
+    assert evals.drop(columns=["precision", "recall", "memorised"]).notna().all().all()
+    status = pd.read_csv(finished / "runs.csv")
+    assert set(status["status"]) == {"finished"}
+    assert status["config_hash"].nunique() == 1
+    assert status["method_hash"].nunique() == 3
+
+
+def test_the_same_study_again_and_on_one_worker_gives_the_same_tables(finished: Path, fidrace: Fidrace, tmp_path: Path) -> None:
+    fidrace(*STUDY, "--out", "again", "--workers", "1")
+    assert_same_but_for_time(finished, tmp_path / "again")
+
+
+def test_a_finished_study_trains_nothing_and_leaves_every_table_byte_equal(finished: Path, fidrace: Fidrace) -> None:
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in finished.rglob("*") if path.is_file()}
+    said = fidrace(*STUDY, "--out", finished)
+    assert "9 of 9 runs are there already" in said.stderr
+    assert "min-snr" in said.stdout
+    after = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert after == {path: content for path, (content, _) in before.items()}
+    untouched = [path for path in before if "runs/" in str(path)]
+    assert all(path.stat().st_mtime_ns == before[path][1] for path in untouched)
+
+
+@pytest.mark.parametrize("whole_group", [True, False], ids=["terminal", "parent-only"])
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_does_the_rest(
+    finished: Path, tmp_path: Path, whole_group: bool
+) -> None:
+    command = [*COMMAND, *STUDY, "--out", "stopped", "--workers", "2"]
+    with subprocess.Popen(
+        [*command, "--json"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if json.loads(line)["event"] == "run_ended":
+                break
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        rest = process.communicate(timeout=60)
+        assert process.returncode == 130, rest
+    assert "the same command goes on from here" in rest[1]
+    kept = {run["seed"]: run["ended"] for run in runs_of(tmp_path / "stopped") if run["status"] == "finished"}
+    assert len(kept) > 0
+    subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    assert_same_but_for_time(finished, tmp_path / "stopped")
+
+
+def runs_of(folder: Path) -> list[dict[str, str]]:
+    return [json.loads(path.read_text()) for path in folder.rglob("run.json")]
+
+
+def test_more_seeds_and_methods_extend_a_study_and_late_seeds_are_said(fidrace: Fidrace, tmp_path: Path) -> None:
+    fidrace("run", *TINY, "-m", "baseline", "--seeds", "2", "--out", "s")
+    ended = {run["ended"] for run in runs_of(tmp_path / "s")}
+    fidrace("run", *TINY, "-m", "p2", "--seeds", "3", "--out", "s")
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv")
+    found = sorted(zip(runs["method"], runs["seed"], strict=True))
+    assert found == [(method, seed) for method in ("baseline", "p2") for seed in (0, 1, 2)]
+    assert ended <= set(runs["ended"])
+    assert "extended" in pd.read_csv(tmp_path / "s" / "leaderboard.csv").set_index("method").loc["p2", "flags"]
+
+
+def test_json_is_one_object_per_line_and_nothing_else(fidrace: Fidrace) -> None:
+    done = fidrace("run", *TINY, "-m", "p2", "--seeds", "1", "--out", "s", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds.count("run_started") == kinds.count("run_ended") == 2
+    assert kinds.count("evaluation") == 2 * 5
+    assert kinds[-1] == "study_ended"
+    assert events[-1]["failed"] == 0
+    assert {row["method"] for row in events[-1]["leaderboard"]} == {"baseline", "p2"}
+
+
+HALVING = '''
+from methods.base import Floats, Method
+
+class Halving(Method, name="halving", source="a test", evidence="inferred"):
+    """Every weight one half."""
+
+    def loss_weight(self, progress: float) -> Floats:
+        return 0 * self.grid.abar + 0.5
+'''
+FAILING = (
+    HALVING.replace("Halving", "Failing")
+    .replace("halving", "failing")
+    .replace("        return 0", "        assert progress < 0.5, 'no more'\n        return 0")
+)
+
+
+def test_a_method_in_a_folder_of_ones_own_races(fidrace: Fidrace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "halving.py").write_text(HALVING)
+    assert "Every weight one half" in fidrace("methods", "halving", "--methods-path", "mine").stdout
+    fidrace("run", *TINY, "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1", "--out", "s")
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
+    assert runs.loc["halving+mdlrc", "status"] == "finished"
+    (tmp_path / "mine" / "halving.py").write_text(HALVING.replace("0.5", "0.6"))
+    again = ("run", *TINY, "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1", "--out", "s")
+    assert "has changed since its runs" in fidrace(*again, code=2).stderr
+
+
+def test_a_failing_run_is_recorded_the_others_go_on_and_retry_runs_it_again(fidrace: Fidrace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "failing.py").write_text(FAILING)
+    command = ("run", *TINY, "-m", "failing", "--methods-path", "mine", "--seeds", "2", "--out", "s")
+    said = fidrace(*command, code=4)
+    assert "no more" in said.stderr
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index(["method", "seed"])
+    assert runs.loc["failing", "status"].tolist() == ["failed", "failed"]
+    assert runs.loc["baseline", "status"].tolist() == ["finished", "finished"]
+    assert "AssertionError: no more" in runs.loc[("failing", 0), "error"]
+    evals = pd.read_csv(tmp_path / "s" / "evals.csv")
+    assert len(evals[evals["method"] == "failing"]) == 2 * 2  # what was measured before stays
+    fidrace(*command, code=4)
+    fidrace(*command, "--retry-failed", code=4)
+
+
+def test_help_needs_neither_torch_nor_pandas() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from bench.cli import app;"
+        "result = CliRunner().invoke(app, ['--help']); assert result.exit_code == 0;"
+        "print(sorted({'torch', 'pandas', 'scipy', 'pydantic', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_scoring_needs_no_torch(finished: Path) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from bench.cli import app;"
+        f"result = CliRunner().invoke(app, ['score', {str(finished)!r}]); assert result.exit_code == 0, result.output;"
+        "print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_score_makes_the_tables_anew_from_the_two_csv_alone(finished: Path, fidrace: Fidrace, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("runs.csv", "evals.csv", "study.json"):
+        (bare / name).write_bytes((finished / name).read_bytes())
+    fidrace("score", bare)
+    for name in ("speedups.csv", "leaderboard.csv", "leaderboard.md", "fd.png"):
+        assert (bare / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_another_target_is_shown_post_hoc_and_leaves_the_tables(finished: Path, fidrace: Fidrace) -> None:
+    before = (finished / "leaderboard.csv").read_bytes()
+    said = fidrace("score", finished, "--target", "112")
+    assert "post hoc" in said.stdout
+    assert (finished / "leaderboard.csv").read_bytes() == before
+    assert "each seed's baseline" in fidrace("score", finished, "--target", "baseline-final", "--axis", "seconds").stdout
+
+
+def test_score_without_a_baseline_concludes_nothing(finished: Path, fidrace: Fidrace, tmp_path: Path) -> None:
+    for name in ("runs.csv", "evals.csv"):
+        lines = (finished / name).read_text().splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(line for line in lines if ",baseline," not in line))
+    assert "baseline" in fidrace("score", tmp_path, code=3).stderr
+
+
+def test_a_study_file_is_raced_and_options_win_over_it(fidrace: Fidrace, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('task = "digits"\nmethods = ["p2"]\nseeds = [4, 7]\n[set]\n"optimizer.lr" = 1e-3\n')
+    said = fidrace("run", "mine.toml", "--seeds", "5,", "--dry-run")
+    assert "mine: 2 methods x 1 seeds, 500 iterations" in said.stderr
+    assert "baseline is added" in said.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_methods_are_listed_explained_and_written_as_csv(fidrace: Fidrace, tmp_path: Path) -> None:
+    listed = fidrace("methods").stdout
+    assert all(name in listed for name in ("baseline", "clts", "mdlrc", "lr-decay", "p2", "min-snr"))
+    shown = fidrace("methods", "clts+mdlrc", "--grid", "linear-1000", "--progress", "1", "--csv", "out.csv").stdout
+    assert "lr_scale 0.1, beta1 0" in shown
+    columns = pd.read_csv(tmp_path / "out.csv")
+    assert columns.columns.tolist() == ["t", "abar", "snr", "p", "w"]
+    assert columns["p"].sum() == pytest.approx(1)
+    assert (columns["w"] == 1).all()
+
+
+def test_tasks_are_listed_and_printed(fidrace: Fidrace) -> None:
+    assert "digits" in fidrace("tasks").stdout
+    assert "[optimizer]" in fidrace("tasks", "digits").stdout

@@ -1,0 +1,155 @@
+"""One run: interrupted and resumed it is the uninterrupted one, bit for bit; what goes wrong in it stays in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench.events import Event
+from bench.run import CHECKPOINT, Interrupted, Run
+from bench.study import RunSpec, make_study
+
+CHANGES = {
+    "budget.evaluations": 3,
+    "quality.samples": 80,
+    "sampler.steps": 2,
+    "optimizer.batch": 16,
+    "quality.heldout_repeats": 1,
+    "network.dropout": 0.1,
+    "optimizer.warmup": 5,
+}
+TIMES = ["train_seconds"]
+
+ADAPTIVE = '''
+import numpy as np
+from methods.base import Floats, Ints, Method
+
+class Adaptive(Method, name="adaptive", source="a test", evidence="inferred"):
+    """Weights each tenth of t by the inverse of its running loss."""
+
+    def prepare(self, grid):
+        super().prepare(grid)
+        self.mean = np.ones(10)
+
+    def observe(self, t: Ints, loss: Floats) -> None:
+        for tenth, value in zip(t * 10 // self.grid.T, loss):
+            self.mean[tenth] = 0.9 * self.mean[tenth] + 0.1 * value
+
+    def loss_weight(self, progress: float) -> Floats:
+        return 1 / self.mean[np.arange(self.grid.T) * 10 // self.grid.T]
+
+    def state_dict(self):
+        return {"mean": self.mean}
+
+    def load_state_dict(self, state):
+        self.mean = state["mean"].copy()
+'''
+
+
+def spec(method: str, folder: Path, **changes: object) -> RunSpec:
+    (folder / "methods").mkdir(exist_ok=True)
+    (folder / "methods" / "adaptive.py").write_text(ADAPTIVE)
+    study = make_study("digits", [method], "3,", 36, changes=CHANGES | changes, methods_path=[str(folder / "methods")])
+    return next(one for one in study.specs() if one.method == method)
+
+
+def run(one: RunSpec, root: Path, stop_after: int | None = None) -> tuple[Run, list[Event]]:
+    """Execute, asking it to stop after so many iterations of this call."""
+    events: list[Event] = []
+    work = Run(one, root, "cpu", events.append)
+    begun: list[int] = []
+
+    def should_stop() -> bool:
+        begun.append(work.training.iteration)
+        return stop_after is not None and work.training.iteration - begun[0] >= stop_after
+
+    if stop_after is None:
+        work.execute(should_stop)
+    else:
+        with pytest.raises(Interrupted):
+            work.execute(should_stop)
+    return work, events
+
+
+@pytest.mark.parametrize(("method", "stops"), [("baseline", (12,)), ("clts+mdlrc", (36,)), ("adaptive", (5, 10, 15))])
+def test_interrupted_and_resumed_equals_uninterrupted(method: str, stops: tuple[int, ...], tmp_path: Path) -> None:
+    one = spec(method, tmp_path)
+    whole, _ = run(one, tmp_path / "whole")
+    for stop in stops:
+        run(one, tmp_path / "parts", stop_after=stop)
+        assert (tmp_path / "parts" / one.directory / CHECKPOINT).exists()
+    parts, _ = run(one, tmp_path / "parts")
+    assert not (tmp_path / "parts" / one.directory / CHECKPOINT).exists()
+    for name in ("ema.safetensors", "samples.png"):
+        first, second = ((tmp_path / side / one.directory / name).read_bytes() for side in ("whole", "parts"))
+        assert first == second, name
+    tables = [pd.read_csv(tmp_path / side / one.directory / "evals.csv").drop(columns=TIMES) for side in ("whole", "parts")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    mine, theirs = whole.training.tensors(), parts.training.tensors()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_the_adaptive_method_of_these_tests_does_adapt(tmp_path: Path) -> None:
+    work, _ = run(spec("adaptive", tmp_path), tmp_path)
+    assert np.ptp(work.training.method.state_dict()["adaptive.mean"]) > 0.01
+
+
+def test_evaluations_come_on_the_grid_and_once_past_the_budget(tmp_path: Path) -> None:
+    work, events = run(spec("baseline", tmp_path), tmp_path)
+    assert [row["iteration"] for row in work.evaluations] == [0, 12, 24, 36, 48]
+    assert [event.iteration for event in events if event.kind == "evaluation"] == [0, 12, 24, 36, 48]
+    row = work.row
+    assert (row["status"], row["iterations"], row["images"], row["forwards"]) == ("finished", 48, 48 * 16, 48)
+    assert 0 < row["train_seconds"] == pytest.approx(work.training.seconds, abs=1e-3)
+
+
+def test_training_time_excludes_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations made slow by a second each leave the training clock as it was."""
+    import time
+
+    from bench.run import Judge
+
+    measure = Judge.measure
+    monkeypatch.setattr(Judge, "measure", lambda self: (time.sleep(1), measure(self))[1])
+    work, _ = run(spec("baseline", tmp_path), tmp_path)
+    assert work.eval_seconds > 5
+    assert work.training.seconds < work.eval_seconds
+
+
+def test_a_loss_that_stops_being_finite_ends_the_run_as_diverged_with_what_it_measured(tmp_path: Path) -> None:
+    work, events = run(spec("baseline", tmp_path, **{"optimizer.lr": 1e30}), tmp_path)
+    assert work.row["status"] == "diverged"
+    assert "not finite" in work.row["error"]
+    table = pd.read_csv(tmp_path / work.spec.directory / "evals.csv")
+    assert table["iteration"].tolist()[0] == 0
+    assert len(table) < 5
+    assert events[-1].facts["status"] == "diverged"
+
+
+def test_held_out_loss_is_one_grid_for_all_seeds_and_its_bins_average_to_it(tmp_path: Path) -> None:
+    work, _ = run(spec("baseline", tmp_path), tmp_path)
+    grid = work.judge.heldout
+    other = Run(spec("clts", tmp_path), tmp_path, "cpu", lambda event: None).judge.heldout
+    assert all(torch.equal(getattr(grid, name), getattr(other, name)) for name in ("x0", "eps", "t", "index"))
+    assert (np.diff(grid.t.numpy()) >= 0).all()
+    assert grid.t.double().mean() == pytest.approx(500, abs=2)
+    assert sorted(grid.index.tolist()) == list(range(297))
+    sizes = [len(part) for part in np.array_split(np.arange(297), 10)]
+    last = work.evaluations[-1]
+    bins = [last[f"val_loss_bin{k}"] for k in range(10)]
+    assert last["val_loss"] == pytest.approx(np.average(bins, weights=sizes))
+    assert work.evaluations[0]["val_loss"] == pytest.approx(1, abs=0.05)  # the zero network's eps-MSE is that of noise
+
+
+def test_adams_bias_correction_by_the_current_beta_is_within_one_percent_of_the_exact_one() -> None:
+    """What `Training.set_optimizer` says of torch's 1 - beta^step against 1 - prod(beta_i) over mdlrc's schedule."""
+    from methods.mdlrc import demon_beta
+
+    horizon = 500
+    betas = np.array([demon_beta(n / horizon, 0.9) for n in range(horizon)])
+    used, exact = 1 - betas ** np.arange(1, horizon + 1), 1 - np.cumprod(betas)
+    assert np.abs(exact / used - 1).max() < 0.01
+    assert np.abs(exact / used - 1)[60:].max() < 1e-3
