@@ -180,6 +180,8 @@ def conclude(race: "Race", as_json: bool) -> None:
         scores = score(folder)
     except NothingToConclude as error:
         say(str(error))
+        if as_json:
+            emit("study_ended", failed=len(race.failures()), headline=str(error), leaderboard=[])
         return
     publish(folder, scores, read_curves(folder))
     if as_json:
@@ -243,7 +245,7 @@ def methods(
 @verb
 def tasks(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A task to print in full.")] = None) -> None:
     """List the tasks, or print one."""
-    from bench.study import TASKS, load_task, task_names
+    from bench.task import TASKS, load_task, task_names
 
     if name is None:
         for known in task_names():

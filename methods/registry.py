@@ -125,11 +125,14 @@ def content_hash(composition: Composition) -> str:
 
 
 def code_of(file: Path) -> str:
-    """The tokens of a Python file without comments, layout and docstrings."""
-    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
+    """The tokens of a Python file without comments, layout and docstrings (strings that are whole statements)."""
+    between = {tokenize.COMMENT, tokenize.NL}
+    layout = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
     code, at_start = [], True
     with tokenize.open(file) as source:
         for token in tokenize.generate_tokens(source.readline):
+            if token.type in between:
+                continue
             if token.type not in layout and not (token.type == tokenize.STRING and at_start):
                 code.append(token.string)
             at_start = token.type in layout

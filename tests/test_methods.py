@@ -204,3 +204,11 @@ def test_a_method_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(METHOD.format(doc="", code="").replace('"low"', '"clts"'))
     with pytest.raises(InputError, match="defined twice"):
         Registry([tmp_path / "."])
+
+
+def test_the_method_that_contributing_shows_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    (tmp_path / "shown.py").write_text(text.partition("```python\n")[2].partition("```")[0])
+    shown = Registry([tmp_path]).compose("my-soft-min-snr")
+    shown.prepare(Grid(np.array([0.99, 0.8, 0.01])))
+    np.testing.assert_allclose(shown.loss_weight(0), [4 / 103, 0.5, 4 / (4 + 1 / 99)])

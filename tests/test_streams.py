@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.study import load_task
+from bench.task import load_task
 from bench.train.data import load
 from bench.train.loop import Training
 from bench.train.streams import Streams

@@ -67,7 +67,10 @@ def devices(wanted: str) -> list[str]:
 
 def default_workers(device: list[str], threads: int) -> int:
     """One worker per GPU, or as many as the cores carry at the task's number of threads."""
-    return len(device) if device != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads)
+    if device != ["cpu"]:
+        return len(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // threads)
 
 
 class Worker:

@@ -3,7 +3,7 @@
 import torch
 
 from bench.quality.features import load_features
-from bench.study import Task
+from bench.task import Task
 from bench.train.data import load
 from bench.train.loop import build_network
 

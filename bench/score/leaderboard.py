@@ -12,7 +12,8 @@ from bench.score.curves import AXES, Curve, read_curves
 from bench.score.errors import NothingToConclude
 from bench.score.speedups import MIN_PAIRS, NAN, holm, speedup
 from bench.store import StudyDir
-from bench.study import BASELINE, load_task, task_names
+from bench.study import BASELINE
+from bench.task import load_task, task_names
 from methods.base import InputError
 
 FINAL = "baseline-final"

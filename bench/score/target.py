@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.score.curves import Curve, read_curves
 from bench.score.errors import NothingToConclude
-from bench.store import StudyDir
+from bench.score.leaderboard import read_rules
 from bench.study import BASELINE
 from methods.base import InputError
 
@@ -35,7 +35,8 @@ def target_of(curves: list[Curve], budget: float) -> float:
 
 
 def main(folder: Path) -> None:
-    curves, budget = read_curves(folder), StudyDir(folder).declared()["budget"]
+    curves = read_curves(folder)
+    budget = read_rules(folder, curves, None).budget
     values = sorted(fd_at_share(curve, budget) for curve in curves)
     print(f"FD of {len(values)} baseline runs at {SHARE * budget:g} of {budget} iterations:", *(f"{v:.2f}" for v in values))
     print(f"target: {target_of(curves, budget):g}")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.grid import schedule
-from bench.study import NetworkConfig, Task
+from bench.task import NetworkConfig, Task
 from bench.train.checkpoint import Tensors, load_optimizer, optimizer_tensors, prefixed, without
 from bench.train.data import Data
 from bench.train.diffusion import Diffusion

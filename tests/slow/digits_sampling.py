@@ -1,0 +1,49 @@
+"""How many samples and sampler steps an evaluation of `digits` takes: FD, its standard error and the time of each choice.
+
+    python tests/slow/digits_sampling.py RUN_DIR      a run's folder with its ema.safetensors
+
+The last table is in docs/digits.md.
+"""
+
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from bench.grid import schedule
+from bench.quality.features import load_features
+from bench.quality.frechet import Moments, Reference, frechet_with_error
+from bench.task import load_task
+from bench.train import checkpoint
+from bench.train.data import load, quantised
+from bench.train.diffusion import Diffusion
+from bench.train.loop import build_network
+from bench.train.sampler import ddim
+from bench.train.streams import Streams
+
+
+def main(run: Path) -> None:
+    torch.set_num_threads(1)
+    task = load_task("digits")
+    data = load(task.data.kind, task.data.sha256)
+    network = build_network(task.network, data.train.shape[1:], seed=0)
+    network.load_state_dict(checkpoint.unpacked(run / "ema.safetensors")[0])
+    features = load_features(task.quality.features, task.quality.features_sha256, torch.device("cpu"))
+    moments = Moments.of(features(torch.from_numpy(data.train)))
+    reference = Reference.from_moments(moments.mean, moments.covariance)
+    diffusion = Diffusion(schedule(task.diffusion.schedule, task.diffusion.timesteps), task.diffusion.prediction)
+    heldout = frechet_with_error(reference, features(torch.from_numpy(data.heldout)))
+    print(f"the 297 held-out digits themselves: {heldout[0]:.2f} ± {heldout[1]:.2f}")
+    print("samples  steps      fd     se   se/fd  seconds")
+    for samples in (250, 500, 1000, 2000):
+        latents = torch.from_numpy(Streams(0).normal("latents", 0, (samples, 1, 8, 8)))
+        for steps in (4, 6, 8, 10, 20, 50):
+            start = perf_counter()
+            images = torch.from_numpy(quantised(ddim(network, diffusion, latents, steps).numpy(), data.levels))
+            fd, se = frechet_with_error(reference, features(images))
+            print(f"{samples:7}  {steps:5}  {fd:6.2f}  {se:5.2f}  {se / fd:6.1%}  {perf_counter() - start:7.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
