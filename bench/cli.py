@@ -170,7 +170,6 @@ def conclude(race: "Race", as_json: bool) -> None:
     """Score the folder, write its tables and show them."""
     from bench.report.progress import emit, say
     from bench.report.tables import publish
-    from bench.score.curves import read_curves
     from bench.score.errors import NothingToConclude
     from bench.score.leaderboard import score
 
@@ -183,7 +182,7 @@ def conclude(race: "Race", as_json: bool) -> None:
         if as_json:
             emit("study_ended", failed=len(race.failures()), headline=str(error), leaderboard=[])
         return
-    publish(folder, scores, read_curves(folder))
+    publish(folder, scores)
     if as_json:
         leaderboard = scores.leaderboard.astype(object).where(scores.leaderboard.notna(), None).to_dict("records")
         emit("study_ended", failed=len(race.failures()), headline=scores.headline(), leaderboard=leaderboard)
@@ -207,14 +206,13 @@ def score(
     """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target only show them."""
     from bench.report.progress import say
     from bench.report.tables import publish
-    from bench.score.curves import read_curves
     from bench.score.leaderboard import score as scored
 
     scores = scored(folder, parse_target(target), axis)
     if scores.rules.replaced:
         say(f"post hoc target: the tables in {folder} stay as they are")
     elif axis == "iterations":
-        publish(folder, scores, read_curves(folder))
+        publish(folder, scores)
     show(scores)
 
 

@@ -4,23 +4,25 @@ import io
 
 import matplotlib
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from bench.score.curves import Curve
 from bench.score.leaderboard import Scores
 
 COLOURS = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
-def fd_png(curves: list[Curve], scores: Scores) -> bytes:
+def fd_png(scores: Scores) -> bytes:
     """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(9, 5.5))
+    axes = figure.add_axes((0.08, 0.09, 0.9, 0.85))
     for index, method in enumerate(scores.leaderboard.sort_values("method")["method"]):
-        runs = [curve for curve in curves if curve.method == method and len(curve.fd)]
+        runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
         colour = "black" if method == "baseline" else COLOURS[index % len(COLOURS)]
-        for curve in runs:
-            axes.plot(curve.iteration, curve.fd, color=colour, alpha=0.25, linewidth=0.7)
+        thin = LineCollection(
+            [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=colour, alpha=0.25, linewidths=0.7
+        )
+        axes.add_collection(thin)
         whole = [curve for curve in runs if len(curve.fd) == max(len(other.fd) for other in runs)]
         if whole:
             middle = np.median([curve.fd for curve in whole], axis=0)

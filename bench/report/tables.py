@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.report.plots import fd_png
-from bench.score.curves import Curve
 from bench.score.leaderboard import Scores
 from bench.store import write_atomic
 
@@ -72,9 +71,9 @@ def markdown(scores: Scores) -> str:
     return f"**{title(scores, axis)}**\n\n{table}\n\n{scores.headline()}\n\nTarget: {scores.rules.how}\n"
 
 
-def publish(folder: Path, scores: Scores, curves: list[Curve]) -> None:
+def publish(folder: Path, scores: Scores) -> None:
     """speedups.csv, leaderboard.csv, leaderboard.md and fd.png in `folder`."""
     write_atomic(folder / "speedups.csv", scores.speedups.to_csv(index=False, lineterminator="\n"))
     write_atomic(folder / "leaderboard.csv", scores.leaderboard.to_csv(index=False, lineterminator="\n"))
     write_atomic(folder / "leaderboard.md", markdown(scores))
-    write_atomic(folder / "fd.png", fd_png(curves, scores))
+    write_atomic(folder / "fd.png", fd_png(scores))

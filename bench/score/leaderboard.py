@@ -49,10 +49,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class Scores:
-    """speedups.csv and leaderboard.csv as tables, the metric's name, and the rules that made them."""
+    """speedups.csv and leaderboard.csv as tables, the curves they were made from, the metric's name, and the rules."""
 
     speedups: pd.DataFrame
     leaderboard: pd.DataFrame
+    curves: list[Curve]
     metric: str
     rules: Rules
 
@@ -111,7 +112,7 @@ def score(folder: Path, target: Target | None = None, axis: str = "iterations") 
         where = speedups["axis"] == name
         speedups.loc[where, "p_holm"] = holm(speedups.loc[where, "p_value"].to_numpy(float))
     metric = str(pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"].iloc[0])
-    return Scores(speedups, table.leaderboard(speedups, axis), metric, rules)
+    return Scores(speedups, table.leaderboard(speedups, axis), curves, metric, rules)
 
 
 @dataclass(frozen=True)
