@@ -96,11 +96,11 @@ def run(
     if not fresh:
         directory.merged(study)  # refuses a folder of something else before anything is written
     if dry_run:
-        describe(race, [] if fresh else race.plan())
+        describe(race, list(study.specs()) if fresh else race.plan())
         return
     team = ready(race, device) if fresh or race.plan() else []
-    if fresh and not yes:
-        typer.confirm(f"Empty {directory.path}?", err=True, abort=True)
+    if fresh and not yes and not typer.confirm(f"Empty {directory.path}?", err=True):
+        fail(f"{directory.path} stays as it is", USAGE)
     with directory.locked():
         if fresh:
             directory.empty()
@@ -134,7 +134,8 @@ def describe(race: "Race", specs: "list[RunSpec]") -> None:
     study, task = race.study, race.study.task
     if study.baseline_added:
         say("the baseline is added: every factor is measured against it")
-    total, done = len(study.methods) * len(study.seeds), len(study.methods) * len(study.seeds) - len(specs)
+    total = len(study.methods) * len(study.seeds)
+    done = total - len(specs)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
     say(
         f"{study.name}: {len(study.methods)} methods x {len(study.seeds)} seeds, "
