@@ -1,6 +1,5 @@
 """The command `fidrace`: its verbs, each a few lines. What is heavy is imported inside the verb that needs it."""
 
-import errno
 import sys
 import tomllib
 from collections.abc import Callable
@@ -49,11 +48,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             fail(str(error), NOTHING)
         except KeyboardInterrupt:
             fail("interrupted; the same command goes on from here", INTERRUPTED)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-                raise
-            where = f" {error.filename}" if error.filename else ""
-            fail(f"cannot write{where}: {error.strerror}", USAGE)
+        except OSError as error:  # a folder in a file's place, no space, no permission
+            fail(f"{error.filename or 'input or output'}: {error.strerror}", USAGE)
 
     return app.command()(guarded)
 
@@ -226,7 +222,7 @@ def methods(
     methods_path: MethodsPath = [],
 ) -> None:
     """List the methods, or explain one."""
-    from bench.report.methods import explain, listing, write_csv
+    from bench.report.methods import explain, listing, prepare, write_csv
     from methods.registry import Registry
 
     registry = Registry(methods_path)
@@ -236,9 +232,10 @@ def methods(
         listing(registry)
         return
     composition = registry.compose(name)
-    explain(composition, grid, progress)
+    prepare(composition, grid)
     if csv:
         write_csv(composition, progress, csv)
+    explain(composition, grid, progress)
 
 
 @verb

@@ -17,6 +17,7 @@ def cosine_abar(T: int, s: float = 0.008, max_beta: float = 0.999) -> Floats:
     return np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], max_beta), dtype=np.float64)
 
 
+MAX_T = 1_000_000
 SCHEDULES = {"linear": linear_abar, "cosine": cosine_abar}
 
 
@@ -24,8 +25,8 @@ def schedule(name: str, T: int) -> Floats:
     """abar[T] of the schedule `name`; raises InputError where there is none of that name or T < 2."""
     if name not in SCHEDULES:
         raise InputError(f"unknown noise schedule {name!r}{nearest(name, SCHEDULES)}")
-    if T < 2:
-        raise InputError(f"a noise schedule needs at least 2 timesteps, not {T}")
+    if not 2 <= T <= MAX_T:
+        raise InputError(f"a noise schedule has from 2 to {MAX_T} timesteps, not {T}")
     return SCHEDULES[name](T)
 
 

@@ -127,6 +127,7 @@ class Run:
             "started": self.row["started"],
         }
         write_atomic(self.directory / CHECKPOINT, checkpoint.packed(self.training.tensors(), facts))
+        self.record()
 
     def finish(self, status: str, error: str = "") -> None:
         """The run's last files: the averaged weights and its row; the checkpoint goes."""

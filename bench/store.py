@@ -36,6 +36,18 @@ TEXT_COLUMNS = {
     *"task method status device precision config_hash method_hash revision fidrace_version started ended error metric".split()
 }
 
+# What study.json must hold for others to read it.
+DECLARED: dict[str, type | tuple[type, ...]] = {
+    "task": str,
+    "fixed": dict,
+    "budget": (int, float),
+    "target": (int, float, str),
+    "target_how": str,
+    "declared_seeds": list,
+    "seeds": list,
+    "methods": dict,
+}
+
 Row = dict[str, Any]
 
 
@@ -64,6 +76,19 @@ def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None
     write_atomic(path, pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
+def read_record(path: Path) -> Row:
+    """The JSON object at `path`, a run's row (with task, method, seed and status) or a study's description; raises
+    InputError where it is damaged."""
+    needed = ("method", "seed", "status") if path.name == "run.json" else ()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or any(field not in content for field in needed):
+        raise InputError(f"{path}: damaged; remove its folder, and the same command makes it anew")
+    return content
+
+
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The CSV at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for a number."""
     try:
@@ -83,7 +108,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         try:
             table[column] = pd.to_numeric(table[column])
         except ValueError:
-            if column in columns:
+            if column in columns or column in EVAL_COLUMNS:
                 bad = next(value for value in table[column] if value and pd.isna(pd.to_numeric(value, errors="coerce")))
                 raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number") from None
     return table
@@ -105,6 +130,8 @@ class StudyDir:
             new["methods"] = {**old["methods"], **new["methods"]}
             new["seeds"] = sorted({*old["seeds"], *new["seeds"]})
             new["declared_seeds"] = old["declared_seeds"]
+        elif self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is not a folder; choose another --out")
         elif self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
             raise InputError(f"{self.path} holds something that is no study; choose another --out")
         return new
@@ -132,30 +159,36 @@ class StudyDir:
     def declared(self) -> dict[str, Any]:
         """study.json; raises InputError where it cannot be read."""
         path = self.path / "study.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            schema = content["schema"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: not a study's description") from None
-        if schema != SCHEMA:
-            raise InputError(f"{path}: schema {schema}, this fidrace reads {SCHEMA}")
-        return dict(content)
+        content = read_record(path)
+        if content.get("schema") != SCHEMA:
+            raise InputError(f"{path}: schema {content.get('schema')}, this fidrace reads {SCHEMA}")
+        for field, kind in DECLARED.items():
+            if not isinstance(content.get(field), kind):
+                raise InputError(f"{path}: field {field!r} is missing or of the wrong type")
+        if content["budget"] <= 0 or not all(isinstance(entry, dict) for entry in content["methods"].values()):
+            raise InputError(f"{path}: 'budget' is not above 0, or 'methods' does not hold tables")
+        return content
 
     def row(self, spec: RunSpec) -> Row | None:
         """The run's row of runs.csv, or None where it has not started."""
         path = self.path / spec.directory / "run.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_record(path) if path.exists() else None
 
     def rows(self) -> list[Row]:
         """All runs that have started, in the order of method and seed as declared."""
-        order = list(self.declared()["methods"])
-        rows = [json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("runs/*/*/*/run.json")]
-        return sorted(rows, key=lambda row: (order.index(row["method"]), row["seed"]))
+        order = {method: place for place, method in enumerate(self.declared()["methods"])}
+        rows = [read_record(path) for path in self.path.glob("runs/*/*/*/run.json")]
+        return sorted((row for row in rows if row["method"] in order), key=lambda row: (order[row["method"]], row["seed"]))
 
     def evaluations(self, row: Row) -> list[Row]:
         """A run's rows of evals.csv."""
         path = self.path / row["directory"] / "evals.csv"
-        return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records") if path.exists() else []  # type: ignore[return-value]
+        if not path.exists():
+            return []
+        try:
+            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
+        except (ValueError, pd.errors.ParserError):
+            raise InputError(f"{path}: damaged; remove its folder, and the same command makes it anew") from None
 
     def collect(self) -> None:
         """Write runs.csv and evals.csv from the runs' own rows."""

@@ -61,7 +61,7 @@ class StudyFile(Model):
     """The TOML file of a study. `set` changes fields of the task, written as in `--set`: optimizer.lr = 1e-4."""
 
     task: str
-    methods: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
     seeds: int | tuple[int, ...] | None = None
     budget: int | None = None
     target: float | Literal["baseline-final"] | None = None
@@ -78,8 +78,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise InputError(f"--seeds {text}: write a count (3 means 0, 1, 2) or seeds (0,5,7)") from None
-    if "," not in text:
-        if numbers and numbers[0] < 1:
+    if numbers and "," not in text:
+        if numbers[0] < 1:
             raise InputError(f"--seeds {text}: at least 1 seed is needed")
         numbers = list(range(*numbers))
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
@@ -116,10 +116,9 @@ def make_study(
         file, name = load_study_file(Path(source)), Path(source).stem
     else:
         file, name = StudyFile(task=source), source
-    merged = {**file.set, **changes}
-    iterations = budget if budget is not None else file.budget
-    if iterations is not None:
-        merged["budget.iterations"] = iterations
+    in_file = {} if file.budget is None else {"budget.iterations": file.budget}
+    by_flag = {} if budget is None else {"budget.iterations": budget}
+    merged = {**file.set, **in_file, **changes, **by_flag}
     task = load_task(file.task, merged)
     names = methods or file.methods or task.defaults.methods
     if seeds is None:

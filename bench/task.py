@@ -17,7 +17,7 @@ M = TypeVar("M", bound="Model")
 
 
 class Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Model):
@@ -32,7 +32,7 @@ class NetworkConfig(Model):
 
     kind: Literal["unet"] = "unet"
     channels: int = Field(gt=0)
-    multipliers: tuple[int, ...] = Field(min_length=1)
+    multipliers: tuple[pydantic.PositiveInt, ...] = Field(min_length=1)
     res_blocks: int = Field(gt=0)
     attention_resolutions: tuple[int, ...] = ()
     heads: int = Field(default=1, gt=0)
@@ -59,7 +59,7 @@ class DiffusionConfig(Model):
 class OptimizerConfig(Model):
     """AdamW; `warmup` iterations of linearly rising learning rate."""
 
-    batch: int = Field(gt=0)
+    batch: int = Field(gt=0, le=2**20)
     lr: float = Field(gt=0)
     warmup: int = Field(default=0, ge=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -162,7 +162,7 @@ def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
 
 def read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

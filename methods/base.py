@@ -161,5 +161,7 @@ class Method:
 
 def inverse_cdf(p: Floats | None, u: Floats, T: int) -> Ints:
     """t[B] with P(t) = p[t] from uniforms u[B] in [0, 1): the first t whose CDF exceeds u, so p[t] = 0 is never drawn."""
+    if p is not None and np.shape(p) != (T,):
+        raise ValueError(f"density of shape {np.shape(p)}, not ({T},)")
     cdf = np.cumsum(np.full(T, 1 / T) if p is None else p)
     return np.searchsorted(cdf / cdf[-1], u, side="right")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from methods.base import ASPECTS, Floats, Grid, InputError, Ints, Method
@@ -43,13 +44,20 @@ class Composition:
             part.prepare(grid)
 
     def timestep_density(self, n: int) -> Floats | None:
-        return self._timesteps.timestep_density(self._timesteps.progress(n))
+        return self._shaped(self._timesteps, "timestep_density", n)
 
     def timesteps(self, u: Floats, n: int) -> Ints:
         return self._timesteps.timesteps(u, self._timesteps.progress(n))
 
     def loss_weight(self, n: int) -> Floats | None:
-        return self._weight.loss_weight(self._weight.progress(n))
+        return self._shaped(self._weight, "loss_weight", n)
+
+    @staticmethod
+    def _shaped(part: Method, hook: str, n: int) -> Floats | None:
+        values: Floats | None = getattr(part, hook)(part.progress(n))
+        if values is not None and np.shape(values) != (part.grid.T,):
+            raise ValueError(f"{part.name}: {hook} has shape {np.shape(values)}, not ({part.grid.T},)")
+        return values
 
     def optimizer(self, n: int) -> tuple[float, float | None]:
         return self._optimizer.optimizer(self._optimizer.progress(n))

@@ -101,7 +101,7 @@ def load(file: Path) -> ModuleType:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise InputError(f"{file}: {type(error).__name__}: {error}") from error
     return sys.modules[name]

@@ -1,5 +1,6 @@
 """Scores: hand-made curves with known answers, scipy's paired test, and properties that must hold for any table."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -237,3 +238,58 @@ def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() 
 def test_crossing_index_needs_two_evaluations_after_the_first() -> None:
     assert crossing_index(np.array([20.0, 5.0]), 10) is None
     assert crossing_index(np.array([20.0, 5.0, 5.0]), 10) == 0
+
+
+def test_final_fd_is_read_at_the_budget_not_at_the_evaluation_that_only_confirms(tmp_path: Path) -> None:
+    curves = [curve(80, 40, 20, 9, 8, 1, method=method, seed=seed) for method in ("baseline", "m") for seed in range(3)]
+    folder = write(tmp_path, curves)
+    (folder / "study.json").write_text(json.dumps(DECLARED))
+    assert score(folder).leaderboard["final_fd"].tolist() == [8, 8]
+
+
+DECLARED = {
+    "schema": 1,
+    "task": "t",
+    "fixed": {},
+    "budget": 400,
+    "target": 10,
+    "target_how": "a test",
+    "declared_seeds": [0, 1, 2],
+    "seeds": [0, 1, 2],
+    "methods": {},
+}
+
+
+def test_a_finished_run_that_has_lost_rows_is_left_out_and_said(tmp_path: Path) -> None:
+    curves = [one if (one.method, one.seed) != ("fast", 3) else curve(80, 40, method="fast", seed=3) for one in study()]
+    folder = write(tmp_path, curves)
+    (folder / "study.json").write_text(json.dumps(DECLARED))
+    row = score(folder).speedups.iloc[0]
+    assert row["pairs"] == 3
+    assert "1 incomplete" in row["flags"]
+
+
+def test_a_baseline_that_diverged_has_no_final_fd_to_be_compared_with(tmp_path: Path) -> None:
+    curves = [one if (one.method, one.seed) != ("baseline", 3) else curve(80, 40, method="baseline", seed=3) for one in study()]
+    folder = write(tmp_path, curves, {("baseline", 3): "diverged"})
+    (folder / "study.json").write_text(json.dumps(DECLARED))
+    assert score(folder, "baseline-final").speedups.iloc[0]["pairs"] == 3
+    assert score(folder).speedups.iloc[0]["pairs"] == 4  # against a number it is a censored run like another
+
+
+def test_tables_without_runs_conclude_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path, study())
+    for name in ("runs.csv", "evals.csv"):
+        (folder / name).write_text((folder / name).read_text().splitlines(keepends=True)[0])
+    with pytest.raises(NothingToConclude, match="no runs"):
+        score(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("budget", 0), ("target", None), ("methods", []), ("declared_seeds", 3), ("schema", 2)]
+)
+def test_a_damaged_study_description_is_named(field: str, value: object, tmp_path: Path) -> None:
+    folder = write(tmp_path, study())
+    (folder / "study.json").write_text(json.dumps({**DECLARED, field: value}))
+    with pytest.raises(InputError, match=r"study\.json"):
+        score(folder)

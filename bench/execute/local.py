@@ -207,7 +207,7 @@ def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> No
             return Stopped()
         except InputError as error:
             return Refused(str(error))
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return Refused(f"no space left for {root}; free some, and the same command goes on")
             where = traceback.extract_tb(error.__traceback__)[-1]

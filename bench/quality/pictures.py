@@ -12,7 +12,7 @@ def grid_png(images: Tensor, zoom: int = 5) -> bytes:
     count, channels, height, width = images.shape
     columns = int(np.ceil(count**0.5))
     rows = -(-count // columns)
-    pixels = ((images.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    pixels = ((np.nan_to_num(images.permute(0, 2, 3, 1).numpy()) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     cells = np.full((rows * columns, height * zoom + 2, width * zoom + 2, channels), 96, dtype=np.uint8)
     cells[:count, 1:-1, 1:-1] = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
     page = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2).reshape(rows * cells.shape[1], -1, channels)

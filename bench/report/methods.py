@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.grid import named_schedule
 from bench.report.tables import stdout
 from bench.store import write_atomic
-from methods.base import Grid
+from methods.base import Grid, InputError
 from methods.composition import Composition
 from methods.registry import Registry
 
@@ -27,9 +27,17 @@ def listing(registry: Registry) -> None:
     stdout().print(table)
 
 
+def prepare(composition: Composition, grid: str) -> None:
+    """Put the composition on `grid`; raises InputError where it cannot be."""
+    ground = Grid(named_schedule(grid), horizon=HORIZON)
+    try:
+        composition.prepare(ground)
+    except Exception as error:
+        raise InputError(f"method {str(composition)!r} cannot be prepared: {type(error).__name__}: {error}") from error
+
+
 def explain(composition: Composition, grid: str, progress: float) -> None:
-    """Prepares the composition on `grid` and prints what each part is and what it says at `progress`."""
-    composition.prepare(Grid(named_schedule(grid), horizon=HORIZON))
+    """Print what each part of a prepared composition is, and what it says at `progress`."""
     for part in composition.parts:
         print(f"{part}: {inspect.cleandoc(part.__doc__ or '')}\n")
         print(f"source: {part.source}; evidence: {part.evidence}; changes: {', '.join(part.aspects()) or 'nothing'}")

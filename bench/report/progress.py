@@ -71,8 +71,8 @@ class Live(Silent):
             TextColumn("{task.fields[place]}", table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[fd]}", table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         ]
         self.progress = Progress(*columns, console=console, transient=True)
         self.metric, self.iterations, self.total = metric, iterations, total

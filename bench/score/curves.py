@@ -30,6 +30,10 @@ class Curve:
     def iteration(self) -> Floats:
         return self.columns["iteration"]
 
+    def ends_by(self, budget: float) -> bool:
+        """Whether its evaluations reach the budget; a finished run whose do not has lost rows."""
+        return bool(len(self.fd) and self.iteration[-1] >= budget)
+
     def at_budget(self, axis: str, budget: float) -> float:
         """The axis at the budget; for a run that ended before it, in proportion to its last evaluation."""
         x = self.columns[AXES[axis]]
@@ -52,6 +56,8 @@ def read_curves(folder: Path) -> list[Curve]:
         if len(twice):
             where = ", ".join(f"{name} {value}" for name, value in zip(key, twice.iloc[0][key], strict=True))
             raise InputError(f"{folder / file}: two different rows for {where}")
+        if table[key].isna().any().any() or (table["seed"] % 1 != 0).any():
+            raise InputError(f"{folder / file}: a seed or iteration is blank, or a seed is no whole number")
     groups = {key: group.sort_values("iteration") for key, group in evals.groupby(run)}
     return [
         curve_of(*key, status=str(status), rows=groups.get(key, evals.iloc[:0]))

@@ -26,6 +26,8 @@ LEADERBOARD_COLUMNS = (
     "seconds_per_1000 flags"
 ).split()
 
+MISSING = ("failed", "diverged", "running", "incomplete")
+
 Target = float | Literal["baseline-final"]
 
 
@@ -60,11 +62,10 @@ class Scores:
     def headline(self) -> str:
         """Who is fastest, if anyone is shown to be."""
         table = self.leaderboard
-        shown = table[(table["p_holm"] < 0.05) & (table["verdict"] == "faster")]
+        shown = table[(table["p_holm"] < 0.05) & (table["verdict"] == "faster") & (table["bound"] != "<=")]
         if len(shown):
             best = shown.iloc[0]
-            reads = {"=": "", ">=": "at least ", "<=": "at most "}[best["bound"]]
-            factor = f"{reads}{best['speedup']:.2f}x the baseline"
+            factor = f"{'at least ' if best['bound'] == '>=' else ''}{best['speedup']:.2f}x the baseline"
             return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {best['p_holm']:.2g})"
         return "no method is shown to be faster than the baseline (Holm-adjusted p < 0.05, one-sided)"
 
@@ -73,6 +74,8 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rule
     """The rules of the tables in `folder`: study.json's, else the packaged task's of that name; `target` replaces the
     target, and then the scores are post hoc. Raises InputError where no target is known."""
     tasks = sorted({curve.task for curve in curves})
+    if not tasks:
+        raise NothingToConclude(f"{folder}: runs.csv holds no runs")
     if len(tasks) != 1:
         raise InputError(f"{folder}: {len(tasks)} tasks in one table ({', '.join(tasks)}): they do not compare")
     if (folder / "study.json").exists():
@@ -101,7 +104,10 @@ def score(folder: Path, target: Target | None = None, axis: str = "iterations") 
         raise InputError(f"unknown axis {axis!r} (choices: {', '.join(AXES)})")
     curves = read_curves(folder)
     rules = read_rules(folder, curves, target)
+    curves = [mark_incomplete(curve, rules.budget) for curve in curves]
     usable = [curve for curve in curves if curve.status in ("finished", "diverged") and len(curve.fd)]
+    if rules.target == FINAL:  # what a baseline that diverged would have ended at is not known
+        usable = [curve for curve in usable if curve.method != BASELINE or curve.ends_by(rules.budget)]
     if not any(curve.method == BASELINE for curve in usable):
         raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}, so there is nothing to compare with")
     methods = list(dict.fromkeys([BASELINE, *rules.methods, *(curve.method for curve in curves)]))
@@ -179,7 +185,7 @@ class Table:
             "as reconstructed": known.get("evidence") == "reconstructed",
             "flat at target": bool(flat_runs) and np.mean([flat(c, self.target(c.seed)) for c in flat_runs]) > 0.5,
         }
-        counts = {status: sum(curve.status == status for curve in runs) for status in ("failed", "diverged", "running")}
+        counts = {status: sum(curve.status == status for curve in runs) for status in MISSING}
         return "; ".join(
             [*(flag for flag, holds in flags.items() if holds), *(f"{n} {what}" for what, n in counts.items() if n)]
         )
@@ -206,7 +212,7 @@ class Table:
                 "reached": sum(not one.censored for one in costs),
                 "runs": len(runs),
                 "median_to_target": median(costs),
-                "final_fd": np.median([curve.fd[-1] for curve in runs.values()]) if runs else NAN,
+                "final_fd": np.median([final_fd(curve, self.rules.budget) for curve in runs.values()]) if runs else NAN,
                 "seconds_per_1000": np.median([pace(curve) for curve in runs.values()]) if runs else NAN,
                 "flags": self.flags(method, compared.get("pairs", 0)),
             }
@@ -219,6 +225,17 @@ def median(costs: list[Reached]) -> float:
     """The median cost; NaN where it falls among runs that are censored."""
     values = np.median([np.inf if one.censored else one.cost for one in costs]) if costs else NAN
     return float(values) if np.isfinite(values) else NAN
+
+
+def mark_incomplete(curve: Curve, budget: float) -> Curve:
+    """The curve, of status `incomplete` where it calls itself finished and its evaluations end before the budget."""
+    lost = curve.status == "finished" and not curve.ends_by(budget)
+    return replace(curve, status="incomplete") if lost else curve
+
+
+def final_fd(curve: Curve, budget: float) -> float:
+    """FD at the budget, or at the last evaluation of a run that ended before it."""
+    return float(curve.fd[curve.iteration <= budget][-1])
 
 
 def pace(curve: Curve) -> float:

@@ -23,10 +23,14 @@ def fd_at_share(curve: Curve, budget: float) -> float:
     return float(np.exp(np.interp(SHARE * budget, curve.iteration, np.log(curve.fd))))
 
 
+def counts(curve: Curve, budget: float) -> bool:
+    return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget)
+
+
 def target_of(curves: list[Curve], budget: float) -> float:
     """The median over baseline runs of FD at 0.6 of the budget, rounded up to two figures. Raises NothingToConclude for
     fewer than 5 runs."""
-    values = [fd_at_share(curve, budget) for curve in curves if curve.method == BASELINE and curve.status == "finished"]
+    values = [fd_at_share(curve, budget) for curve in curves if counts(curve, budget)]
     if len(values) < MIN_SEEDS:
         raise NothingToConclude(f"{len(values)} finished baseline runs; a target takes at least {MIN_SEEDS}")
     median = float(np.median(values))
@@ -37,9 +41,10 @@ def target_of(curves: list[Curve], budget: float) -> float:
 def main(folder: Path) -> None:
     curves = read_curves(folder)
     budget = read_rules(folder, curves, None).budget
-    values = sorted(fd_at_share(curve, budget) for curve in curves)
+    target = target_of(curves, budget)
+    values = sorted(fd_at_share(curve, budget) for curve in curves if counts(curve, budget))
     print(f"FD of {len(values)} baseline runs at {SHARE * budget:g} of {budget} iterations:", *(f"{v:.2f}" for v in values))
-    print(f"target: {target_of(curves, budget):g}")
+    print(f"target: {target:g}")
 
 
 if __name__ == "__main__":
