@@ -148,7 +148,7 @@ def task_names() -> list[str]:
 def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
     """The packaged task `name` with the dotted fields in `changes` replaced; raises InputError naming what is wrong."""
     if name not in task_names():
-        raise InputError(f"unknown task {name!r}{nearest(name, task_names())}; `fidrace tasks` lists all")
+        raise InputError(f"unknown task {name!r}{nearest(name, task_names())} (`fidrace tasks` lists all)")
     table = read_toml(TASKS / f"{name}.toml")
     for key, value in changes.items():
         section, _, field = key.partition(".")

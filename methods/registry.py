@@ -53,7 +53,7 @@ class Registry:
 
     def _method(self, name: str, arguments: str | None) -> Method:
         if name not in self.methods:
-            raise InputError(f"unknown method {name!r}{nearest(name, self.methods)}; `fidrace methods` lists all")
+            raise InputError(f"unknown method {name!r}{nearest(name, self.methods)} (`fidrace methods` lists all)")
         method = self.methods[name]
         given: dict[str, Any] = {}
         for argument in arguments.split(",") if arguments is not None else ():
