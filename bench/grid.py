@@ -27,7 +27,10 @@ def schedule(name: str, T: int) -> Floats:
         raise InputError(f"unknown noise schedule {name!r}{nearest(name, SCHEDULES)}")
     if not 2 <= T <= MAX_T:
         raise InputError(f"a noise schedule has from 2 to {MAX_T} timesteps, not {T}")
-    return SCHEDULES[name](T)
+    abar = SCHEDULES[name](T)
+    if not ((abar > 0) & (abar < 1)).all():
+        raise InputError(f"the {name} schedule with {T} timesteps has a beta above 1: choose more timesteps")
+    return abar
 
 
 def named_schedule(text: str) -> Floats:

@@ -2,7 +2,7 @@
 
 A method is arrays over timesteps and two numbers, all functions of progress tau in [0, 1]: p[T] the density that
 timesteps are drawn from, w[T] the weight on the eps-MSE of each example, the learning-rate multiplier and Adam's
-beta1. Methods know nothing of torch or of the harness that runs them.
+beta1; and how the batch's uniforms are spread. Methods know nothing of torch or of the harness that runs them.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ Evidence = Literal["published", "reconstructed", "inferred"]
 # each with the hooks that claim it.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "timesteps": ("timestep_density", "timesteps"),
+    "uniforms": ("uniforms",),
     "weight": ("loss_weight",),
     "optimizer": ("optimizer",),
 }
@@ -56,6 +57,19 @@ class Grid:
     def snr(self) -> Floats:
         """Signal-to-noise ratio abar / (1 - abar), [T]."""
         return self.abar / (1 - self.abar)
+
+    @property
+    def log_snr(self) -> Floats:
+        """ln of the signal-to-noise ratio, [T]; ln sigma of the variance-exploding form is minus half of it."""
+        return np.log(self.snr)
+
+    def density_over_log_snr(self, log_f: Floats) -> Floats:
+        """p[T] with sum 1 from a density f over ln S, given as ln f[T] up to a constant: p proportional to f |d ln S / dt|.
+
+        The Jacobian makes p independent of the noise schedule: it spends as much on a stretch of ln S as f does.
+        """
+        p = np.exp(log_f - log_f.max()) * np.abs(np.gradient(self.log_snr))
+        return p / p.sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +128,10 @@ class Method:
         """t[B] from the batch's uniforms u[B] in [0, 1); by default through the inverse CDF of p."""
         return inverse_cdf(self.timestep_density(progress), u, self.grid.T)
 
+    def uniforms(self, u: Floats) -> Floats:
+        """The uniforms in [0, 1) that become timesteps, from the global batch's independent ones u[B]."""
+        return u
+
     def loss_weight(self, progress: float) -> Floats | None:
         """w[T] >= 0 on the eps-MSE of each example; None is 1 everywhere."""
         return None
@@ -123,7 +141,9 @@ class Method:
         return 1.0, None
 
     def observe(self, t: Ints, loss: Floats) -> None:
-        """Adaptive methods: timesteps t[N] and unweighted eps-MSEs loss[N] of past steps, in global sample order."""
+        """Adaptive methods: timesteps t[B] and unweighted eps-MSEs loss[B] of one iteration, in global sample order.
+
+        Called once for every iteration, in order, up to some tens of iterations later."""
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """All that `observe` has changed, as arrays; saved and restored with the run."""
@@ -136,9 +156,9 @@ class Method:
     def overrides(cls, hook: str) -> bool:
         return getattr(cls, hook) is not getattr(Method, hook)
 
-    @classmethod
-    def aspects(cls) -> tuple[str, ...]:
-        return tuple(aspect for aspect, hooks in ASPECTS.items() if any(map(cls.overrides, hooks)))
+    def aspects(self) -> tuple[str, ...]:
+        """What this method rules; a parameter may give an aspect up."""
+        return tuple(aspect for aspect, hooks in ASPECTS.items() if any(map(self.overrides, hooks)))
 
     @classmethod
     def parameters(cls) -> dict[str, "dataclasses.Field[Any]"]:

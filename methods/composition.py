@@ -27,7 +27,7 @@ class Composition:
         order = list(ASPECTS)
         self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
         neutral = self.parts[0]  # its hooks are the defaults wherever it claims nothing
-        self._timesteps, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
+        self._timesteps, self._uniforms, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
 
     def __str__(self) -> str:
         return "+".join(map(str, self.parts))
@@ -47,7 +47,7 @@ class Composition:
         return self._shaped(self._timesteps, "timestep_density", n)
 
     def timesteps(self, u: Floats, n: int) -> Ints:
-        return self._timesteps.timesteps(u, self._timesteps.progress(n))
+        return self._timesteps.timesteps(self._uniforms.uniforms(u), self._timesteps.progress(n))
 
     def loss_weight(self, n: int) -> Floats | None:
         return self._shaped(self._weight, "loss_weight", n)

@@ -113,15 +113,24 @@ def defined_in(module: ModuleType) -> list[type[Method]]:
 
 
 def content_hash(composition: Composition) -> str:
-    """SHA-256 of what a method is: each part's name, its parameters and its code (comments and layout aside).
+    """SHA-256 of what a method is: each part's name, its parameters and its code (comments and layout aside), with that
+    of the methods it builds on.
 
     So a method whose code has changed since its runs is noticed, and one whose comments have is not.
     """
     digest = hashlib.sha256()
     for part in composition.parts:
         parameters = {key: getattr(part, key) for key in part.parameters()}
-        digest.update(repr((part.name, parameters, code_of(Path(inspect.getfile(type(part)))))).encode())
+        code = "".join(code_of(Path(inspect.getfile(module))) for module in built_on(sys.modules[type(part).__module__]))
+        digest.update(repr((part.name, parameters, code)).encode())
     return digest.hexdigest()
+
+
+def built_on(module: ModuleType) -> list[ModuleType]:
+    """The module of a method, and of the other methods that it imports from."""
+    origins = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
+    others = sorted(name for name in origins - {module.__name__, "methods.base"} if name.startswith("methods."))
+    return [module, *(sys.modules[name] for name in others)]
 
 
 def code_of(file: Path) -> str:

@@ -1,104 +1,13 @@
-"""The methods' formulas against independent sources, and what may be said of methods by name."""
+"""What may be said of methods by name, how they compose, and that a method's file is what it says."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from diffusers import DDPMScheduler
-from diffusers.training_utils import compute_snr
-from scipy import stats
 
-from bench.grid import named_schedule
 from methods.base import Grid, InputError, inverse_cdf
-from methods.composition import Composition
 from methods.registry import Registry, content_hash
-
-REGISTRY = Registry()
-NAMES = sorted(REGISTRY.methods)
-HORIZON = 400
-
-
-def prepared(name: str, grid: str = "cosine-1000") -> Composition:
-    composition = REGISTRY.compose(name)
-    composition.prepare(Grid(named_schedule(grid), horizon=HORIZON))
-    return composition
-
-
-@pytest.mark.parametrize("n", range(0, HORIZON + 40, 40))
-def test_mdlrc_multiplies_the_learning_rate_by_exactly_one_minus_nine_tenths_of_progress(n: int) -> None:
-    scale, beta1 = prepared("mdlrc").optimizer(n)
-    tau = min(n / HORIZON, 1)
-    assert scale == pytest.approx(1 - 0.9 * tau, abs=1e-12)
-    assert 0 <= beta1 <= 0.9
-
-
-def test_mdlrc_keeps_the_weight_of_the_newest_gradient_constant() -> None:
-    """eta_t (1 - beta_t) is what the newest gradient is multiplied by."""
-    weights = [scale * (1 - beta1) for scale, beta1 in (prepared("mdlrc").optimizer(n) for n in range(0, 401, 50))]
-    np.testing.assert_allclose(weights, 0.1, rtol=1e-12)
-
-
-def test_lr_decay_is_mdlrc_without_its_momentum() -> None:
-    decay, both = prepared("lr-decay"), prepared("mdlrc")
-    for n in (0, 123, 400, 440):
-        assert decay.optimizer(n) == (pytest.approx(both.optimizer(n)[0], abs=1e-12), None)
-
-
-@pytest.mark.parametrize("grid", ["linear-1000", "cosine-4000"])
-@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0])
-def test_clts_goes_from_uniform_to_the_renormalised_gaussian(sigma: float, grid: str) -> None:
-    clts = prepared(f"clts[sigma={sigma}]", grid)
-    T = len(named_schedule(grid))
-    bell = stats.norm.pdf(np.arange(T), loc=0.3 * T, scale=sigma * T)
-    np.testing.assert_allclose(clts.timestep_density(0), np.full(T, 1 / T), rtol=1e-12)
-    np.testing.assert_allclose(clts.timestep_density(HORIZON), bell / bell.sum(), rtol=1e-9)
-    np.testing.assert_allclose(clts.timestep_density(10 * HORIZON), bell / bell.sum(), rtol=1e-9)
-    np.testing.assert_allclose(clts.timestep_density(HORIZON // 4), 0.75 / T + 0.25 * bell / bell.sum(), rtol=1e-9)
-
-
-@pytest.mark.parametrize(("sigma", "published"), [("1.0", 0.028), ("0.5", 0.10), ("0.3", 0.22), ("0.2", 0.35)])
-def test_total_variation_of_the_clts_family_to_uniform(sigma: str, published: float) -> None:
-    p = prepared(f"clts[sigma={sigma}]").timestep_density(HORIZON)
-    assert 0.5 * np.abs(p - 1 / 1000).sum() == pytest.approx(published, abs=0.006)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("n", [0, HORIZON // 2, HORIZON])
-def test_every_density_sums_to_one_and_every_weight_is_finite(name: str, n: int) -> None:
-    method = prepared(name, "cosine-4000")
-    p, w = method.timestep_density(n), method.loss_weight(n)
-    if p is not None:
-        assert p.shape == (4000,)
-        assert (p >= 0).all()
-        assert p.sum() == pytest.approx(1, abs=1e-12)
-    if w is not None:
-        assert w.shape == (4000,)
-        assert np.isfinite(w).all()
-        assert (w >= 0).all()
-
-
-def test_weights_equal_the_formulas_on_the_snr_of_diffusers() -> None:
-    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
-    snr = compute_snr(scheduler, torch.arange(1000)).double()
-    min_snr = torch.stack([snr, torch.full_like(snr, 5.0)]).amin(0) / snr
-    np.testing.assert_allclose(prepared("min-snr", "linear-1000").loss_weight(0), min_snr, rtol=1e-3)
-    np.testing.assert_allclose(prepared("p2", "linear-1000").loss_weight(0), 1 / (1 + snr), rtol=1e-3)
-    np.testing.assert_allclose(prepared("p2[k=2.0,gamma=0.5]", "linear-1000").loss_weight(0), (2 + snr).rsqrt(), rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["baseline", "clts", "clts[sigma=0.1]"])
-@pytest.mark.parametrize("n", [0, HORIZON // 2, HORIZON])
-def test_drawn_timesteps_follow_the_density(name: str, n: int) -> None:
-    method = prepared(name)
-    count = 10**6
-    drawn = np.bincount(method.timesteps(np.random.default_rng(n).random(count), n), minlength=1000)
-    p = method.timestep_density(n)
-    expected = count * (np.full(1000, 1e-3) if p is None else p)
-    common = expected > 50  # rare timesteps are pooled, so that counts are near-Gaussian
-    observed, awaited = (np.append(each[common], each[~common].sum()) for each in (drawn, expected))
-    assert (np.abs(observed - awaited) <= 4.9 * np.sqrt(awaited)).all()  # 1e-6 two-sided, for each of 1000
-    assert stats.chisquare(observed[awaited > 0], awaited[awaited > 0]).pvalue > 1e-3
+from tests.test_formulas import HORIZON, REGISTRY, prepared
 
 
 def test_inverse_cdf_never_draws_what_has_no_probability() -> None:

@@ -20,7 +20,7 @@ HORIZON = 1000  # iterations; progress is all that counts here
 def listing(registry: Registry) -> None:
     table = Table("name", "changes", "evidence", "horizon", "claim", "source")
     for name, method in sorted(registry.methods.items(), key=lambda item: (item[0] != "baseline", item[0])):
-        changes = ", ".join(method.aspects()) or "nothing"
+        changes = ", ".join(method().aspects()) or "nothing"
         table.add_row(
             name, changes, method.evidence, "yes" if method.depends_on_horizon() else "no", method.claim, method.source
         )

@@ -141,7 +141,8 @@ class Training:
         loss = torch.stack(self.seen.loss).double().cpu().numpy()
         if not np.isfinite(loss).all():
             raise Diverged(f"loss not finite by iteration {self.iteration}")
-        self.method.observe(torch.stack(self.seen.t).cpu().numpy().ravel(), loss.ravel())
+        for t, losses in zip(torch.stack(self.seen.t).cpu().numpy(), loss, strict=True):
+            self.method.observe(t, losses)
         self.seen = Seen([], [])
 
     def tensors(self) -> Tensors:

@@ -1,0 +1,60 @@
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from methods.base import Floats, Grid, Ints, Method, horizon_param, param
+
+
+class DifficultyCurriculum(Method, name="difficulty-curriculum", source="arXiv 2403.10348", evidence="reconstructed"):
+    """Easy to hard: training begins with the noisiest timesteps and takes in the next cluster when the loss stalls.
+
+        p uniform on [T (1 - i / stages), T); i grows once the loss has not improved for `patience` of the horizon
+
+    The loss of one batch is too noisy to stall on, so it is a running mean that remembers as many iterations as `patience`,
+    begun anew in every stage. Clusters are of equal width; the patience is inferred: a reimplementation's 200 iterations
+    would not end 20 stages in a short run.
+    """
+
+    stages: int = param(20, "clusters of timesteps", low=1, high=1000)
+    patience: float = param(0.01, "iterations without a better loss that end a stage, by the horizon", low=0, high=1, open=True)
+    horizon: int = horizon_param()
+
+    def prepare(self, grid: Grid) -> None:
+        super().prepare(grid)
+        self.last = min(self.stages, grid.T)
+        self.wait = max(1, round(self.patience * (self.horizon or grid.horizon)))
+        self.begin(1)
+
+    def begin(self, stage: int) -> None:
+        self.stage, self.smooth, self.best, self.stalled = stage, np.nan, np.inf, 0
+
+    def lowest(self, stage: int) -> int:
+        """The first timestep that is trained in `stage`."""
+        return self.grid.T * (self.last - stage) // self.last
+
+    def timestep_density(self, progress: float) -> Floats:
+        p = np.zeros(self.grid.T)
+        p[self.lowest(self.stage) :] = 1
+        return p / p.sum()
+
+    def observe(self, t: Ints, loss: Floats) -> None:
+        # Losses come late: a batch without one timestep of the newest cluster may have been drawn before the stage began.
+        if self.stage == self.last or t.min() >= self.lowest(self.stage - 1):
+            return
+        mean = loss.mean()
+        self.smooth = mean if np.isnan(self.smooth) else self.smooth + (mean - self.smooth) / self.wait
+        if self.smooth < self.best:
+            self.best, self.stalled = self.smooth, 0
+        else:
+            self.stalled += 1
+        if self.stalled >= self.wait:
+            self.begin(self.stage + 1)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        return {"pace": np.array([self.stage, self.smooth, self.best, self.stalled])}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        stage, self.smooth, self.best, stalled = map(float, state["pace"])
+        self.stage, self.stalled = int(stage), int(stalled)

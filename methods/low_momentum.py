@@ -1,0 +1,10 @@
+from methods.base import Method, param
+
+
+class LowMomentum(Method, name="low-momentum", source="control for mdlrc", evidence="inferred"):
+    """Adam's beta1 low from the first step and constant: is it the decay of momentum that counts, or only less of it?"""
+
+    beta1: float = param(0.5, "Adam's beta1; 0 is no momentum", low=0, high=0.999)
+
+    def optimizer(self, progress: float) -> tuple[float, float]:
+        return 1.0, self.beta1

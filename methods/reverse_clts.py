@@ -1,0 +1,9 @@
+from methods.base import Floats
+from methods.clts import Clts
+
+
+class ReverseClts(Clts, name="reverse-clts", source="control for clts", evidence="inferred"):
+    """clts run backwards, from the Gaussian to uniform: does the direction of the curriculum matter?"""
+
+    def timestep_density(self, progress: float) -> Floats:
+        return super().timestep_density(1 - progress)
