@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.score.leaderboard import Scores, Target
     from bench.study import RunSpec
 
-USAGE, NOTHING, SOME_FAILED, INTERRUPTED = 2, 3, 4, 130
+GATE, USAGE, NOTHING, SOME_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
 
 app = typer.Typer(
     help="How many iterations to the target FID, and is the difference real? Races methods that claim to train diffusion "
@@ -217,25 +217,36 @@ def score(
 def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A method or composition to explain.")] = None,
     grid: Annotated[str, typer.Option(metavar="SCHEDULE-T", help="The timesteps to show it on.")] = "cosine-1000",
-    progress: Annotated[float, typer.Option(min=0, max=1, help="How far training has come.")] = 0.5,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write t, abar, snr, p, w.")] = None,
+    progress: Annotated[
+        list[float], typer.Option(min=0, max=1, help="How far training has come; repeat. Default: 0, 0.5 and 1.")
+    ] = [0.0, 0.5, 1.0],
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write t, abar, snr, p, w, progress.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw p and w over t.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Put it to the tests that any method must pass.")] = False,
     methods_path: MethodsPath = [],
 ) -> None:
-    """List the methods, or explain one."""
-    from bench.report.methods import explain, listing, prepare, write_csv
+    """List the methods, explain one, or check it."""
+    from bench.report.methods import examine, explain, listing, moments, write_csv, write_plot
     from methods.registry import Registry
 
     registry = Registry(methods_path)
     if name is None:
-        if csv:
-            raise InputError("--csv needs the NAME of a method")
+        if csv or plot or check:
+            raise InputError("--csv, --plot and --check need the NAME of a method")
         listing(registry)
         return
     composition = registry.compose(name)
-    prepare(composition, grid)
+    if check:
+        failed, of = examine(registry, name, methods_path)
+        if failed:
+            fail(f"method {name!r} fails {failed} of {of} checks", GATE)
+        return
+    said = moments(composition, grid, progress)
     if csv:
-        write_csv(composition, progress, csv)
-    explain(composition, grid, progress)
+        write_csv(composition, said, csv)
+    if plot:
+        write_plot(composition, grid, said, plot)
+    explain(composition, grid, said)
 
 
 @verb

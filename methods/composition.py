@@ -35,6 +35,10 @@ class Composition:
     def depends_on_horizon(self) -> bool:
         return any(part.depends_on_horizon() for part in self.parts)
 
+    def adaptive(self) -> bool:
+        """Whether what it says depends on the losses that it has seen."""
+        return any(part.overrides("observe") for part in self.parts)
+
     def evidence(self) -> str:
         """That of the part that is least sure."""
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)

@@ -1,6 +1,7 @@
 """Which methods there are, and what `clts[sigma=0.3]+mdlrc` means.
 
-A method is a Python file that holds one subclass of Method: the files beside this one, and those of any folder given.
+A method is a Python file that holds one subclass of Method: the files beside this one, those of any folder given, and
+what installed packages name in the entry point group `fidrace.methods` (a class, or a module that holds some).
 """
 
 import hashlib
@@ -10,7 +11,8 @@ import re
 import sys
 import tokenize
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,14 +20,18 @@ from typing import Any
 from methods.base import InputError, Limits, Method, nearest
 from methods.composition import Composition
 
+ENTRY_POINTS = "fidrace.methods"
 PART = re.compile(r"([^+\[\]]+)(?:\[([^\[\]]*)\])?(?:\+|$)")
 
 
 class Registry:
-    """The methods of the package, and of the folders `paths`. Raises InputError for a folder or file that is none."""
+    """The methods of the package, of installed packages, and of the folders `paths`. Raises InputError for a folder, file
+    or entry point that is none."""
 
     def __init__(self, paths: Iterable[str | Path] = ()):
         self.methods: dict[str, type[Method]] = {}
+        for method in installed():
+            self.add(method)
         for folder in (Path(__file__).parent, *map(Path, paths)):
             if not folder.is_dir():
                 raise InputError(f"--methods-path {folder}: no such folder")
@@ -86,6 +92,20 @@ def checked(method: type[Method], key: str, text: str) -> Any:
     if not limits.allow(value):
         raise InputError(f"{where} is outside {limits}")
     return value
+
+
+def installed() -> Iterator[type[Method]]:
+    """The methods that installed packages offer as entry points."""
+    for entry in entry_points(group=ENTRY_POINTS):
+        where = f"entry point {entry.name!r} of {entry.dist.name if entry.dist else 'a package'}: {entry.value}"
+        try:
+            value = entry.load()
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{where}: {type(error).__name__}: {error}") from error
+        methods = defined_in(value) if inspect.ismodule(value) else [value]
+        if not methods or not all(inspect.isclass(method) and issubclass(method, Method) for method in methods):
+            raise InputError(f"{where} is neither a Method nor a module that defines one")
+        yield from methods
 
 
 def load(file: Path) -> ModuleType:

@@ -18,6 +18,21 @@ TINY = (
 ).split()
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
+HALVING = '''
+from methods.base import Floats, Method
+
+class Halving(Method, name="halving", source="a test", evidence="inferred"):
+    """Every weight one half."""
+
+    def loss_weight(self, progress: float) -> Floats:
+        return 0 * self.grid.abar + 0.5
+'''
+FAILING = (
+    HALVING.replace("Halving", "Failing")
+    .replace("halving", "failing")
+    .replace("        return 0", "        assert progress < 0.5, 'no more'\n        return 0")
+)
+
 Fidrace = Callable[..., subprocess.CompletedProcess[str]]
 Refused = Callable[..., str]
 
@@ -26,11 +41,11 @@ Refused = Callable[..., str]
 def fidrace(tmp_path: Path) -> Fidrace:
     """`fidrace(*words)` runs the command in an empty folder, as another process."""
 
-    def call(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def call(*words: str | Path, code: int = 0, environment: dict[str, str] = {}) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*COMMAND, *map(str, words)],
             cwd=tmp_path,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | environment,
             capture_output=True,
             text=True,
             timeout=300,

@@ -1,78 +1,152 @@
-"""What the registry holds, for a person: the list, one method explained, its arrays as CSV."""
+"""What the registry holds, for a person: the list, one method explained, its arrays as CSV and as a picture."""
 
 import inspect
+import io
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from rich.table import Table
 
+from bench import conformance
 from bench.grid import named_schedule
+from bench.rehearsal import rehearse
 from bench.report.tables import stdout
 from bench.store import write_atomic
-from methods.base import Grid, InputError
+from methods.base import Floats, Grid, InputError, Method
 from methods.composition import Composition
 from methods.registry import Registry
 
 HORIZON = 1000  # iterations; progress is all that counts here
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What a composition says at one progress: p[T], w[T] on the eps-MSE, the learning-rate multiplier and Adam's beta1."""
+
+    progress: float
+    p: Floats
+    w: Floats
+    lr_scale: float
+    beta1: float | None
+
+    def line(self) -> list[str]:
+        tenths = " ".join(f"{part.sum():.3f}" for part in np.array_split(self.p, 10))
+        beta1 = "the task's" if self.beta1 is None else f"{self.beta1:.6g}"
+        return [f"{self.progress:g}", f"{self.lr_scale:.6g}", beta1, tenths, f"{self.w.min():.4g} to {self.w.max():.4g}"]
+
+
 def listing(registry: Registry) -> None:
     table = Table("name", "changes", "evidence", "horizon", "claim", "source")
     for name, method in sorted(registry.methods.items(), key=lambda item: (item[0] != "baseline", item[0])):
         changes = ", ".join(method().aspects()) or "nothing"
-        table.add_row(
-            name, changes, method.evidence, "yes" if method.depends_on_horizon() else "no", method.claim, method.source
-        )
+        horizon = "yes" if method.depends_on_horizon() else "no"
+        table.add_row(name, changes, method.evidence, horizon, method.claim, method.source)
     stdout().print(table)
 
 
-def prepare(composition: Composition, grid: str) -> None:
-    """Put the composition on `grid`; raises InputError where it cannot be."""
-    ground = Grid(named_schedule(grid), horizon=HORIZON)
+def moments(composition: Composition, grid: str, progresses: Sequence[float]) -> list[Moment]:
+    """What `composition` says on the schedule `grid`, at each progress in order; raises InputError where it cannot."""
     try:
-        composition.prepare(ground)
+        composition.prepare(Grid(named_schedule(grid), horizon=HORIZON))
+        return list(_moments(composition, sorted(set(progresses))))
+    except InputError:
+        raise
     except Exception as error:
-        raise InputError(f"method {str(composition)!r} cannot be prepared: {type(error).__name__}: {error}") from error
+        raise InputError(f"method {str(composition)!r} on {grid}: {type(error).__name__}: {error}") from error
 
 
-def explain(composition: Composition, grid: str, progress: float) -> None:
-    """Print what each part of a prepared composition is, and what it says at `progress`."""
+def _moments(composition: Composition, progresses: Sequence[float]) -> typing.Iterator[Moment]:
+    T, done = composition.parts[0].grid.T, 0
+    for progress in progresses:
+        n = round(progress * HORIZON)
+        rehearse(composition, done, n)
+        done = n
+        p, w = composition.timestep_density(n), composition.loss_weight(n)
+        even, one = np.full(T, 1 / T), np.ones(T)
+        yield Moment(progress, even if p is None else p, one if w is None else w, *composition.optimizer(n))
+
+
+def explain(composition: Composition, grid: str, said: list[Moment]) -> None:
+    """Print what each part of a composition is, and what the whole says over training."""
     for part in composition.parts:
         print(f"{part}: {inspect.cleandoc(part.__doc__ or '')}\n")
-        print(f"source: {part.source}; evidence: {part.evidence}; changes: {', '.join(part.aspects()) or 'nothing'}")
-        for key, field in part.parameters().items():
-            limits = field.metadata["limits"]
-            print(f"  {key} = {getattr(part, key)} (default {field.default}, {limits}): {limits.help}")
+        horizon = "yes, its curve before the budget depends on the budget" if part.depends_on_horizon() else "no"
+        print(f"source: {part.source}" + (f" (claim: {part.claim})" if part.claim else ""))
+        print(f"evidence: {part.evidence}; changes: {', '.join(part.aspects()) or 'nothing'}; horizon: {horizon}")
+        for key in part.parameters():
+            print(f"  {parameter(part, key)}")
         print()
-    n = round(progress * HORIZON)
-    scale, beta1 = composition.optimizer(n)
-    momentum = "the task's" if beta1 is None else f"{beta1:.12g}"
-    print(f"on {grid} at progress {progress:g}: lr_scale {scale:.12g}, beta1 {momentum}")
-    p, w = density(composition, n), weight(composition, n)
-    tenths = [f"{part.sum():.3f}" for part in np.array_split(p, 10)]
-    print(f"share of timesteps by tenths of T: {' '.join(tenths)}; weight from {w.min():.4g} to {w.max():.4g}")
+    seen = f"; it adapts: as after {HORIZON} iterations of an ideal denoiser's losses" if composition.adaptive() else ""
+    table = Table(
+        "progress", "lr_scale", "beta1", "share of timesteps, by tenths of T", "weight on the eps-MSE",
+        title=f"on {grid}{seen}", title_justify="left",
+    )  # fmt: skip
+    for moment in said:
+        table.add_row(*moment.line())
+    stdout().print(table)
 
 
-def density(composition: Composition, n: int) -> np.ndarray:
+def parameter(part: Method, key: str) -> str:
+    """`sigma = 0.5 (default 0.5, (0, inf)): what it is`."""
+    field = part.parameters()[key]
+    limits = field.metadata["limits"]
+    choices = typing.get_args(typing.get_type_hints(type(part))[key])
+    takes = " or ".join(choices) or str(limits)
+    return f"{key} = {getattr(part, key)} (default {field.default}, {takes}): {limits.help}"
+
+
+def write_csv(composition: Composition, said: list[Moment], path: Path) -> None:
+    """Columns t, abar, snr, p, w (w on the eps-MSE), progress; T rows for each progress."""
     grid = composition.parts[0].grid
-    p = composition.timestep_density(n)
-    return np.full(grid.T, 1 / grid.T) if p is None else p
+    ground = {"t": np.arange(grid.T), "abar": grid.abar, "snr": grid.snr}
+    table = pd.concat([pd.DataFrame({**ground, "p": one.p, "w": one.w, "progress": one.progress}) for one in said])
+    write_atomic(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def weight(composition: Composition, n: int) -> np.ndarray:
-    w = composition.loss_weight(n)
-    return np.ones(composition.parts[0].grid.T) if w is None else w
+def write_plot(composition: Composition, grid: str, said: list[Moment], path: Path) -> None:
+    """p and w over t, one line per progress."""
+    figure = Figure(figsize=(9, 6))
+    above, below = figure.subplots(2, 1, sharex=True)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(said)))
+    T = composition.parts[0].grid.T
+    for moment, colour in zip(said, colours, strict=True):
+        above.plot(moment.p * T, color=colour, label=f"progress {moment.progress:g}")
+        below.plot(moment.w, color=colour)
+    above.set(title=f"{composition} on {grid}", ylabel="p(t) × T (1: uniform)")
+    above.set_ylim(bottom=0)
+    above.legend()
+    positive = all((moment.w > 0).all() for moment in said)
+    below.set(xlabel="timestep t (0: clean)", ylabel="weight on the eps-MSE", yscale="log" if positive else "linear")
+    for axes in (above, below):
+        axes.grid(True, alpha=0.2)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    write_atomic(path, buffer.getvalue())
 
 
-def write_csv(composition: Composition, progress: float, path: Path) -> None:
-    """Columns t, abar, snr, p, w (w on the eps-MSE) of a prepared composition."""
-    grid, n = composition.parts[0].grid, round(progress * HORIZON)
-    columns = {
-        "t": np.arange(grid.T),
-        "abar": grid.abar,
-        "snr": grid.snr,
-        "p": density(composition, n),
-        "w": weight(composition, n),
-    }
-    write_atomic(path, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
+def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple[int, int]:
+    """Print what each check says of a method; returns how many fail, and of how many."""
+    from bench.execute import trial  # torch
+
+    def report(title: str, wrong: str, found: str = "") -> bool:
+        print(f"{'FAILED' if wrong else 'ok':7} {title}{': ' if wrong or found else ''}{wrong or found}", flush=True)
+        return not wrong
+
+    passed = [report(title, wrong) for title, wrong in conformance.examine(registry, name)]
+    wrong = found = ""
+    try:
+        found = trial.race(name, methods_path)
+    except Exception as error:
+        wrong = f"{type(error).__name__}: {error}"
+    passed.append(report(f"a race of {trial.STEPS} steps, whole and interrupted", wrong, found))
+    if all(passed):
+        ratio = trial.step_ratio(name, registry, blocks=10)
+        print(f"{'':7} a step takes {ratio:.2f} times the baseline's (medians of 100 steps in turn)")
+    return passed.count(False), len(passed)

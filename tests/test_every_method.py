@@ -1,0 +1,171 @@
+"""What holds for every method of the registry, and that `--check` finds a method for which it does not."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from bench.conformance import examine
+from bench.grid import named_schedule
+from bench.rehearsal import ideal_loss, rehearse
+from bench.train.diffusion import Diffusion
+from methods.base import Grid
+from methods.registry import Registry
+from tests.test_formulas import GRIDS, HORIZON, NAMES, REGISTRY, prepared
+
+VARIANTS = [*NAMES, "speed[variant=code]", "logit-normal[weight=eps]", "clts[sigma=0.1]", "clts+stratified"]
+
+DRAWS = 10**6
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def uniforms() -> np.ndarray:
+    return np.random.default_rng(0).random((DRAWS // 500, 500))
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_million_drawn_timesteps_follow_the_density(name: str, grid: str, uniforms: np.ndarray) -> None:
+    """4 sigma for the whole family of timesteps, by Bonferroni: 1000 to 4000 of them would pass 4 sigma one by one by chance
+    now and then. Tenths of T are held to 4 sigma as they stand."""
+    composition, done = prepared(name, grid), 0
+    T = len(named_schedule(grid))
+    for n in (0, HORIZON // 2, HORIZON):
+        rehearse(composition, done, n, batch=500)
+        done = n
+        p = composition.timestep_density(n)
+        expected = DRAWS * (np.full(T, 1 / T) if p is None else p)
+        drawn = np.bincount(np.concatenate([composition.timesteps(u, n) for u in uniforms]), minlength=T)
+        assert not drawn[expected == 0].any()
+        tenths = [np.add.reduceat(each, np.arange(0, T, T // 10)) for each in (drawn, expected)]
+        assert (np.abs(tenths[0] - tenths[1]) <= 4 * np.sqrt(np.maximum(tenths[1], 1))).all()
+        common = expected > 50  # rare timesteps are pooled, so that counts are near-Gaussian
+        observed, awaited = (np.append(each[common], each[~common].sum()) for each in (drawn, expected))
+        family = stats.norm.isf(stats.norm.sf(4) / len(awaited))
+        assert (np.abs(observed - awaited) <= family * np.sqrt(np.maximum(awaited, 1))).all()
+        if "stratified" not in name and "code" not in name:  # whose draws are not independent
+            assert stats.chisquare(observed[awaited > 0], awaited[awaited > 0]).pvalue > 1e-5
+
+
+WEIGHTING = [name for name in NAMES if "weight" in REGISTRY.methods[name]().aspects()]
+
+
+@pytest.mark.parametrize("name", WEIGHTING)
+@pytest.mark.parametrize("schedule", GRIDS)
+def test_one_predictor_as_eps_x0_and_v_has_one_weighted_loss(name: str, schedule: str) -> None:
+    """By the harness, and by hand: w on the eps-MSE is w S on the x0-MSE and w S / (S + 1) on the v-MSE."""
+    abar = named_schedule(schedule)
+    generator = torch.Generator().manual_seed(0)
+    t = torch.arange(0, len(abar) - 1, len(abar) // 100)
+    x0 = torch.rand(len(t), 1, 8, 8, generator=generator, dtype=torch.float64) * 2 - 1
+    eps, error = torch.randn(2, *x0.shape, generator=generator, dtype=torch.float64)
+    a = torch.tensor(abar)[t][:, None, None, None]
+    x0_hat = x0 - ((1 - a) / a).sqrt() * error  # what eps + error says of x0
+    v_hat = a.sqrt() * (eps + error) - (1 - a).sqrt() * x0_hat
+    v = a.sqrt() * eps - (1 - a).sqrt() * x0
+    said = {"eps": eps + error, "x0": x0_hat, "v": v_hat}
+    snr = (a / (1 - a)).flatten()
+    factor = {"eps": torch.ones_like(snr), "x0": snr, "v": snr / (snr + 1)}
+    mse = {kind: (said[kind] - true).square().flatten(1).mean(1) for kind, true in {"eps": eps, "x0": x0, "v": v}.items()}
+    losses, by_hand = {}, {}
+    for kind in ("eps", "x0", "v"):
+        method = REGISTRY.compose(name)
+        method.prepare(Grid(abar, kind, horizon=HORIZON))  # type: ignore[arg-type]
+        rehearse(method, 0, 300, batch=500)
+        w = method.loss_weight(300)
+        w = torch.ones(len(t)).double() if w is None else torch.tensor(w)[t]
+        network = lambda x, scaled, labels, kind=kind: said[kind].float()  # noqa: E731
+        loss = Diffusion(abar, kind).eps_mse(network, x0.float(), eps.float(), t)  # type: ignore[arg-type]
+        losses[kind], by_hand[kind] = float((w * loss).mean()), float((w * factor[kind] * mse[kind]).mean())
+    assert list(by_hand.values()) == pytest.approx([by_hand["eps"]] * 3, rel=1e-9)
+    assert list(losses.values()) == pytest.approx([by_hand["eps"]] * 3, rel=1e-3)
+
+
+def test_min_snr_is_what_its_paper_says_on_each_prediction() -> None:
+    """min(S, 5) on the x0-MSE and min(S, 5) / (S + 1) on the v-MSE."""
+    abar = named_schedule("cosine-1000")
+    snr = abar / (1 - abar)
+    w = prepared("min-snr").loss_weight(0)
+    for prediction, published in (("x0", np.clip(snr, None, 5)), ("v", np.clip(snr, None, 5) / (snr + 1))):
+        to_eps = Diffusion(abar, prediction).to_eps_mse.double().numpy()  # type: ignore[arg-type]
+        np.testing.assert_allclose(w * to_eps, published, rtol=1e-5)
+
+
+def test_the_ideal_denoiser_of_gaussian_data_has_the_loss_that_regression_finds() -> None:
+    rng = np.random.default_rng(0)
+    grid = Grid(named_schedule("linear-1000"), sigma_data=0.75)
+    for t in (10, 300, 800):
+        x0, eps = 0.75 * rng.standard_normal(10**6), rng.standard_normal(10**6)
+        x = np.sqrt(grid.abar[t]) * x0 + np.sqrt(1 - grid.abar[t]) * eps
+        left = eps - x * (x @ eps) / (x @ x)
+        assert ideal_loss(grid)[t] == pytest.approx(left.var(), rel=0.01)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_method_passes_the_checks(name: str) -> None:
+    assert [wrong for _, wrong in examine(REGISTRY, name) if wrong] == []
+
+
+FAULTS = {
+    "sums to 0.9": "def timestep_density(self, progress): return np.full(self.grid.T, 0.9 / self.grid.T)",
+    "negative": "def timestep_density(self, progress): p = np.full(self.grid.T, 2.0); p[0] = -1; return p / p.sum()",
+    "not finite": "def loss_weight(self, progress): return np.where(np.arange(self.grid.T) == 3, np.nan, 1.0)",
+    "every weight is 0": "def loss_weight(self, progress): return np.zeros(self.grid.T)",
+    "has shape": "def loss_weight(self, progress): return np.ones(self.grid.T + 1)",
+    "beta1 is 1": "def optimizer(self, progress): return 1.0, progress",
+    "multiplied by -": "def optimizer(self, progress): return 0.5 - progress, None",
+    "is drawn": "def timesteps(self, u, progress): return np.round(u * self.grid.T).astype(int)",
+    "sigma off": "def timesteps(self, u, progress): return (u**1.1 * self.grid.T).astype(int)",
+    "not int64": "def timesteps(self, u, progress): return u * (self.grid.T - 1)",
+    "asked twice": "def optimizer(self, progress): return np.random.random(), None",
+    "another order": "def optimizer(self, progress): self.first = getattr(self, 'first', progress); return self.first, None",
+    "after others": "\n".join(
+        [
+            "seen = []",
+            "    def observe(self, t, loss): self.seen.append(1)",
+            "    def optimizer(self, progress): return float(len(self.seen)), None",
+        ]
+    ),
+    "saved and restored": "\n".join(
+        [
+            "def prepare(self, grid): super().prepare(grid); self.seen = 0",
+            "    def observe(self, t, loss): self.seen += 1",
+            "    def optimizer(self, progress): return float(self.seen), None",
+        ]
+    ),
+    "30 iterations after": "\n".join(
+        [
+            "def prepare(self, grid): super().prepare(grid); self.seen, self.half = 0, 0",
+            "    def observe(self, t, loss): self.seen += 1; self.half = self.seen // 50",
+            "    def optimizer(self, progress): return float(self.half), None",
+            "    def state_dict(self): return {'half': np.array(self.half)}",
+            "    def load_state_dict(self, state): self.half = int(state['half'])",
+        ]
+    ),
+    "ZeroDivisionError": "def loss_weight(self, progress): return np.ones(self.grid.T) * (1 // round(progress))",
+}
+
+
+@pytest.mark.parametrize("named", FAULTS)
+def test_the_checks_name_what_is_wrong(named: str, tmp_path: Path) -> None:
+    head = "import numpy as np\nfrom methods.base import Method\n"
+    line = 'class Faulty(Method, name="faulty", source="a test", evidence="inferred"):\n'
+    (tmp_path / "faulty.py").write_text(f"{head}{line}    {FAULTS[named]}\n")
+    found = [wrong for _, wrong in examine(Registry([tmp_path]), "faulty") if wrong]
+    assert any(named in wrong for wrong in found), found
+
+
+def test_the_docs_have_a_row_for_every_method_and_for_nothing_else() -> None:
+    """What a row says of aspects, horizon and evidence is what the registry says."""
+    rows = re.findall(r"^\| `([^`]+)` \|(.*)\|$", (ROOT / "docs" / "methods.md").read_text(), re.MULTILINE)
+    files = {file.stem.replace("_", "-") for file in (ROOT / "methods").glob("[!_]*.py")}
+    assert sorted(name for name, _ in rows) == sorted(files - {"base", "composition", "registry"}) == NAMES
+    for name, rest in rows:
+        method = REGISTRY.methods[name]
+        changes, horizon, evidence = (cell.strip() for cell in rest.split("|")[:3])
+        said = (", ".join(method().aspects()) or "nothing", "yes" if method.depends_on_horizon() else "no", method.evidence)
+        assert (changes, horizon, evidence) == said, name

@@ -1,0 +1,101 @@
+"""The verb `methods`, and methods from elsewhere: a folder of one's own, an installed package."""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Fidrace
+from tests.test_formulas import REGISTRY
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_methods_are_listed_explained_written_as_csv_and_drawn(fidrace: Fidrace, tmp_path: Path) -> None:
+    listed = fidrace("methods").stdout
+    assert all(name in listed for name in REGISTRY.methods)
+    options = ("--grid", "linear-1000", "--csv", "out.csv", "--plot", "out.png")
+    shown = fidrace("methods", "clts+mdlrc", *options).stdout
+    assert "lr_scale" in shown
+    assert re.search(r"1 +│ +0\.1 +│ +0 ", shown)  # at progress 1 the learning rate is a tenth and beta1 is 0
+    columns = pd.read_csv(tmp_path / "out.csv")
+    assert columns.columns.tolist() == ["t", "abar", "snr", "p", "w", "progress"]
+    assert columns.groupby("progress")["p"].sum().to_dict() == pytest.approx({0.0: 1, 0.5: 1, 1.0: 1})
+    assert (columns["w"] == 1).all()
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    fidrace("methods", "clts+mdlrc", *options, "--progress", "0.25")
+    assert set(pd.read_csv(tmp_path / "out.csv")["progress"]) == {0.25}
+
+
+def test_what_an_adaptive_method_says_is_shown_after_an_ideal_denoisers_losses(fidrace: Fidrace, tmp_path: Path) -> None:
+    shown = fidrace("methods", "uncertainty", "--csv", "out.csv").stdout
+    assert "it adapts" in shown
+    weights = pd.read_csv(tmp_path / "out.csv").pivot(index="t", columns="progress", values="w")
+    assert (weights[0.0] == 1).all()
+    assert weights[1.0].mean() == pytest.approx(1)
+    assert weights[1.0].iloc[-1] > 10 * weights[1.0].iloc[0]  # near pure noise the loss is least
+
+
+def test_a_method_is_checked_by_a_race_of_its_own(fidrace: Fidrace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "halving.py").write_text(HALVING)
+    (tmp_path / "mine" / "failing.py").write_text(FAILING)
+    passed = fidrace("methods", "halving+clts", "--check", "--methods-path", "mine").stdout.splitlines()
+    assert [line.split()[0] for line in passed] == ["ok"] * 7 + ["a"]
+    assert "times the baseline's" in passed[-1]
+    failed = fidrace("methods", "failing", "--check", "--methods-path", "mine", code=1)
+    assert "FAILED  the weight is finite and >= 0 at every progress: AssertionError: no more" in failed.stdout
+    assert "FAILED  a race of 50 steps, whole and interrupted: AssertionError: no more" in failed.stdout
+    assert failed.stderr == "fidrace: method 'failing' fails 4 of 7 checks\n"
+
+
+def test_a_method_of_an_installed_package_is_found_and_raced(fidrace: Fidrace, tmp_path: Path) -> None:
+    """By its entry point, also in the worker processes; a package is a folder beside its `.dist-info` on sys.path."""
+    (tmp_path / "halves.py").write_text(HALVING)
+    info = tmp_path / "halves-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fidrace.methods]\nhalving = halves:Halving\n")
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"}
+    assert "halving" in fidrace("methods", environment=environment).stdout
+    fidrace("run", *TINY, "-m", "halving+clts", "--seeds", "1", "--out", "s", environment=environment)
+    assert pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method").loc["clts+halving", "status"] == "finished"
+    for broken, named in (
+        ("halves:Nothing", "AttributeError"),
+        ("halves:Floats", "neither a Method"),
+        ("os", "neither a Method"),
+    ):
+        (info / "entry_points.txt").write_text(f"[fidrace.methods]\nhalving = {broken}\n")
+        said = fidrace("methods", environment=environment, code=2).stderr
+        assert said.startswith(f"fidrace: entry point 'halving' of halves: {broken}")
+        assert named in said
+        assert said.count("\n") == 1
+
+
+def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
+    names = [word for name in [*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"] for word in ("-m", name)]
+    fidrace("run", *TINY, *names, "--seeds", "1", "--out", "s")
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
+    assert (runs["status"] == "finished").all()
+    assert set(runs.index) == {*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"}
+    for table in ("evals.csv", "leaderboard.csv"):
+        assert set(pd.read_csv(tmp_path / "s" / table)["method"]) == set(runs.index)
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
+def test_packaged_studies_can_be_planned(study: Path, fidrace: Fidrace) -> None:
+    assert f"{study.stem}: " in fidrace("run", study, "--dry-run").stderr
+
+
+def test_a_method_in_a_folder_of_ones_own_races(fidrace: Fidrace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "halving.py").write_text(HALVING)
+    assert "Every weight one half" in fidrace("methods", "halving", "--methods-path", "mine").stdout
+    fidrace("run", *TINY, "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1", "--out", "s")
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
+    assert runs.loc["halving+mdlrc", "status"] == "finished"
+    (tmp_path / "mine" / "halving.py").write_text(HALVING.replace("0.5", "0.6"))
+    again = ("run", *TINY, "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1", "--out", "s")
+    assert "has changed since its runs" in fidrace(*again, code=2).stderr
