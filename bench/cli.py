@@ -199,15 +199,20 @@ def score(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, or one with runs.csv and evals.csv.")],
     target: Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="Another target: post hoc.")] = None,
     axis: Annotated[str, typer.Option(help="iterations, images, seconds or forwards.")] = "iterations",
+    contrast: Annotated[
+        list[str], typer.Option(metavar="METHOD/CONTROL", help="Compare with a control, not only the baseline; repeat.")
+    ] = [],
 ) -> None:
-    """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target only show them."""
+    """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target or --contrast only
+    show them."""
     from bench.report.progress import say
     from bench.report.tables import publish
     from bench.score.leaderboard import score as scored
+    from bench.study import parse_contrast
 
-    scores = scored(folder, parse_target(target), axis)
+    scores = scored(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
     if scores.rules.replaced:
-        say(f"post hoc target: the tables in {folder} stay as they are")
+        say(f"another target or contrast than the study declares: the tables in {folder} stay as they are")
     elif axis == "iterations":
         publish(folder, scores)
     show(scores)

@@ -130,6 +130,7 @@ class StudyDir:
             new["methods"] = {**old["methods"], **new["methods"]}
             new["seeds"] = sorted({*old["seeds"], *new["seeds"]})
             new["declared_seeds"] = old["declared_seeds"]
+            new["contrasts"] = old["contrasts"] + [pair for pair in new["contrasts"] if pair not in old["contrasts"]]
         elif self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is not a folder; choose another --out")
         elif self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
@@ -167,6 +168,11 @@ class StudyDir:
                 raise InputError(f"{path}: field {field!r} is missing or of the wrong type")
         if content["budget"] <= 0 or not all(isinstance(entry, dict) for entry in content["methods"].values()):
             raise InputError(f"{path}: 'budget' is not above 0, or 'methods' does not hold tables")
+        pairs = content.setdefault("contrasts", [])
+        if not isinstance(pairs, list) or not all(
+            isinstance(pair, list) and list(map(type, pair)) == [str, str] for pair in pairs
+        ):
+            raise InputError(f"{path}: 'contrasts' does not hold pairs of a method and its control")
         return content
 
     def row(self, spec: RunSpec) -> Row | None:
@@ -216,6 +222,7 @@ class StudyDir:
             "runs.csv",
             "evals.csv",
             "speedups.csv",
+            "contrasts.csv",
             "leaderboard.csv",
             "leaderboard.md",
             "fd.png",
@@ -247,6 +254,7 @@ def study_json(study: Study) -> dict[str, Any]:
         "target_how": study.target_how,
         "declared_seeds": list(study.seeds),
         "seeds": list(study.seeds),
+        "contrasts": [list(pair) for pair in study.contrasts],
         "methods": {
             method: {
                 "hash": content_hash(composition),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bench.task import Model, Task, load_task, read_toml, validated
-from methods.base import InputError
+from methods.base import InputError, nearest
 from methods.registry import Registry, content_hash
 
 BASELINE = "baseline"
@@ -37,7 +37,8 @@ class RunSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A task, methods (canonical names, the baseline among them) and seeds; `target` is a number or baseline-final."""
+    """A task, methods (canonical names, the baseline among them) and seeds; `target` is a number or baseline-final;
+    `contrasts` are pairs of a method and the control that it must beat."""
 
     name: str
     task: Task
@@ -47,6 +48,7 @@ class Study:
     target_how: str
     methods_path: tuple[str, ...] = ()
     baseline_added: bool = False
+    contrasts: tuple[tuple[str, str], ...] = ()
 
     def specs(self) -> Iterator[RunSpec]:
         """Seed by seed, so that an unfinished study has whole pairs."""
@@ -65,6 +67,7 @@ class StudyFile(Model):
     seeds: int | tuple[int, ...] | None = None
     budget: int | None = None
     target: float | Literal["baseline-final"] | None = None
+    contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
     set: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -99,6 +102,26 @@ def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[str, ...]
     return tuple(sorted(canonical, key=lambda method: method != BASELINE)) if BASELINE in canonical else (BASELINE, *canonical)
 
 
+def parse_contrast(text: str) -> tuple[str, str]:
+    """`mdlrc/lr-decay` is the method mdlrc against its control lr-decay."""
+    method, slash, control = (part.strip() for part in text.partition("/"))
+    if not slash or not method or not control or method == control:
+        raise InputError(f"contrast {text!r}: write METHOD/CONTROL, two different methods")
+    return method, control
+
+
+def resolve_contrasts(texts: Sequence[str], registry: Registry, methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Contrasts by canonical names; raises InputError where one is not between two of `methods`."""
+    contrasts = []
+    for text in texts:
+        method, control = (str(registry.compose(name)) for name in parse_contrast(text))
+        for name in (method, control):
+            if name not in methods:
+                raise InputError(f"contrast {text!r}: {name!r} is not among the study's methods{nearest(name, methods)}")
+        contrasts.append((method, control))
+    return tuple(dict.fromkeys(contrasts))
+
+
 def make_study(
     source: str,
     methods: Sequence[str] = (),
@@ -124,7 +147,9 @@ def make_study(
     if seeds is None:
         given = file.seeds if file.seeds is not None else task.defaults.seeds
         seeds = str(given) if isinstance(given, int) else "".join(f"{seed}," for seed in given)
-    resolved = resolve_methods(names, Registry(methods_path))
+    registry = Registry(methods_path)
+    resolved = resolve_methods(names, registry)
+    contrasts = () if methods else resolve_contrasts(file.contrasts, registry, resolved)
     value = target if target is not None else file.target
     if value is not None and value != "baseline-final" and not 0 < value < float("inf"):
         raise InputError(f"--target {value}: a target is a distance above 0, or baseline-final")
@@ -134,4 +159,5 @@ def make_study(
     else:
         how = "post hoc: --target"
     paths = tuple(str(Path(path).resolve()) for path in methods_path)
-    return Study(name, task, resolved, parse_seeds(seeds), value, how, paths, BASELINE not in map(str.strip, names))
+    added = BASELINE not in map(str.strip, names)
+    return Study(name, task, resolved, parse_seeds(seeds), value, how, paths, added, contrasts)

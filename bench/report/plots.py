@@ -9,16 +9,15 @@ from matplotlib.figure import Figure
 
 from bench.score.leaderboard import Scores
 
-COLOURS = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
-
 
 def fd_png(scores: Scores) -> bytes:
     """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
     figure = Figure(figsize=(9, 5.5))
     axes = figure.add_axes((0.08, 0.09, 0.9, 0.85))
+    palette = matplotlib.colormaps["tab10" if len(scores.leaderboard) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
     for index, method in enumerate(scores.leaderboard.sort_values("method")["method"]):
         runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
-        colour = "black" if method == "baseline" else COLOURS[index % len(COLOURS)]
+        colour = "black" if method == "baseline" else palette[index % len(palette)]
         thin = LineCollection(
             [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=colour, alpha=0.25, linewidths=0.7
         )

@@ -12,8 +12,20 @@ from bench.report.plots import fd_png
 from bench.score.leaderboard import Scores
 from bench.store import write_atomic
 
+CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]
+CONTRASTS = "each method against its control, paired by seed"
 BOUNDS = {"=": "", ">=": "≥ ", "<=": "≤ "}
+
+
+def factor(row: dict[str, Any]) -> list[str]:
+    """The speedup, its interval, Holm's p and the verdict."""
+    return [
+        "–" if np.isnan(row["speedup"]) else f"{BOUNDS[row['bound']]}{row['speedup']:.2f}×",
+        "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f} – {row['ci_high']:.2f}".replace("inf", "∞"),
+        "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}",
+        "" if pd.isna(row["verdict"]) else row["verdict"],
+    ]
 
 
 def cells(row: dict[str, Any], budget: float, axis: str) -> list[str]:
@@ -24,10 +36,7 @@ def cells(row: dict[str, Any], budget: float, axis: str) -> list[str]:
         row["method"],
         f"{row['reached']}/{row['runs']}",
         limit if np.isnan(row["median_to_target"]) else f"{row['median_to_target']:,.0f}",
-        "–" if np.isnan(row["speedup"]) else f"{BOUNDS[row['bound']]}{row['speedup']:.2f}×",
-        "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f} – {row['ci_high']:.2f}".replace("inf", "∞"),
-        "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}",
-        "" if pd.isna(row["verdict"]) else row["verdict"],
+        *factor(row),
         f"{row['final_fd']:.2f}",
         row["flags"],
     ]
@@ -46,6 +55,15 @@ def lines(scores: Scores) -> tuple[str, list[list[str]]]:
     return axis, [cells({str(k): v for k, v in row.items()}, scores.rules.budget, axis) for row in records]
 
 
+def contrast_lines(scores: Scores) -> list[list[str]]:
+    """The methods against their controls, in the order of CONTRAST_HEADINGS."""
+    table = scores.contrasts[scores.contrasts["axis"] == scores.leaderboard["axis"].iloc[0]]
+    return [
+        [row["method"], row["control"], str(row["pairs"]), *factor({str(k): v for k, v in row.items()}), row["flags"]]
+        for row in table.to_dict("records")
+    ]
+
+
 def stdout() -> Console:
     """The terminal, or 160 columns where there is none, so that piped tables do not wrap."""
     console = Console()
@@ -54,26 +72,45 @@ def stdout() -> Console:
 
 def terminal(scores: Scores, console: Console) -> None:
     axis, body = lines(scores)
-    table = Table(title=title(scores, axis), title_justify="left", header_style="bold")
-    for heading in HEADINGS:
-        words = heading in ("method", "verdict", "notes")
+    console.print(drawn(title(scores, axis), HEADINGS, body))
+    console.print(scores.headline())
+    if against := contrast_lines(scores):
+        console.print(drawn(CONTRASTS, CONTRAST_HEADINGS, against))
+
+
+def drawn(title: str, headings: list[str], body: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for heading in headings:
+        words = heading in ("method", "its control", "verdict", "notes")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "notes")
     for line in body:
         table.add_row(*line)
-    console.print(table)
-    console.print(scores.headline())
+    return table
 
 
 def markdown(scores: Scores) -> str:
     axis, body = lines(scores)
-    rows = [HEADINGS, ["---"] * len(HEADINGS), *body]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"**{title(scores, axis)}**\n\n{table}\n\n{scores.headline()}\n\nTarget: {scores.rules.how}\n"
+    against = contrast_lines(scores)
+    return "\n\n".join(
+        [
+            f"**{title(scores, axis)}**",
+            piped(HEADINGS, body),
+            scores.headline(),
+            *([f"**{CONTRASTS}**", piped(CONTRAST_HEADINGS, against)] if against else []),
+            f"Target: {scores.rules.how}\n",
+        ]
+    )
+
+
+def piped(headings: list[str], body: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ["---"] * len(headings), *body])
 
 
 def publish(folder: Path, scores: Scores) -> None:
-    """speedups.csv, leaderboard.csv, leaderboard.md and fd.png in `folder`."""
+    """speedups.csv, contrasts.csv where there are any, leaderboard.csv, leaderboard.md and fd.png in `folder`."""
     write_atomic(folder / "speedups.csv", scores.speedups.to_csv(index=False, lineterminator="\n"))
+    if len(scores.contrasts):
+        write_atomic(folder / "contrasts.csv", scores.contrasts.to_csv(index=False, lineterminator="\n"))
     write_atomic(folder / "leaderboard.csv", scores.leaderboard.to_csv(index=False, lineterminator="\n"))
     write_atomic(folder / "leaderboard.md", markdown(scores))
     write_atomic(folder / "fd.png", fd_png(scores))

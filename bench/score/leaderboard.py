@@ -1,5 +1,6 @@
 """The tables that people quote: speedups on every axis, and one line per method, best first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,15 @@ from bench.score.speedups import MIN_PAIRS, NAN, holm, speedup
 from bench.store import StudyDir
 from bench.study import BASELINE
 from bench.task import load_task, task_names
-from methods.base import InputError
+from methods.base import InputError, nearest
 
 FINAL = "baseline-final"
 SPEEDUP_COLUMNS = (
     "task method axis target pairs reached baseline_reached median_to_target speedup ci_low ci_high bound p_value p_holm "
+    "detectable correlation verdict flags"
+).split()
+CONTRAST_COLUMNS = (
+    "task method control axis target pairs reached control_reached speedup ci_low ci_high bound p_value p_holm "
     "detectable correlation verdict flags"
 ).split()
 LEADERBOARD_COLUMNS = (
@@ -35,13 +40,14 @@ Target = float | Literal["baseline-final"]
 class Rules:
     """What a table is scored by: the target and how it was set, the budget in iterations, the seeds declared at the first
     run (None: unknown), and of each method whether its curve depends on the budget and how sure its formula is.
-    `replaced`: the target is not the one that the folder's study declares."""
+    `contrasts`: pairs of a method and its control. `replaced`: target or contrasts are not those of the folder's study."""
 
     target: Target
     how: str
     budget: float
     declared_seeds: tuple[int, ...] | None
     methods: dict[str, dict[str, Any]]
+    contrasts: tuple[tuple[str, str], ...] = ()
     replaced: bool = False
 
     @property
@@ -51,9 +57,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class Scores:
-    """speedups.csv and leaderboard.csv as tables, the curves they were made from, the metric's name, and the rules."""
+    """speedups.csv, contrasts.csv and leaderboard.csv as tables, the curves they were made from, the metric's name, and the
+    rules."""
 
     speedups: pd.DataFrame
+    contrasts: pd.DataFrame
     leaderboard: pd.DataFrame
     curves: list[Curve]
     metric: str
@@ -81,7 +89,8 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rule
     if (folder / "study.json").exists():
         study = StudyDir(folder).declared()
         seeds = tuple(study["declared_seeds"])
-        rules = Rules(study["target"], study["target_how"], study["budget"], seeds, study["methods"])
+        contrasts = tuple((method, control) for method, control in study["contrasts"])
+        rules = Rules(study["target"], study["target_how"], study["budget"], seeds, study["methods"], contrasts)
     elif tasks[0] in task_names():
         task = load_task(tasks[0])
         rules = Rules(task.target.fd, task.target.how, task.budget.iterations, None, {})
@@ -97,9 +106,11 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rule
     return rules
 
 
-def score(folder: Path, target: Target | None = None, axis: str = "iterations") -> Scores:
-    """Score runs.csv and evals.csv in `folder`. Raises InputError for tables that cannot be read, NothingToConclude
-    where there is no pair of baseline and method."""
+def score(
+    folder: Path, target: Target | None = None, axis: str = "iterations", contrasts: Sequence[tuple[str, str]] = ()
+) -> Scores:
+    """Score runs.csv and evals.csv in `folder`; `contrasts` replace the study's own. Raises InputError for tables that
+    cannot be read and for contrasts of methods that they do not hold, NothingToConclude where there is no baseline."""
     if axis not in AXES:
         raise InputError(f"unknown axis {axis!r} (choices: {', '.join(AXES)})")
     curves = read_curves(folder)
@@ -112,13 +123,26 @@ def score(folder: Path, target: Target | None = None, axis: str = "iterations") 
         raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}, so there is nothing to compare with")
     methods = list(dict.fromkeys([BASELINE, *rules.methods, *(curve.method for curve in curves)]))
     table = Table(curves, usable, rules, [method for method in methods if any(c.method == method for c in curves)])
-    rows = [table.speedup_row(method, name) for name in AXES for method in table.methods if method != BASELINE]
-    speedups = pd.DataFrame(rows, columns=pd.Index(SPEEDUP_COLUMNS))
-    for name in AXES:
-        where = speedups["axis"] == name
-        speedups.loc[where, "p_holm"] = holm(speedups.loc[where, "p_value"].to_numpy(float))
+    for name in {name for pair in contrasts for name in pair} - {*table.methods}:
+        raise InputError(f"{folder}: no runs of {name!r}{nearest(name, table.methods)}")
+    if contrasts:
+        rules = replace(rules, contrasts=tuple(contrasts), replaced=True)
+    speedups = adjusted(
+        [table.speedup_row(method, name) for name in AXES for method in table.methods if method != BASELINE], SPEEDUP_COLUMNS
+    )
+    raced = [pair for pair in rules.contrasts if {*pair} <= {*table.methods}]
+    against = adjusted([table.contrast_row(*pair, name) for name in AXES for pair in raced], CONTRAST_COLUMNS)
     metric = str(pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"].iloc[0])
-    return Scores(speedups, table.leaderboard(speedups, axis), curves, metric, rules)
+    return Scores(speedups, against, table.leaderboard(speedups, axis), curves, metric, rules)
+
+
+def adjusted(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """`rows` as a table with Holm's p over all rows of one axis."""
+    table = pd.DataFrame(rows, columns=pd.Index(columns))
+    for axis in AXES:
+        where = table["axis"] == axis
+        table.loc[where, "p_holm"] = holm(table.loc[where, "p_value"].to_numpy(float))
+    return table
 
 
 @dataclass(frozen=True)
@@ -146,8 +170,13 @@ class Table:
             return Reached(at, at, at)
         return reached(curve, self.target(curve.seed), axis, self.rules.budget)
 
-    def speedup_row(self, method: str, axis: str) -> dict[str, Any]:
-        baseline, other = self.of(BASELINE), self.of(method)
+    def contrast_row(self, method: str, control: str, axis: str) -> dict[str, Any]:
+        """A method against its control instead of the baseline."""
+        row = self.speedup_row(method, axis, control)
+        return {**row, "control": control, "control_reached": row["baseline_reached"]}
+
+    def speedup_row(self, method: str, axis: str, reference: str = BASELINE) -> dict[str, Any]:
+        baseline, other = self.of(reference), self.of(method)
         seeds = sorted(baseline.keys() & other.keys())
         row = {"task": self.usable[0].task, "method": method, "axis": axis, "target": self.rules.target, "pairs": len(seeds)}
         if not seeds:
