@@ -64,6 +64,11 @@ RUN = ("run", "--out", "s", "--device", "cpu")
         (("score", "absent"), "runs.csv: no such file"),
         (("methods", "p2", "--grid", "cosin-1000"), "did you mean 'cosine'"),
         (("methods", "--csv", "x.csv"), "NAME"),
+        (("methods", "--check"), "NAME"),
+        (("methods", "--plot", "x.png"), "NAME"),
+        (("methods", "p2", "--plot", "absent/x.png"), "absent"),
+        (("methods", "p2", "--grid", "linear-10"), "a beta above 1"),
+        (("methods", "speed[variant=cod]", "--check"), "did you mean 'code'"),
     ],
 )
 def test_wrong_words_are_one_line_and_leave_nothing(

@@ -30,7 +30,7 @@ def test_linear_schedule_ends_at_the_same_noise_whatever_its_length() -> None:
     assert np.log(linear_abar(4000)[-1]) == pytest.approx(np.log(linear_abar(1000)[-1]), rel=0.01)
 
 
-@pytest.mark.parametrize("text", ["cosine", "cosine-x", "cosin-1000", "linear-1"])
+@pytest.mark.parametrize("text", ["cosine", "cosine-x", "cosin-1000", "linear-1", "linear-20"])
 def test_a_grid_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         named_schedule(text)

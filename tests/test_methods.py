@@ -1,13 +1,16 @@
 """What may be said of methods by name, how they compose, and that a method's file is what it says."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from bench.conformance import examine
 from methods.base import Grid, InputError, inverse_cdf
-from methods.registry import Registry, content_hash
-from tests.test_formulas import HORIZON, REGISTRY, prepared
+from methods.registry import Registry, built_on, content_hash
+from tests.test_formulas import HORIZON, NAMES, REGISTRY, prepared
 
 
 def test_inverse_cdf_never_draws_what_has_no_probability() -> None:
@@ -34,6 +37,21 @@ def test_composition_takes_each_aspect_from_the_part_that_claims_it() -> None:
     assert both.evidence() == "reconstructed"
 
 
+def test_all_four_aspects_compose_and_how_uniforms_are_spread_is_one_of_them() -> None:
+    whole = prepared("lr-decay+min-snr+clts+stratified")
+    assert str(whole) == "clts+stratified+min-snr+lr-decay"
+    u = np.random.default_rng(0).random(64)
+    spread = (u[0] + np.arange(64) / 64) % 1
+    np.testing.assert_array_equal(whole.timesteps(u, 300), prepared("clts").timesteps(spread, 300))
+
+
+def test_a_parameter_may_give_an_aspect_up() -> None:
+    composed = prepared("logit-normal[weight=eps]+min-snr")
+    assert str(composed) == "logit-normal[weight=eps]+min-snr"
+    np.testing.assert_array_equal(composed.loss_weight(0), prepared("min-snr").loss_weight(0))
+    np.testing.assert_array_equal(composed.timestep_density(0), prepared("logit-normal").timestep_density(0))
+
+
 def test_a_horizon_of_its_own_ends_the_schedule_early() -> None:
     assert prepared("mdlrc[horizon=100]").optimizer(100)[0] == pytest.approx(0.1)
     composed = prepared("clts[horizon=200]+mdlrc")
@@ -52,6 +70,13 @@ def test_a_horizon_of_its_own_ends_the_schedule_early() -> None:
         ("mdlrc+lr-decay", "both claim the optimizer"),
         ("clts+clts", "both claim the timesteps"),
         ("baseline+clts", "changes nothing"),
+        ("logit-normal+min-snr", "'logit-normal' and 'min-snr' both claim the weight"),
+        ("gaussian+clts+p2", "'gaussian' and 'clts' both claim the timesteps"),
+        ("importance+p2", "both claim the weight"),
+        ("stratified+stratified", "both claim the uniforms"),
+        ("speed[variant=coed]", "did you mean 'code'"),
+        ("speed[lam=0.4]", r"outside \[0.5, 1\]"),
+        ("importance[uniform=0]", "outside"),
         ("clts[sigm=0.3]", "sigma"),
         ("clts[sigma=x]", "not a number"),
         ("clts[sigma=0]", "outside"),
@@ -104,6 +129,22 @@ def test_content_hash_notices_code_and_parameters_but_not_words(tmp_path: Path) 
     assert hashed() != hashed("low[gamma=2.0]")
 
 
+def test_content_hash_covers_the_methods_that_one_builds_on(tmp_path: Path) -> None:
+    registry = Registry()
+    built = {name: [module.__name__ for module in built_on(sys.modules[registry.methods[name].__module__])] for name in NAMES}
+    assert built["gaussian"] == ["methods.gaussian", "methods.clts"]
+    assert built["reverse-clts"] == ["methods.reverse_clts", "methods.clts"]
+    assert built["demon"] == ["methods.demon", "methods.mdlrc"]
+    assert built["clts"] == ["methods.clts"]
+
+
+def test_published_hashes_are_those_of_the_code() -> None:
+    """Else a published table could not be extended, and would speak of methods that are no more."""
+    for runs in (Path(__file__).parents[1] / "results").glob("digits*/runs.csv"):
+        for method, hashed in pd.read_csv(runs).groupby("method")["method_hash"]:
+            assert set(hashed) == {content_hash(Registry().compose(str(method)))}, (runs, method)
+
+
 def test_a_method_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         Registry([tmp_path / "absent"])
@@ -118,6 +159,8 @@ def test_a_method_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_the_method_that_contributing_shows_is_one(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
     (tmp_path / "shown.py").write_text(text.partition("```python\n")[2].partition("```")[0])
-    shown = Registry([tmp_path]).compose("my-soft-min-snr")
-    shown.prepare(Grid(np.array([0.99, 0.8, 0.01])))
-    np.testing.assert_allclose(shown.loss_weight(0), [4 / 103, 0.5, 4 / (4 + 1 / 99)])
+    registry = Registry([tmp_path])
+    shown = registry.compose("my-middle")
+    shown.prepare(Grid(np.array([0.9, 0.5, 0.1])))
+    np.testing.assert_allclose(shown.timestep_density(0), [0.3 / 1.1, 0.5 / 1.1, 0.3 / 1.1])
+    assert [wrong for _, wrong in examine(registry, "my-middle") if wrong] == []

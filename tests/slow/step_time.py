@@ -1,0 +1,64 @@
+"""What a step of each method costs on digits, against the baseline's: python tests/slow/step_time.py [BLOCKS]
+
+`ratio` is of whole steps that alternate with the baseline's in one process, as medians, taken twice; `hooks` is the time
+spent in the method itself per step (drawing, weighting, observing), and its share of a baseline step. Wants a quiet machine;
+the last table is in docs/methods.md.
+"""
+
+import sys
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from bench.execute.trial import step_ratio
+from bench.task import load_task
+from bench.train.data import load
+from bench.train.loop import Training
+from methods.registry import Registry
+
+REGISTRY = Registry()
+VARIANTS = ("speed[variant=code]", "clts+mdlrc", "clts+stratified")
+
+
+def hooks(training: Training, steps: int = 500) -> float:
+    """Median seconds per iteration in the hooks of a method, with losses of 1."""
+    method, batch = training.method, training.task.optimizer.batch
+    rng, loss, times = np.random.default_rng(0), np.ones(batch), []
+    for n in range(steps):
+        u = rng.random(batch)
+        start = perf_counter()
+        t = method.timesteps(u, n)
+        method.loss_weight(n)
+        method.optimizer(n)
+        method.observe(t, loss)
+        times.append(perf_counter() - start)
+    return float(np.median(times[steps // 2 :]))
+
+
+def main(blocks: int) -> None:
+    task = load_task("digits")
+    data = load(task.data.kind, task.data.sha256)
+    torch.set_num_threads(task.budget.threads)
+
+    def training(name: str) -> Training:
+        return Training(task, REGISTRY.compose(name), 0, data, torch.device("cpu"))
+
+    baseline = training("baseline")
+    baseline.advance(20)
+    step = []
+    for _ in range(50):
+        start = perf_counter()
+        baseline.advance(1)
+        step.append(perf_counter() - start)
+    pace = float(np.median(step))
+    print(f"a step of the baseline: {1000 * pace:.1f} ms\n\n| method | ratio | ratio again | hooks, µs | share of a step |")
+    print("|---|---|---|---|---|")
+    for name in (*REGISTRY.methods, *VARIANTS):
+        ratios = " | ".join(f"{step_ratio(name, REGISTRY, blocks):.3f}" for _ in range(2))
+        cost = hooks(training(name))
+        print(f"| {name} | {ratios} | {1e6 * cost:.0f} | {cost / pace:.2%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
