@@ -82,23 +82,27 @@ def explain(composition: Composition, grid: str, said: list[Moment]) -> None:
         for key in part.parameters():
             print(f"  {parameter(part, key)}")
         print()
-    seen = f"; it adapts: as after {HORIZON} iterations of an ideal denoiser's losses" if composition.adaptive() else ""
     table = Table(
         "progress", "lr_scale", "beta1", "share of timesteps, by tenths of T", "weight on the eps-MSE",
-        title=f"on {grid}{seen}", title_justify="left",
+        title=f"on {grid}{adapting(composition)}", title_justify="left",
     )  # fmt: skip
     for moment in said:
         table.add_row(*moment.line())
     stdout().print(table)
 
 
+def adapting(composition: Composition) -> str:
+    """What must be said of arrays that depend on losses."""
+    return f"; it adapts: shown over {HORIZON} iterations of an ideal denoiser's losses" if composition.adaptive() else ""
+
+
 def parameter(part: Method, key: str) -> str:
-    """`sigma = 0.5 (default 0.5, (0, inf)): what it is`."""
+    """`sigma = 0.5 (default 0.5; (0, inf)): what it is`."""
     field = part.parameters()[key]
     limits = field.metadata["limits"]
     choices = typing.get_args(typing.get_type_hints(type(part))[key])
     takes = " or ".join(choices) or str(limits)
-    return f"{key} = {getattr(part, key)} (default {field.default}, {takes}): {limits.help}"
+    return f"{key} = {getattr(part, key)} (default {field.default}; {takes}): {limits.help}"
 
 
 def write_csv(composition: Composition, said: list[Moment], path: Path) -> None:
@@ -115,10 +119,11 @@ def write_plot(composition: Composition, grid: str, said: list[Moment], path: Pa
     above, below = figure.subplots(2, 1, sharex=True)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(said)))
     T = composition.parts[0].grid.T
-    for moment, colour in zip(said, colours, strict=True):
-        above.plot(moment.p * T, color=colour, label=f"progress {moment.progress:g}")
-        below.plot(moment.w, color=colour)
-    above.set(title=f"{composition} on {grid}", ylabel="p(t) × T (1: uniform)")
+    widths = np.linspace(4, 1.2, len(said))  # so that equal lines are all seen
+    for moment, colour, width in zip(said, colours, widths, strict=True):
+        above.plot(moment.p * T, color=colour, linewidth=width, label=f"progress {moment.progress:g}")
+        below.plot(moment.w, color=colour, linewidth=width)
+    above.set(title=f"{composition} on {grid}{adapting(composition)}", ylabel="p(t) × T (1: uniform)")
     above.set_ylim(bottom=0)
     above.legend()
     positive = all((moment.w > 0).all() for moment in said)
