@@ -13,7 +13,7 @@ from bench.score.leaderboard import Scores
 def fd_png(scores: Scores) -> bytes:
     """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
     figure = Figure(figsize=(9, 5.5))
-    axes = figure.add_axes((0.08, 0.09, 0.9, 0.85))
+    axes = figure.add_axes((0.09, 0.09, 0.89, 0.85))
     palette = matplotlib.colormaps["tab10" if len(scores.leaderboard) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
     for index, method in enumerate(scores.leaderboard.sort_values("method")["method"]):
         runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
@@ -32,6 +32,8 @@ def fd_png(scores: Scores) -> bytes:
     axes.set(
         yscale="log", xlabel="iterations", ylabel=scores.metric, title=f"{scores.leaderboard['task'].iloc[0]}: median and runs"
     )
+    for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatted("{x:g}")
     axes.grid(True, which="both", alpha=0.2)
     axes.legend(fontsize="small")
     buffer = io.BytesIO()
