@@ -76,7 +76,7 @@ def test_a_method_of_an_installed_package_is_found_and_raced(fidrace: Fidrace, t
 
 def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
     names = [word for name in [*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"] for word in ("-m", name)]
-    fidrace("run", *TINY, *names, "--seeds", "1", "--out", "s")
+    fidrace("run", *TINY, "--set", "budget.evaluations=1", *names, "--seeds", "1", "--out", "s")
     runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
     assert (runs["status"] == "finished").all()
     assert set(runs.index) == {*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"}

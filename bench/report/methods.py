@@ -152,6 +152,6 @@ def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple
         wrong = f"{type(error).__name__}: {error}"
     passed.append(report(f"a race of {trial.STEPS} steps, whole and interrupted", wrong, found))
     if all(passed):
-        ratio = trial.step_ratio(name, registry, blocks=10)
-        print(f"{'':7} a step takes {ratio:.2f} times the baseline's (medians of 100 steps in turn)")
+        ratio = trial.step_ratio(name, registry, blocks=5)
+        print(f"{'':7} a step takes {ratio:.2f} times the baseline's (medians of 50 steps in turn)")
     return passed.count(False), len(passed)
