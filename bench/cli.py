@@ -55,8 +55,25 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def fail(message: str, code: int) -> None:
-    print(f"fidrace: {message}", file=sys.stderr)
+    print(f"fidrace: {' '.join(message.split())}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def main() -> None:
+    """The command; what it cannot parse is one line too."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        sys.exit(USAGE)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer brings its own copy of click, or not
+            raise
+        if len(sys.argv) == 1:
+            error.show()  # type: ignore[attr-defined]  # the help
+        else:
+            print(f"fidrace: {' '.join(error.format_message().split())} (--help tells more)", file=sys.stderr)
+        sys.exit(USAGE)
+    sys.exit(code)
 
 
 @verb
@@ -119,7 +136,7 @@ def ready(race: "Race", device: str) -> list[str]:
     from bench.execute.preflight import check
 
     found = devices(device)
-    check(race.study.task)
+    check(race.study)
     return found
 
 
@@ -235,12 +252,16 @@ def methods(
     from methods.registry import Registry
 
     registry = Registry(methods_path)
+    files = [file for file in (csv, plot) if file]
     if name is None:
-        if csv or plot or check:
+        if files or check:
             raise InputError("--csv, --plot and --check need the NAME of a method")
         listing(registry)
         return
     composition = registry.compose(name)
+    for file in files:
+        if check or files.count(file) > 1 or not file.parent.is_dir():
+            raise InputError(f"{file}: {'--check writes no file' if check else 'the folder is absent, or it is named twice'}")
     if check:
         failed, of = examine(registry, name, methods_path)
         if failed:
@@ -290,4 +311,4 @@ def assignment(text: str) -> tuple[str, Any]:
 
 
 if __name__ == "__main__":
-    app()
+    main()

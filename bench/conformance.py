@@ -3,7 +3,9 @@
 Each check takes a `Maker`, which gives fresh prepared compositions, and raises Unfit with one line that says what and where.
 """
 
+import typing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,7 @@ from scipy import stats
 
 from bench.grid import named_schedule
 from bench.rehearsal import rehearse
-from methods.base import Floats, Grid, Ints
+from methods.base import Floats, Grid, Ints, Prediction
 from methods.composition import Composition
 from methods.registry import Registry
 
@@ -35,44 +37,43 @@ class Maker:
     name: str
     grid: str
 
-    def __call__(self, observed: int = 0) -> Composition:
+    def __call__(self, observed: int = 0, horizon: int = HORIZON, prediction: Prediction = "eps") -> Composition:
         composition = self.registry.compose(self.name)
-        composition.prepare(Grid(named_schedule(self.grid), horizon=HORIZON))
+        composition.prepare(Grid(named_schedule(self.grid), prediction, horizon=horizon))
         rehearse(composition, 0, observed)
         return composition
 
-    def moments(self) -> Iterator[tuple[int, Composition, str]]:
+    def moments(self, prediction: Prediction = "eps") -> Iterator[tuple[int, Composition, str]]:
         """Iterations, a composition that has come to each, and words for where that is."""
-        composition, done = self(), 0
+        composition, done = self(prediction=prediction), 0
         for n in MOMENTS:
             rehearse(composition, done, n)
             done = n
             yield n, composition, f"on {self.grid} at progress {n / HORIZON:g}"
 
 
-def finite(values: Floats, what: str, where: str) -> None:
-    for fault, wrong in (("not finite", ~np.isfinite(values)), ("negative", values < 0)):
-        if np.any(wrong):
-            first = int(np.flatnonzero(wrong)[0])
-            raise Unfit(f"{what} is {fault} ({np.ravel(values)[first]:g}) at t = {first} {where}")
-
-
 def densities(make: Maker) -> None:
     for n, composition, where in make.moments():
-        p = composition.timestep_density(n)
-        if p is not None:
-            finite(p, "the density", where)
-            if abs(p.sum() - 1) > 1e-9:
-                raise Unfit(f"the density sums to {p.sum():.12g}, not 1, {where}")
+        with unfit(where):
+            composition.timestep_density(n)
 
 
 def weights(make: Maker) -> None:
-    for n, composition, where in make.moments():
-        w = composition.loss_weight(n)
-        if w is not None:
-            finite(w, "the weight", where)
-            if not w.any():
-                raise Unfit(f"every weight is 0 {where}")
+    for prediction in typing.get_args(Prediction):
+        for n, composition, where in make.moments(prediction):
+            with unfit(f"{where}, predicting {prediction}"):
+                w = composition.loss_weight(n)
+                if w is not None and not w.any():
+                    raise ValueError("every weight is 0")
+
+
+@contextmanager
+def unfit(where: str) -> Iterator[None]:
+    """What a composition refuses is named with where that was."""
+    try:
+        yield
+    except ValueError as error:
+        raise Unfit(f"{error} {where}") from error
 
 
 def optimizer(make: Maker) -> None:
@@ -93,6 +94,9 @@ def draws(make: Maker) -> None:
         T = composition.parts[0].grid.T
         p = composition.timestep_density(n)
         edge = composition.timesteps(np.array([0.0, np.nextafter(1.0, 0)]), n)
+        sizes = {size: len(composition.timesteps(rng.random(size), n)) for size in (1, 7, 64)}
+        if any(size != drawn for size, drawn in sizes.items()):
+            raise Unfit(f"batches of 1, 7 and 64 become {list(sizes.values())} timesteps {where}")
         batches = [composition.timesteps(u, n) for u in rng.random((DRAWS // BATCH, BATCH))]
         t = np.concatenate(batches)
         if len(t) != DRAWS or not np.issubdtype(t.dtype, np.integer):
@@ -152,7 +156,7 @@ def no_hidden_state(make: Maker) -> None:
 
 def resumable(make: Maker) -> None:
     """Given the saved state, a fresh instance goes on as the one that was interrupted."""
-    for moment in (0, 7, 50):
+    for moment in (0, 7, 250):
         whole, resumed = make(moment), make()
         state = {key: np.array(value) for key, value in whole.state_dict().items()}
         objects = [key for key, value in state.items() if value.dtype.kind not in "biuf"]
@@ -165,6 +169,14 @@ def resumable(make: Maker) -> None:
         agree(record(whole), record(resumed), f"30 iterations after it was restored on {make.grid}")
 
 
+def horizon_is_declared(make: Maker) -> None:
+    """What depends on the budget before the budget has the parameter `horizon`, so that every table can say so."""
+    composition = make()
+    if not composition.depends_on_horizon():
+        fault = f"no parameter `horizon`, yet with twice the budget on {make.grid}"
+        agree(record(composition), record(make(horizon=2 * HORIZON)), fault)
+
+
 CHECKS: dict[str, Callable[[Maker], None]] = {
     "the density is finite, >= 0 and sums to 1 at every progress": densities,
     "the weight is finite and >= 0 at every progress": weights,
@@ -172,6 +184,7 @@ CHECKS: dict[str, Callable[[Maker], None]] = {
     "timesteps are drawn as the density says": draws,
     "no hidden state": no_hidden_state,
     "resumable": resumable,
+    "a schedule that depends on the budget is declared": horizon_is_declared,
 }
 
 
@@ -183,7 +196,7 @@ def examine(registry: Registry, name: str) -> Iterator[tuple[str, str]]:
                 check(Maker(registry, name, grid))
         except Unfit as unfit:
             yield title, str(unfit)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield title, f"{type(error).__name__}: {error}"
         else:
             yield title, ""

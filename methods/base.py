@@ -22,7 +22,7 @@ Evidence = Literal["published", "reconstructed", "inferred"]
 # each with the hooks that claim it.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "timesteps": ("timestep_density", "timesteps"),
-    "uniforms": ("uniforms",),
+    "uniforms": ("uniforms", "timesteps"),  # who turns uniforms into timesteps relies on how they are spread
     "weight": ("loss_weight",),
     "optimizer": ("optimizer",),
 }
@@ -41,13 +41,18 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The ground a method stands on: abar[T] (alpha-bar, float64), what the network predicts, the data's standard
+    """The ground a method stands on: abar[T] (alpha-bar, float64, read-only), what the network predicts, the data's standard
     deviation, and the horizon (the run's budget in iterations)."""
 
     abar: Floats
     prediction: Prediction = "eps"
     sigma_data: float = 0.5
     horizon: int = 1000
+
+    def __post_init__(self) -> None:
+        own = self.abar.copy()  # the sampler has its own: no method can change the diffusion
+        own.setflags(write=False)
+        object.__setattr__(self, "abar", own)
 
     @property
     def T(self) -> int:
@@ -82,7 +87,8 @@ class Limits:
     open: bool = False
 
     def allow(self, value: float) -> bool:
-        return self.low < value < self.high if self.open else self.low <= value <= self.high
+        inside = self.low < value < self.high if self.open else self.low <= value <= self.high
+        return inside and abs(value) < np.inf
 
     def __str__(self) -> str:
         left, right = "()" if self.open else "[]"
@@ -181,7 +187,14 @@ class Method:
 
 def inverse_cdf(p: Floats | None, u: Floats, T: int) -> Ints:
     """t[B] with P(t) = p[t] from uniforms u[B] in [0, 1): the first t whose CDF exceeds u, so p[t] = 0 is never drawn."""
-    if p is not None and np.shape(p) != (T,):
+    return np.searchsorted(distribution(np.full(T, 1 / T) if p is None else p, T), u, side="right")
+
+
+def distribution(p: Floats, T: int) -> Floats:
+    """The distribution function [T] of p[T]; raises ValueError where p has another shape or does not sum to 1."""
+    if np.shape(p) != (T,):
         raise ValueError(f"density of shape {np.shape(p)}, not ({T},)")
-    cdf = np.cumsum(np.full(T, 1 / T) if p is None else p)
-    return np.searchsorted(cdf / cdf[-1], u, side="right")
+    cdf = np.cumsum(p)
+    if not abs(cdf[-1] - 1) < 1e-9:  # NaN too
+        raise ValueError(f"the density sums to {cdf[-1]:.12g}, not 1")
+    return cdf / cdf[-1]

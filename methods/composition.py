@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.base import ASPECTS, Floats, Grid, InputError, Ints, Method
+from methods.base import ASPECTS, Floats, Grid, InputError, Ints, Method, distribution
+from methods.baseline import Baseline
 
 
 class Composition:
@@ -26,7 +27,7 @@ class Composition:
                 claims[aspect] = part
         order = list(ASPECTS)
         self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
-        neutral = self.parts[0]  # its hooks are the defaults wherever it claims nothing
+        self._neutral = neutral = Baseline()  # for what no part claims
         self._timesteps, self._uniforms, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
 
     def __str__(self) -> str:
@@ -44,11 +45,14 @@ class Composition:
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
 
     def prepare(self, grid: Grid) -> None:
-        for part in self.parts:
+        for part in (*self.parts, self._neutral):
             part.prepare(grid)
 
     def timestep_density(self, n: int) -> Floats | None:
-        return self._shaped(self._timesteps, "timestep_density", n)
+        p = self._shaped(self._timesteps, "timestep_density", n)
+        if p is not None:
+            distribution(p, len(p))
+        return p
 
     def timesteps(self, u: Floats, n: int) -> Ints:
         return self._timesteps.timesteps(self._uniforms.uniforms(u), self._timesteps.progress(n))
@@ -59,12 +63,20 @@ class Composition:
     @staticmethod
     def _shaped(part: Method, hook: str, n: int) -> Floats | None:
         values: Floats | None = getattr(part, hook)(part.progress(n))
-        if values is not None and np.shape(values) != (part.grid.T,):
-            raise ValueError(f"{part.name}: {hook} has shape {np.shape(values)}, not ({part.grid.T},)")
+        if values is None:
+            return None
+        if not isinstance(values, np.ndarray) or values.shape != (part.grid.T,) or values.dtype.kind not in "fiu":
+            kind = f"{values.dtype}{list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
+            raise ValueError(f"{part}: {hook} is {kind}, not an array of {part.grid.T} numbers")
+        for fault, wrong in (("not finite", ~np.isfinite(values)), ("negative", values < 0)):
+            if wrong.any():
+                t = int(np.argmax(wrong))
+                raise ValueError(f"{part}: {hook} is {fault} ({values[t]:g}) at t = {t}")
         return values
 
     def optimizer(self, n: int) -> tuple[float, float | None]:
-        return self._optimizer.optimizer(self._optimizer.progress(n))
+        scale, beta1 = self._optimizer.optimizer(self._optimizer.progress(n))
+        return float(scale), None if beta1 is None else float(beta1)
 
     def observe(self, t: Ints, loss: Floats) -> None:
         for part in self.parts:

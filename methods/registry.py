@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
-from methods.base import InputError, Limits, Method, nearest
+from methods.base import Evidence, InputError, Limits, Method, nearest
 from methods.composition import Composition
 
 ENTRY_POINTS = "fidrace.methods"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 PART = re.compile(r"([^+\[\]]+)(?:\[([^\[\]]*)\])?(?:\+|$)")
 
 
@@ -29,6 +30,9 @@ class Registry:
     or entry point that is none."""
 
     def __init__(self, paths: Iterable[str | Path] = ()):
+        paths = list(paths)
+        if "" in paths:
+            raise InputError("--methods-path is empty: write . for this folder")
         self.methods: dict[str, type[Method]] = {}
         for method in installed():
             self.add(method)
@@ -40,6 +44,8 @@ class Registry:
                     self.add(method)
 
     def add(self, method: type[Method]) -> None:
+        """Take `method` in; raises InputError where it is ill-defined or its name is taken."""
+        well_defined(method)
         if method.name in self.methods:
             files = (inspect.getfile(known) for known in (self.methods[method.name], method))
             raise InputError(f"method {method.name!r} is defined twice: {' and '.join(files)}")
@@ -73,6 +79,30 @@ class Registry:
                 raise InputError(f"method {name!r}: parameter {key!r} is given twice")
             given[key] = checked(method, key, value)
         return method(**given)
+
+
+def well_defined(method: type[Method]) -> None:
+    """Raise InputError unless name, evidence and parameters of `method` are such as tables and folders can hold."""
+    where = f"{inspect.getfile(method)}: method {method.name!r}"
+    if not isinstance(method.name, str) or not NAME.fullmatch(method.name):
+        raise InputError(f"{where}: a name has letters, digits, '.', '_' and '-', and begins with a letter")
+    if method.evidence not in typing.get_args(Evidence):
+        raise InputError(f"{where}: evidence {method.evidence!r}{nearest(str(method.evidence), typing.get_args(Evidence))}")
+    if not isinstance(method.source, str) or not isinstance(method.claim, str):
+        raise InputError(f"{where}: source and claim are words")
+    try:
+        kinds = typing.get_type_hints(method)
+    except Exception as error:
+        raise InputError(f"{where}: {error}") from error
+    for key, field in method.parameters().items():
+        choices = typing.get_args(kinds[key])
+        named = typing.get_origin(kinds[key]) is Literal and all(isinstance(choice, str) for choice in choices)
+        if "limits" not in field.metadata or not (kinds[key] in (int, float) or named):
+            raise InputError(f"{where}: parameter {key!r} is no int, float or Literal of words, made by param()")
+    try:
+        method().aspects()
+    except Exception as error:
+        raise InputError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def checked(method: type[Method], key: str, text: str) -> Any:
@@ -147,22 +177,25 @@ def content_hash(composition: Composition) -> str:
 
 
 def built_on(module: ModuleType) -> list[ModuleType]:
-    """The module of a method, and of the other methods that it imports from."""
+    """The module of a method, and those of its package that it takes functions or classes from, the interface aside."""
+    package = module.__name__.partition(".")[0] + "."
     origins = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
-    others = sorted(name for name in origins - {module.__name__, "methods.base"} if name.startswith("methods."))
+    others = sorted(name for name in origins - {module.__name__, "methods.base"} if name.startswith(("methods.", package)))
     return [module, *(sys.modules[name] for name in others)]
 
 
 def code_of(file: Path) -> str:
-    """The tokens of a Python file without comments, layout and docstrings (strings that are whole statements)."""
-    between = {tokenize.COMMENT, tokenize.NL}
-    layout = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    code, at_start = [], True
+    """The tokens of a Python file without comments, blank lines and docstrings (strings that are whole statements)."""
+    layout = {tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
+    code: list[str] = []
+    at_start = True
     with tokenize.open(file) as source:
         for token in tokenize.generate_tokens(source.readline):
-            if token.type in between:
+            if token.type in (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER):
                 continue
-            if token.type not in layout and not (token.type == tokenize.STRING and at_start):
-                code.append(token.string)
-            at_start = token.type in layout
-    return "".join(code)
+            docstring = token.type == tokenize.STRING and at_start
+            ends_nothing = token.type == tokenize.NEWLINE and at_start  # the end of a docstring's line
+            if not docstring and not ends_nothing:
+                code.append(layout.get(token.type, token.string))
+            at_start = token.type in layout or docstring
+    return " ".join(code)

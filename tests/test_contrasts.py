@@ -68,6 +68,20 @@ def test_holm_adjusts_over_the_contrasts_alone(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(alone.speedups, scores.speedups)
 
 
+def test_contrasts_at_the_baselines_final_fd_need_its_seed_too(tmp_path: Path) -> None:
+    write(tmp_path, [one for one in curves() if (one.method, one.seed) != ("baseline", 4)])
+    assert row(score(tmp_path, target="baseline-final", contrasts=[("fast", "control")]))["pairs"] == 4
+
+
+def test_a_contrast_warns_of_its_control_and_of_being_asked_for_afterwards(tmp_path: Path) -> None:
+    folder = write(tmp_path, curves(), status={("control", 0): "failed", ("control", 1): "failed", ("control", 2): "failed"})
+    known = {"control": {"horizon": True, "evidence": "reconstructed"}, "fast": {}}
+    (folder / "study.json").write_text(json.dumps({**DECLARED, "budget": 1000, "target": 10.0, "methods": known}))
+    flags = row(score(folder, contrasts=[("fast", "control"), ("fast", "control")]))["flags"].split("; ")
+    assert {"post hoc", "fewer than 3 pairs", "control: horizon", "control: as reconstructed", "control: 3 failed"} <= {*flags}
+    assert len(score(folder, contrasts=[("fast", "control"), ("fast", "control")]).contrasts) == 4  # one row per axis
+
+
 def test_a_study_declares_its_contrasts_and_those_without_runs_wait(tmp_path: Path) -> None:
     folder = write(tmp_path, curves())
     declared = {**DECLARED, "budget": 1000, "target": 10.0, "contrasts": [["fast", "control"], ["fast", "not yet"]]}

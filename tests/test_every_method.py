@@ -115,7 +115,7 @@ FAULTS = {
     "negative": "def timestep_density(self, progress): p = np.full(self.grid.T, 2.0); p[0] = -1; return p / p.sum()",
     "not finite": "def loss_weight(self, progress): return np.where(np.arange(self.grid.T) == 3, np.nan, 1.0)",
     "every weight is 0": "def loss_weight(self, progress): return np.zeros(self.grid.T)",
-    "has shape": "def loss_weight(self, progress): return np.ones(self.grid.T + 1)",
+    "not an array of": "def loss_weight(self, progress): return np.ones(self.grid.T + 1)",
     "beta1 is 1": "def optimizer(self, progress): return 1.0, progress",
     "multiplied by -": "def optimizer(self, progress): return 0.5 - progress, None",
     "is drawn": "def timesteps(self, u, progress): return np.round(u * self.grid.T).astype(int)",
@@ -146,6 +146,18 @@ FAULTS = {
             "    def load_state_dict(self, state): self.half = int(state['half'])",
         ]
     ),
+    "twice the budget": "def optimizer(self, progress): return 1 - 0.9 * progress, None",
+    "after 250 iterations": "\n".join(
+        [
+            "def prepare(self, grid): super().prepare(grid); self.seen = 0",
+            "    def observe(self, t, loss): self.seen += 1",
+            "    def optimizer(self, progress): return (1.0 if self.seen < 200 else 0.1), None",
+        ]
+    ),
+    "read-only": "def loss_weight(self, progress): self.grid.abar[:9] = 0.3; return np.ones(self.grid.T)",
+    "predicting v": "def loss_weight(self, progress): return self.grid.abar / (self.grid.prediction != 'v')",
+    "batches of 1, 7 and 64": "def uniforms(self, u): return u[:50]",
+    "SystemExit": "def loss_weight(self, progress): raise SystemExit(0)",
     "ZeroDivisionError": "def loss_weight(self, progress): return np.ones(self.grid.T) * (1 // round(progress))",
 }
 

@@ -74,6 +74,9 @@ def test_a_horizon_of_its_own_ends_the_schedule_early() -> None:
         ("gaussian+clts+p2", "'gaussian' and 'clts' both claim the timesteps"),
         ("importance+p2", "both claim the weight"),
         ("stratified+stratified", "both claim the uniforms"),
+        ("speed[variant=code]+stratified", "'speed' and 'stratified' both claim the uniforms"),
+        ("laplace[mu=inf]", "outside"),
+        ("p2[gamma=inf]", "outside"),
         ("speed[variant=coed]", "did you mean 'code'"),
         ("speed[lam=0.4]", r"outside \[0.5, 1\]"),
         ("importance[uniform=0]", "outside"),
@@ -126,6 +129,10 @@ def test_content_hash_notices_code_and_parameters_but_not_words(tmp_path: Path) 
 
     assert hashed() == hashed(doc="Two.") == hashed(code="  # said\n")
     assert hashed() != hashed(code=" * 2")
+    branch = "\n\n    def uniforms(self, u):\n        if len(u):\n            u = u\n{}u = 1 - u\n        return u"
+    inside, outside = branch.format(12 * " "), branch.format(8 * " ")
+    assert hashed(code=inside) != hashed(code=outside)
+    assert hashed(code=inside) == hashed(code=inside.replace("u = 1 - u", "u = 1 - u  # said\n\n"))
     assert hashed() != hashed("low[gamma=2.0]")
 
 
@@ -154,6 +161,41 @@ def test_a_method_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(METHOD.format(doc="", code="").replace('"low"', '"clts"'))
     with pytest.raises(InputError, match="defined twice"):
         Registry([tmp_path / "."])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('"low"', '"a/b"', "a name has letters"),
+        ('"low"', '"../x"', "a name has letters"),
+        ('"low"', '"a+b"', "a name has letters"),
+        ('"low"', '""', "a name has letters"),
+        ('"low"', "3", "a name has letters"),
+        ('"inferred"', '"sure"', "evidence 'sure'"),
+        ('"none"', "7", "source and claim are words"),
+        ('param(1.0, "strength", low=0)', "1.0", "parameter 'gamma' is no int, float or Literal"),
+        ("gamma: float =", "gamma: bool =", "parameter 'gamma' is no int, float or Literal"),
+        ("gamma: float =", "gamma: Missing =", "name 'Missing' is not defined"),
+        ("gamma: float =", "other: float\n    gamma: float =", "parameter 'other'"),
+        ("def loss_weight", "def aspects(self): return 1 / 0\n\n    def loss_weight", "ZeroDivisionError"),
+    ],
+)
+def test_a_method_that_is_ill_defined_is_refused_by_its_file(old: str, new: str, named: str, tmp_path: Path) -> None:
+    text = "from __future__ import annotations\n" + METHOD.format(doc="", code="")
+    assert old in text
+    (tmp_path / "low.py").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=r"low\.py: method") as refusal:
+        Registry([tmp_path])
+    assert named in str(refusal.value)
+
+
+def test_what_no_part_claims_is_the_baselines(tmp_path: Path) -> None:
+    """Also where a method has a hook for it: `aspects` decides."""
+    text = METHOD.format(doc="", code="\n\n    def aspects(self):\n        return ('optimizer',)")
+    (tmp_path / "low.py").write_text(text)
+    low = Registry([tmp_path]).compose("low")
+    low.prepare(Grid(np.array([0.9, 0.5, 0.1])))
+    assert low.loss_weight(0) is None
 
 
 def test_the_method_that_contributing_shows_is_one(tmp_path: Path) -> None:

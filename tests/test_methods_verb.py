@@ -43,12 +43,12 @@ def test_a_method_is_checked_by_a_race_of_its_own(fidrace: Fidrace, tmp_path: Pa
     (tmp_path / "mine" / "halving.py").write_text(HALVING)
     (tmp_path / "mine" / "failing.py").write_text(FAILING)
     passed = fidrace("methods", "halving+clts", "--check", "--methods-path", "mine").stdout.splitlines()
-    assert [line.split()[0] for line in passed] == ["ok"] * 7 + ["a"]
+    assert [line.split()[0] for line in passed] == ["ok"] * 8 + ["a"]
     assert "times the baseline's" in passed[-1]
     failed = fidrace("methods", "failing", "--check", "--methods-path", "mine", code=1)
     assert "FAILED  the weight is finite and >= 0 at every progress: AssertionError: no more" in failed.stdout
     assert "FAILED  a race of 50 steps, whole and interrupted: AssertionError: no more" in failed.stdout
-    assert failed.stderr == "fidrace: method 'failing' fails 4 of 7 checks\n"
+    assert failed.stderr == "fidrace: method 'failing' fails 5 of 8 checks\n"
 
 
 def test_a_method_of_an_installed_package_is_found_and_raced(fidrace: Fidrace, tmp_path: Path) -> None:
@@ -72,6 +72,42 @@ def test_a_method_of_an_installed_package_is_found_and_raced(fidrace: Fidrace, t
         assert said.startswith(f"fidrace: entry point 'halving' of halves: {broken}")
         assert named in said
         assert said.count("\n") == 1
+
+
+def test_parameters_are_seen_in_every_table_of_the_terminal(fidrace: Fidrace, tmp_path: Path) -> None:
+    """Square brackets are not markup."""
+    names = ("-m", "clts[sigma=0.3]", "-m", "clts[sigma=0.2]")
+    done = fidrace("run", *TINY, "--set", "budget.evaluations=1", *names, "--seeds", "1", "--out", "s")
+    again = fidrace("score", "s", "--contrast", "clts[sigma=0.3]/clts[sigma=0.2]")
+    for shown in (done.stdout, again.stdout):
+        assert "│ clts[sigma=0.3] │" in shown
+        assert "│ clts[sigma=0.2] │" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("methods", "clts", "--progress", "2"), "--progress"),
+        (("methods", "clts", "--nosuch"), "--nosuch"),
+        (("methods", "clts", "mdlrc"), "unexpected extra argument"),
+        (("run", "--workers", "0"), "--workers"),
+        (("mehtods",), "mehtods"),
+        (("methods", "--methods-path", ""), "--methods-path is empty"),
+        (("methods", "clts", "--csv", "x", "--plot", "x"), "named twice"),
+        (("methods", "clts", "--csv", "x.csv", "--check"), "--check writes no file"),
+        (("methods", "clts", "--csv", "x.csv", "--plot", "absent/x.png"), "absent/x.png"),
+        (("run", "--device", "cpu", "-m", "edm-lognormal[mean=1e300]"), "cannot start"),
+        (("run", "--device", "cpu", "-m", "p2[gamma=400,k=0.01]"), "loss_weight is not finite (inf)"),
+        (("methods", "edm-lognormal[std=1e-300]"), "timestep_density is not finite"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
+    words: tuple[str, ...], named: str, fidrace: Fidrace, tmp_path: Path
+) -> None:
+    said = fidrace(*words, code=2)
+    assert named in said.stderr
+    assert (said.stdout, said.stderr.count("\n")) == ("", 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:

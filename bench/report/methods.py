@@ -53,11 +53,12 @@ def listing(registry: Registry) -> None:
 def moments(composition: Composition, grid: str, progresses: Sequence[float]) -> list[Moment]:
     """What `composition` says on the schedule `grid`, at each progress in order; raises InputError where it cannot."""
     try:
-        composition.prepare(Grid(named_schedule(grid), horizon=HORIZON))
-        return list(_moments(composition, sorted(set(progresses))))
+        with np.errstate(all="ignore"):
+            composition.prepare(Grid(named_schedule(grid), horizon=HORIZON))
+            return list(_moments(composition, sorted(set(progresses))))
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"method {str(composition)!r} on {grid}: {type(error).__name__}: {error}") from error
 
 
@@ -69,7 +70,7 @@ def _moments(composition: Composition, progresses: Sequence[float]) -> typing.It
         done = n
         p, w = composition.timestep_density(n), composition.loss_weight(n)
         even, one = np.full(T, 1 / T), np.ones(T)
-        yield Moment(progress, even if p is None else p, one if w is None else w, *composition.optimizer(n))
+        yield Moment(n / HORIZON, even if p is None else p, one if w is None else w, *composition.optimizer(n))
 
 
 def explain(composition: Composition, grid: str, said: list[Moment]) -> None:
@@ -148,7 +149,7 @@ def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple
     wrong = found = ""
     try:
         found = trial.race(name, methods_path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         wrong = f"{type(error).__name__}: {error}"
     passed.append(report(f"a race of {trial.STEPS} steps, whole and interrupted", wrong, found))
     if all(passed):

@@ -66,7 +66,7 @@ class Live(Silent):
 
     def __init__(self, total: int, metric: str, iterations: int, console: Console):
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=24)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=24)),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[place]}", table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),

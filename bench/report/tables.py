@@ -65,9 +65,10 @@ def contrast_lines(scores: Scores) -> list[list[str]]:
 
 
 def stdout() -> Console:
-    """The terminal, or 160 columns where there is none, so that piped tables do not wrap."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    """The terminal, or 160 columns where there is none, so that piped tables do not wrap. Brackets are no markup: a
+    method's name has them."""
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=160, markup=False, emoji=False)
 
 
 def terminal(scores: Scores, console: Console) -> None:

@@ -126,14 +126,20 @@ def score(
     for name in {name for pair in contrasts for name in pair} - {*table.methods}:
         raise InputError(f"{folder}: no runs of {name!r}{nearest(name, table.methods)}")
     if contrasts:
-        rules = replace(rules, contrasts=tuple(contrasts), replaced=True)
+        rules = replace(rules, contrasts=tuple(dict.fromkeys(contrasts)), replaced=True)
     speedups = adjusted(
         [table.speedup_row(method, name) for name in AXES for method in table.methods if method != BASELINE], SPEEDUP_COLUMNS
     )
     raced = [pair for pair in rules.contrasts if {*pair} <= {*table.methods}]
-    against = adjusted([table.contrast_row(*pair, name) for name in AXES for pair in raced], CONTRAST_COLUMNS)
+    rows = [table.contrast_row(*pair, name) for name in AXES for pair in raced]
+    against = adjusted([{**row, "flags": chosen(row["flags"], bool(contrasts))} for row in rows], CONTRAST_COLUMNS)
     metric = str(pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"].iloc[0])
     return Scores(speedups, against, table.leaderboard(speedups, axis), curves, metric, rules)
+
+
+def chosen(flags: str, afterwards: bool) -> str:
+    """`flags`, and that a contrast was not declared by the study."""
+    return "; ".join(filter(None, ["post hoc" if afterwards and "post hoc" not in flags else "", flags]))
 
 
 def adjusted(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
@@ -173,11 +179,15 @@ class Table:
     def contrast_row(self, method: str, control: str, axis: str) -> dict[str, Any]:
         """A method against its control instead of the baseline."""
         row = self.speedup_row(method, axis, control)
-        return {**row, "control": control, "control_reached": row["baseline_reached"]}
+        theirs = [flag for flag in self.flags(control, row["pairs"]).split("; ") if flag and flag not in row["flags"]]
+        flags = "; ".join(filter(None, [row["flags"], *(f"control: {flag}" for flag in theirs)]))
+        return {**row, "control": control, "control_reached": row["baseline_reached"], "flags": flags}
 
     def speedup_row(self, method: str, axis: str, reference: str = BASELINE) -> dict[str, Any]:
         baseline, other = self.of(reference), self.of(method)
         seeds = sorted(baseline.keys() & other.keys())
+        if self.rules.target == FINAL:  # each seed's baseline sets the target
+            seeds = [seed for seed in seeds if seed in self.of(BASELINE)]
         row = {"task": self.usable[0].task, "method": method, "axis": axis, "target": self.rules.target, "pairs": len(seeds)}
         if not seeds:
             return {**row, "reached": 0, "baseline_reached": 0, "bound": "none", "flags": self.flags(method, 0)}
@@ -209,7 +219,7 @@ class Table:
         flags = {
             "post hoc": self.rules.post_hoc,
             "extended": declared is not None and any(curve.seed not in declared for curve in runs),
-            f"fewer than {MIN_PAIRS} pairs": pairs < MIN_PAIRS and method != BASELINE,
+            f"fewer than {MIN_PAIRS} pairs": pairs < MIN_PAIRS,
             "horizon": known.get("horizon", False),
             "as reconstructed": known.get("evidence") == "reconstructed",
             "flat at target": bool(flat_runs) and np.mean([flat(c, self.target(c.seed)) for c in flat_runs]) > 0.5,
@@ -243,7 +253,7 @@ class Table:
                 "median_to_target": median(costs),
                 "final_fd": np.median([final_fd(curve, self.rules.budget) for curve in runs.values()]) if runs else NAN,
                 "seconds_per_1000": np.median([pace(curve) for curve in runs.values()]) if runs else NAN,
-                "flags": self.flags(method, compared.get("pairs", 0)),
+                "flags": self.flags(method, compared.get("pairs", MIN_PAIRS)),
             }
             rows.append({**compared, **own})
         rows.sort(key=lambda row: (-np.nan_to_num(row.get("speedup", NAN), nan=-1.0), row["final_fd"], row["method"]))
