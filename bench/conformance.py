@@ -192,8 +192,9 @@ def examine(registry: Registry, name: str) -> Iterator[tuple[str, str]]:
     """Each check and what is wrong, empty where nothing is."""
     for title, check in CHECKS.items():
         try:
-            for grid in GRIDS:
-                check(Maker(registry, name, grid))
+            with np.errstate(all="ignore"):
+                for grid in GRIDS:
+                    check(Maker(registry, name, grid))
         except Unfit as unfit:
             yield title, str(unfit)
         except (Exception, SystemExit) as error:

@@ -155,7 +155,7 @@ FAULTS = {
         ]
     ),
     "read-only": "def loss_weight(self, progress): self.grid.abar[:9] = 0.3; return np.ones(self.grid.T)",
-    "predicting v": "def loss_weight(self, progress): return self.grid.abar / (self.grid.prediction != 'v')",
+    "predicting v": "def loss_weight(self, progress): return self.grid.abar * (np.nan if self.grid.prediction == 'v' else 1)",
     "batches of 1, 7 and 64": "def uniforms(self, u): return u[:50]",
     "SystemExit": "def loss_weight(self, progress): raise SystemExit(0)",
     "ZeroDivisionError": "def loss_weight(self, progress): return np.ones(self.grid.T) * (1 // round(progress))",
