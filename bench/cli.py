@@ -1,7 +1,6 @@
 """The command `fidrace`: its verbs, each a few lines. What is heavy is imported inside the verb that needs it."""
 
 import sys
-import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
@@ -14,7 +13,7 @@ from methods.base import InputError
 
 if TYPE_CHECKING:
     from bench.execute.race import Race
-    from bench.score.leaderboard import Scores, Target
+    from bench.score.leaderboard import Scores
     from bench.study import RunSpec
 
 GATE, USAGE, NOTHING, SOME_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -100,7 +99,7 @@ def run(
     from bench.execute.race import Race, default_out
     from bench.report.progress import say
     from bench.store import StudyDir
-    from bench.study import make_study
+    from bench.study import assignment, make_study, parse_target
 
     study = make_study(source, method, seeds, budget, parse_target(target), dict(map(assignment, change)), methods_path)
     directory = StudyDir(out or default_out(study))
@@ -225,7 +224,7 @@ def score(
     from bench.report.progress import say
     from bench.report.tables import publish
     from bench.score.leaderboard import score as scored
-    from bench.study import parse_contrast
+    from bench.study import parse_contrast, parse_target
 
     scores = scored(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
     if scores.rules.replaced:
@@ -285,29 +284,6 @@ def tasks(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A t
             print(f"{known:12} {load_task(known).summary}")
     else:
         print((TASKS / f"{load_task(name).name}.toml").read_text(encoding="utf-8"), end="")
-
-
-def parse_target(text: str | None) -> "Target | None":
-    if text is None or text == "baseline-final":
-        return text  # type: ignore[return-value]
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"--target {text}: write a distance or baseline-final") from None
-    if not 0 < value < float("inf"):
-        raise InputError(f"--target {text}: a target is a distance above 0, or baseline-final")
-    return value
-
-
-def assignment(text: str) -> tuple[str, Any]:
-    """`key=value` with the value read as TOML, or as a word where it is none."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set {text}: write section.field=value")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
 
 
 if __name__ == "__main__":

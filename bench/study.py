@@ -5,6 +5,7 @@ A study names a task, methods and seeds, and may change fields of the task.
 
 import dataclasses
 import hashlib
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from methods.base import InputError, nearest
 from methods.registry import Registry, content_hash
 
 BASELINE = "baseline"
+Target = float | Literal["baseline-final"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Study:
     task: Task
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
-    target: float | Literal["baseline-final"]
+    target: Target
     target_how: str
     methods_path: tuple[str, ...] = ()
     baseline_added: bool = False
@@ -66,7 +68,7 @@ class StudyFile(Model):
     methods: tuple[str, ...] | None = Field(default=None, min_length=1)
     seeds: int | tuple[int, ...] | None = None
     budget: int | None = None
-    target: float | Literal["baseline-final"] | None = None
+    target: Target | None = None
     contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
     set: dict[str, Any] = Field(default_factory=dict)
 
@@ -102,6 +104,37 @@ def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[str, ...]
     return tuple(sorted(canonical, key=lambda method: method != BASELINE)) if BASELINE in canonical else (BASELINE, *canonical)
 
 
+def parse_target(text: str | None) -> Target | None:
+    """The target that `text` names; raises InputError where it names none."""
+    if text is None:
+        return None
+    if text == "baseline-final":
+        return "baseline-final"
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"--target {text}: write a distance or baseline-final") from None
+    possible_target(value)
+    return value
+
+
+def possible_target(target: Target) -> None:
+    """Raise InputError unless `target` is a distance above 0, or baseline-final."""
+    if target != "baseline-final" and not 0 < target < float("inf"):
+        raise InputError(f"--target {target:g}: a target is a distance above 0, or baseline-final")
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`, the value read as TOML, or as a word where it is none."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {text}: write section.field=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
 def parse_contrast(text: str) -> tuple[str, str]:
     """`mdlrc/lr-decay` is the method mdlrc against its control lr-decay."""
     method, slash, control = (part.strip() for part in text.partition("/"))
@@ -127,7 +160,7 @@ def make_study(
     methods: Sequence[str] = (),
     seeds: str | None = None,
     budget: int | None = None,
-    target: float | Literal["baseline-final"] | None = None,
+    target: Target | None = None,
     changes: Mapping[str, Any] = {},
     methods_path: Sequence[str] = (),
 ) -> Study:
@@ -151,8 +184,8 @@ def make_study(
     resolved = resolve_methods(names, registry)
     contrasts = () if methods else resolve_contrasts(file.contrasts, registry, resolved)
     value = target if target is not None else file.target
-    if value is not None and value != "baseline-final" and not 0 < value < float("inf"):
-        raise InputError(f"--target {value}: a target is a distance above 0, or baseline-final")
+    if value is not None:
+        possible_target(value)
     if value is None or value == task.target.fd:
         unchanged = task.fixed_hash() == load_task(task.name).fixed_hash()
         value, how = task.target.fd, task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"

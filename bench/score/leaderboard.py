@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from bench.score.curves import AXES, Curve, read_curves
 from bench.score.errors import NothingToConclude
 from bench.score.speedups import MIN_PAIRS, NAN, holm, speedup
 from bench.store import StudyDir
-from bench.study import BASELINE
+from bench.study import BASELINE, Target
 from bench.task import load_task, task_names
 from methods.base import InputError, nearest
 
@@ -32,8 +32,6 @@ LEADERBOARD_COLUMNS = (
 ).split()
 
 MISSING = ("failed", "diverged", "running", "incomplete")
-
-Target = float | Literal["baseline-final"]
 
 
 @dataclass(frozen=True)
