@@ -14,6 +14,7 @@ import torch
 from bench.events import Event
 from bench.quality.features import load_features
 from bench.quality.frechet import Moments, Reference, frechet_with_error
+from bench.quality.guards import Guards
 from bench.quality.heldout import HeldoutGrid
 from bench.quality.pictures import grid_png
 from bench.store import BINS, EVAL_COLUMNS, Row, now, write_atomic, write_json, write_table
@@ -25,7 +26,7 @@ from bench.train.sampler import ddim
 from methods.registry import Registry
 
 CHECKPOINT = "checkpoint.safetensors"
-PACKAGES = ("torch", "numpy", "scikit-learn", "safetensors")
+PACKAGES = ("torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
 PICTURED = 100  # samples in the picture of a run's latest evaluation
 
 
@@ -89,6 +90,8 @@ class Run:
             "revision": revision(),
             "fidrace_version": version("fidrace"),
             "started": started,
+            "precision_ceiling": self.judge.guards.ceiling[0],
+            "recall_ceiling": self.judge.guards.ceiling[1],
             "directory": str(self.spec.directory),
             "packages": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         }
@@ -149,14 +152,16 @@ class Run:
 
 
 class Judge:
-    """What a run's averaged network is worth: distance to the training images, loss on the held-out ones."""
+    """What a run's averaged network is worth: distance to the training images, guards, loss on the held-out ones."""
 
     def __init__(self, run: Run):
         self.training, self.config, self.data, self.device = run.training, run.task.quality, run.data, run.device
         self.steps = run.task.sampler.steps
         self.features = load_features(self.config.features, self.config.features_sha256, run.device)
-        moments = Moments.of(self.features(torch.from_numpy(self.data.train)))
+        train, heldout = (self.features(torch.from_numpy(part)) for part in (self.data.train, self.data.heldout))
+        moments = Moments.of(train)
         self.reference = Reference.from_moments(moments.mean, moments.covariance)
+        self.guards = Guards.of(train, heldout, self.config.samples)
         self.heldout = HeldoutGrid.of(self.data.heldout, run.task.diffusion.timesteps, self.config.heldout_repeats, run.device)
         self.heldout_labels = torch.from_numpy(self.data.heldout_labels).to(run.device)
         streams, shape = self.training.streams, (self.config.samples, *self.data.train.shape[1:])
@@ -170,14 +175,15 @@ class Judge:
         network, diffusion = self.training.ema.eval(), self.training.diffusion
         samples = ddim(network, diffusion, self.latents, self.steps, self.labels)
         images = torch.from_numpy(quantised(samples.cpu().numpy(), self.data.levels))
-        fd, error = frechet_with_error(self.reference, self.features(images))
+        features = self.features(images)
+        fd, error = frechet_with_error(self.reference, features)
 
         def eps_mse(x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
             return diffusion.eps_mse(network, x0, eps, t, None if self.labels is None else self.heldout_labels[index])
 
         loss, bins = self.heldout.loss(eps_mse, BINS)
         by_bin = {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
-        return {"fd": fd, "fd_se": error, "val_loss": loss, **by_bin}, images
+        return {"fd": fd, "fd_se": error, **self.guards.measure(features), "val_loss": loss, **by_bin}, images
 
 
 def device_name(device: torch.device) -> str:

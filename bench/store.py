@@ -26,7 +26,8 @@ SCHEMA = 1
 BINS = 10
 RUN_COLUMNS = (
     "task method seed status iterations images forwards train_seconds eval_seconds device precision threads "
-    "config_hash method_hash revision fidrace_version started ended error"
+    "config_hash method_hash revision fidrace_version started ended error "
+    "precision_ceiling recall_ceiling"
 ).split()
 EVAL_COLUMNS = [
     *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
