@@ -24,17 +24,20 @@ from methods.registry import Registry, content_hash
 
 SCHEMA = 1
 BINS = 10
+REAL_MEMORISED = 0.05  # by its definition, the share of held-out real images that the column `memorised` would count
 RUN_COLUMNS = (
     "task method seed status iterations images forwards train_seconds eval_seconds device precision threads "
     "config_hash method_hash revision fidrace_version started ended error "
     "precision_ceiling recall_ceiling"
 ).split()
+CEILINGS = RUN_COLUMNS[-2:]
 EVAL_COLUMNS = [
     *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
     *(f"val_loss_bin{k}" for k in range(BINS)),
 ]
-TEXT_COLUMNS = {
-    *"task method status device precision config_hash method_hash revision fidrace_version started ended error metric".split()
+TEXT = {  # by table: `precision` is fp32 in one and a share in the other
+    "runs.csv": {*RUN_COLUMNS} - {*"seed iterations images forwards train_seconds eval_seconds threads".split(), *CEILINGS},
+    "evals.csv": {"task", "method", "metric"},
 }
 
 # What study.json must hold for others to read it.
@@ -91,7 +94,8 @@ def read_record(path: Path) -> Row:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The CSV at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for a number."""
+    """The runs.csv or evals.csv at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for
+    a number."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
@@ -105,11 +109,11 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for column in columns:
         if column not in table:
             raise InputError(f"{path}: no column {column!r} (has: {', '.join(map(repr, table.columns[:8]))}...)")
-    for column in set(table.columns) - TEXT_COLUMNS:
+    for column in set(table.columns) - TEXT[path.name]:
         try:
             table[column] = pd.to_numeric(table[column])
         except ValueError:
-            if column in columns or column in EVAL_COLUMNS:
+            if column in {*columns, *EVAL_COLUMNS, *RUN_COLUMNS}:
                 bad = next(value for value in table[column] if value and pd.isna(pd.to_numeric(value, errors="coerce")))
                 raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number") from None
     return table
@@ -169,6 +173,8 @@ class StudyDir:
                 raise InputError(f"{path}: field {field!r} is missing or of the wrong type")
         if content["budget"] <= 0 or not all(isinstance(entry, dict) for entry in content["methods"].values()):
             raise InputError(f"{path}: 'budget' is not above 0, or 'methods' does not hold tables")
+        if not isinstance(content.setdefault("evaluations_at", []), list):
+            raise InputError(f"{path}: 'evaluations_at' does not hold a list")
         pairs = content.setdefault("contrasts", [])
         if not isinstance(pairs, list) or not all(
             isinstance(pair, list) and list(map(type, pair)) == [str, str] for pair in pairs

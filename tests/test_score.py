@@ -76,7 +76,7 @@ def test_flat_is_said_where_noise_decides_the_crossing() -> None:
 
 
 def pairs(*costs: float, censored: float = np.inf) -> list[Reached]:
-    return [Reached(min(c, censored), c, c, censored=c >= censored) for c in costs]
+    return [Reached(min(c, censored), c, np.inf if c >= censored else c) for c in costs]
 
 
 def test_speedup_and_interval_equal_scipys_paired_t_test_on_logs() -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.store import REAL_MEMORISED
 from bench.train.streams import Streams
 
 NEIGHBOURS = 3
-REAL_SHARE = 0.05  # of held-out real images nearer to a training image than the bound of `memorised`
 CHUNK = 10_000
 
 
@@ -48,7 +48,7 @@ class Guards:
         count = min(samples, len(train) // 2)
         order = torch.from_numpy(Streams("guards").at("order").permutation(len(train)))
         real, others = train[order[:count]], train[order[count : 2 * count]]
-        bound = torch.quantile(nearest(heldout, train), REAL_SHARE)
+        bound = torch.quantile(nearest(heldout, train), REAL_MEMORISED)
         return cls(real, precision_recall(others, real), train, float(bound))
 
     def measure(self, features: Tensor) -> dict[str, float]:

@@ -10,16 +10,22 @@ import numpy as np
 from bench.score.curves import AXES, Curve
 from methods.base import Floats, InputError
 
+TINY = np.finfo(float).tiny
+
 
 @dataclass(frozen=True)
 class Reached:
-    """What a run needed: `cost` on the axis, between the evaluations at `low` and `high`; censored: it needed more than
-    `cost`, which is then the budget."""
+    """What a run needed: `cost` on the axis, between the evaluations at `low` and `high`, the second of them number
+    `evaluation` of the run; censored: it needed more than `cost`, which is then the budget."""
 
     cost: float
     low: float
     high: float
-    censored: bool = False
+    evaluation: int | None = None
+
+    @property
+    def censored(self) -> bool:
+        return self.high == np.inf
 
 
 def crossing_index(fd: Floats, target: float) -> int | None:
@@ -29,23 +35,39 @@ def crossing_index(fd: Floats, target: float) -> int | None:
     return int(np.argmax(sustained)) if sustained.any() else None
 
 
-def reached(curve: Curve, target: float, axis: str, budget: float) -> Reached:
-    """The cost of bringing FD to `target` and keeping it there for two evaluations, the first of them by the budget.
+def crossing(curve: Curve, target: float, budget: float) -> tuple[int, float] | None:
+    """k and how far between evaluations k and k + 1 FD falls to `target` and keeps it for two evaluations, the first of them
+    by the budget; None for a run that does not.
 
-    Inside the grid interval: log-linear in FD. A run that does not cross is censored at the budget. Raises InputError for
-    a run that is at the target before it trains.
+    Inside the grid interval: log-linear in FD. k is -1 where nobody looked at iteration 0 and the first evaluation is at
+    the target. Raises InputError for a run that is at the target before it trains.
     """
-    if len(curve.fd) and curve.fd[0] <= target and curve.iteration[0] == 0:
+    fd, n = curve.fd, curve.iteration
+    skipped = int(len(n) > 0 and n[0] > 0)
+    if skipped:  # at 0 the run was above, by how much is not known
+        fd, n = np.append(np.inf, fd), np.append(0.0, n)
+    elif len(fd) and fd[0] <= target:
         raise InputError(f"{curve.method} seed {curve.seed} is at the target {target:g} at iteration 0: choose a lower one")
-    k = crossing_index(curve.fd, target)
-    x = curve.columns[AXES[axis]]
-    if k is None or curve.iteration[k + 1] > budget:
+    k = crossing_index(fd, target)
+    if k is None or n[k + 1] > budget:
+        return None
+    above, below = fd[k], max(fd[k + 1], TINY)
+    return k - skipped, float(np.log(above / target) / np.log(above / below)) if np.isfinite(above) else 1.0
+
+
+def reached(curve: Curve, target: float, axis: str, budget: float) -> Reached:
+    """The cost of bringing FD to `target` and keeping it there; a run that does not cross is censored at the budget."""
+    return cost(curve, crossing(curve, target, budget), axis, budget)
+
+
+def cost(curve: Curve, crossed: tuple[int, float] | None, axis: str, budget: float) -> Reached:
+    """What a crossing cost on an axis."""
+    if crossed is None:
         limit = curve.at_budget(axis, budget)
-        return Reached(limit, limit, np.inf, censored=True)
-    low, high = float(x[k]), float(x[k + 1])
-    above, below = curve.fd[k], max(curve.fd[k + 1], np.finfo(float).tiny)
-    share = np.log(above / target) / np.log(above / below) if np.isfinite(above) else 1.0
-    return Reached(low + float(share) * (high - low), low, high)
+        return Reached(limit, limit, np.inf)
+    x, (k, share) = curve.columns[AXES[axis]], crossed
+    low, high = float(x[k]) if k >= 0 else 0.0, float(x[k + 1])
+    return Reached(low + share * (high - low), low, high, k + 1)
 
 
 def flat(curve: Curve, target: float) -> bool:

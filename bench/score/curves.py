@@ -1,14 +1,16 @@
 """Curves: what runs.csv and evals.csv say of each run, in order of iteration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.store import read_table
+from bench.store import BINS, read_table
 from methods.base import Floats, InputError
 
+GUARDS = ("precision", "recall", "memorised", "val_loss", *(f"val_loss_bin{k}" for k in range(BINS)))
 AXES = {"iterations": "iteration", "images": "images", "seconds": "train_seconds", "forwards": "forwards"}
 RUNS_NEEDED = ["task", "method", "seed", "status"]
 EVALS_NEEDED = ["task", "method", "seed", "metric", "fd", *AXES.values()]
@@ -16,7 +18,9 @@ EVALS_NEEDED = ["task", "method", "seed", "metric", "fd", *AXES.values()]
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: columns[E] by name (the axes' among them), fd[E] and its standard error se[E], over E evaluations."""
+    """One run: columns[E] by name (the axes' among them, and the guards that were measured), fd[E] and its standard error
+    se[E], over E evaluations. config_hash: of all that the runs of one table share, empty where nobody noted it; `about`:
+    other facts of its row in runs.csv."""
 
     task: str
     method: str
@@ -25,6 +29,8 @@ class Curve:
     columns: dict[str, Floats]
     fd: Floats
     se: Floats
+    config_hash: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def iteration(self) -> Floats:
@@ -44,7 +50,7 @@ class Curve:
 
 def read_curves(folder: Path) -> list[Curve]:
     """All runs of the tables in `folder`, failed ones with no evaluations; raises InputError where the tables are not
-    those of one metric, or contradict themselves."""
+    those of one metric and one fixed part, or contradict themselves."""
     runs = read_table(folder / "runs.csv", RUNS_NEEDED).drop_duplicates()
     evals = read_table(folder / "evals.csv", EVALS_NEEDED).drop_duplicates()
     for names in evals.groupby("task")["metric"].unique():
@@ -58,14 +64,33 @@ def read_curves(folder: Path) -> list[Curve]:
             raise InputError(f"{folder / file}: two different rows for {where}")
         if table[key].isna().any().any() or (table["seed"] % 1 != 0).any():
             raise InputError(f"{folder / file}: a seed or iteration is blank, or a seed is no whole number")
+    for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
+        one_of_each(folder / "runs.csv", runs, column, key)
     groups = {key: group.sort_values("iteration") for key, group in evals.groupby(run)}
-    return [
-        curve_of(*key, status=str(status), rows=groups.get(key, evals.iloc[:0]))
-        for key, status in sorted(zip(runs[run].itertuples(index=False, name=None), runs["status"], strict=True))
-    ]
+    records = sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in run])
+    return [curve_of(row, groups.get(tuple(row[name] for name in run), evals.iloc[:0])) for row in records]
 
 
-def curve_of(task: str, method: str, seed: int, *, status: str, rows: pd.DataFrame) -> Curve:
-    columns = {name: rows[name].to_numpy(float) for name in AXES.values()}
-    se = rows["fd_se"].to_numpy(float) if "fd_se" in rows else np.full(len(rows), np.nan)
-    return Curve(task, method, int(seed), status, columns, rows["fd"].to_numpy(float), se)
+def one_of_each(path: Path, runs: pd.DataFrame, column: str, key: list[str]) -> None:
+    """Raise InputError where runs that share `key` differ in `column`: results of two fixed parts, or of two codes of one
+    method, are never put in one table."""
+    if column not in runs:
+        return
+    for _, group in runs[runs[column] != ""].groupby(key):
+        if group[column].nunique() > 1:
+            first = group.iloc[0]
+            other = group[group[column] != first[column]].iloc[0]
+            what = "fixed parts" if column == "config_hash" else "the method's code"
+            raise InputError(
+                f"{path}: {what} differ ({column}) between {first['method']} seed {first['seed']} and {other['method']} seed "
+                f"{other['seed']}: they do not compare"
+            )
+
+
+def curve_of(row: dict[Any, Any], evals: pd.DataFrame) -> Curve:
+    """The curve of a run's row of runs.csv and its rows of evals.csv."""
+    columns = {name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS) if name in evals}
+    se = evals["fd_se"].to_numpy(float) if "fd_se" in evals else np.full(len(evals), np.nan)
+    fd, about = evals["fd"].to_numpy(float), {str(name): value for name, value in row.items()}
+    identity = row["task"], row["method"], int(row["seed"]), row["status"]
+    return Curve(*identity, columns, fd, se, row.get("config_hash", ""), about)

@@ -1,6 +1,7 @@
 """Speedups: paired by seed, on the log scale, with Student-t intervals and honest bounds where runs are censored.
 
-d[P] = ln(baseline's cost) - ln(method's cost) over P pairs; a factor above 1 means the method is faster.
+d[P] = ln(baseline's cost) - ln(method's cost) over P pairs; a factor above 1 means the method is faster. A censored run
+enters with the budget as its cost, so where runs are censored d speaks of costs restricted to the budget.
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,10 @@ class Speedup:
     """A factor with its 95 % interval. `bound` tells how to read it: = a point, >= or <= a bound, none: no point.
 
     Under MIN_PAIRS pairs the limits, p_value and detectable are NaN. `detectable` is the smallest factor that this
-    scatter and number of pairs could have told from 1.
+    scatter and number of pairs could have told from 1. `identical`: the curves do not differ in one digit.
     """
 
+    pairs: int
     factor: float
     ci_low: float
     ci_high: float
@@ -31,34 +33,59 @@ class Speedup:
     p_value: float
     detectable: float
     correlation: float
+    identical: bool = False
 
     @property
     def verdict(self) -> str:
+        if self.identical:
+            return "identical"
         if self.ci_low > 1:
             return "faster"
         return "slower" if self.ci_high < 1 else "no difference shown"
 
+    def __str__(self) -> str:
+        """`1.22x [1.14, 1.31] (10 pairs)`, a bound with its sign."""
+        point = "no point" if np.isnan(self.factor) else f"{self.bound.replace('=', '', self.bound == '=')}{self.factor:.2f}x"
+        interval = "no interval" if np.isnan(self.ci_low) else f"[{self.ci_low:.2f}, {self.ci_high:.2f}]"
+        return f"{point} {interval} ({self.pairs} pairs)"
 
-def speedup(baseline: Sequence[Reached], method: Sequence[Reached]) -> Speedup:
+
+def log_costs(side: Sequence[Reached]) -> Floats:
+    return np.log([one.cost for one in side])
+
+
+def speedup(baseline: Sequence[Reached], method: Sequence[Reached], identical: bool = False) -> Speedup:
     """The method's speedup over the baseline from one or more pairs (same seed at the same place in both).
 
     exp(mean d) with mean +- t s / sqrt(P). A censored method run makes the lower limit unknowable unless it already lies
-    above 1; a censored baseline run the upper one, unless it lies below 1. p is one-sided, of d > 0.
+    above 1; a censored baseline run the upper one, unless it lies below 1. p is one-sided, of d > 0. Curves that are
+    `identical` have the factor 1 for any seed.
     """
-    base, other = (np.log([one.cost for one in side]) for side in (baseline, method))
-    d = base - other
+    base, other = log_costs(baseline), log_costs(method)
     base_censored, other_censored = (any(one.censored for one in side) for side in (baseline, method))
-    mean, low, high, p_value, reach = student(d)
+    mean, low, high, p_value, reach = student(base - other)
     ci_low = np.exp(low) if not other_censored or low > 0 else 0.0
     ci_high = np.exp(high) if not base_censored or high < 0 else np.inf
-    if len(d) < MIN_PAIRS:
+    if len(base) < MIN_PAIRS:
         ci_low = ci_high = NAN
+    if identical:
+        mean, ci_low, ci_high = 0.0, 1.0, 1.0
     if base_censored and other_censored:
         bound = ">=" if ci_low > 1 else "<=" if ci_high < 1 else "none"
     else:
         bound = ">=" if base_censored else "<=" if other_censored else "="
     factor = NAN if bound == "none" else float(np.exp(mean))
-    return Speedup(factor, float(ci_low), float(ci_high), bound, p_value, float(np.exp(reach)), correlation(base, other))
+    return Speedup(
+        len(base),
+        factor,
+        float(ci_low),
+        float(ci_high),
+        bound,
+        p_value,
+        float(np.exp(reach)),
+        correlation(base, other),
+        identical,
+    )
 
 
 def student(d: Floats) -> tuple[float, float, float, float, float]:

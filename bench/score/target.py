@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.score.curves import Curve, read_curves
 from bench.score.errors import NothingToConclude
-from bench.score.leaderboard import read_rules
+from bench.score.rules import read_rules
 from bench.study import BASELINE
 from methods.base import InputError
 

@@ -1,0 +1,68 @@
+"""Speedup against target: the same factors over all targets that the baseline reached, so that an early lead which vanishes
+at low FD is seen.
+"""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.score.comparison import Races
+from bench.score.curves import AXES, Curve
+from bench.score.rules import FINAL
+from bench.study import BASELINE
+from methods.base import Floats
+
+CURVE_COLUMNS = "task method axis target pairs reached baseline_reached speedup ci_low ci_high bound p_value".split()
+POINTS = 24
+
+
+def kept_by(curve: Curve, budget: float) -> float:
+    """The lowest target that a run reaches by the budget and confirms; NaN where there is none."""
+    fd = np.where(np.isfinite(curve.fd), curve.fd, np.inf)[1:]
+    pairs = np.maximum(fd[:-1], fd[1:])[curve.iteration[1:-1] <= budget]
+    return float(pairs.min()) if len(pairs) and np.isfinite(pairs.min()) else float("nan")
+
+
+def targets(races: Races) -> Floats:
+    """POINTS numbers, evenly spread on the log scale: from just under where any run starts to what half the baseline runs
+    keep by the budget; and the study's own target."""
+    runs = [curve for seeds in races.usable.values() for curve in seeds.values()]
+    starts = [curve.fd[0] for curve in runs if curve.iteration[0] == 0 and np.isfinite(curve.fd[0])]
+    ends = [kept_by(curve, races.rules.budget) for curve in races.usable[BASELINE].values()]
+    own = [] if races.rules.target == FINAL else [float(races.rules.target)]
+    if not starts or not np.isfinite(ends).any():
+        return np.array(own)
+    low, high = float(np.nanmedian(ends)), 0.95 * min(starts)
+    spread = np.geomspace(high, low, POINTS) if low < high else np.array([low])
+    rounded = {float(f"{target:.3g}") for target in spread} | {*own}
+    return np.array(sorted((target for target in rounded if target < min(starts)), reverse=True))
+
+
+def speedup_curve(races: Races) -> pd.DataFrame:
+    """The rows of curve.csv: every method, axis and target, from the easiest target to the hardest."""
+    raced = [races.at(float(target)) for target in targets(races)]
+    rows: list[dict[str, Any]] = []
+    for axis, method in product(AXES, races.methods):
+        for race in raced if method != BASELINE else []:
+            found = race.compare(method, axis)
+            if found.speedup is not None:
+                one = found.speedup
+                rows.append(
+                    {
+                        "task": races.curves[0].task,
+                        "method": method,
+                        "axis": axis,
+                        "target": race.rules.target,
+                        "pairs": one.pairs,
+                        "reached": sum(not cost.censored for cost in found.ours),
+                        "baseline_reached": sum(not cost.censored for cost in found.theirs),
+                        "speedup": one.factor,
+                        "ci_low": one.ci_low,
+                        "ci_high": one.ci_high,
+                        "bound": one.bound,
+                        "p_value": one.p_value,
+                    }
+                )
+    return pd.DataFrame(rows, columns=pd.Index(CURVE_COLUMNS))

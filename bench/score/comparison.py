@@ -1,0 +1,132 @@
+"""Comparisons: the runs of one table, method against reference, paired by seed."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from bench.score.crossings import Reached, cost, crossing, flat
+from bench.score.curves import Curve
+from bench.score.rules import FINAL, Rules
+from bench.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
+from bench.study import BASELINE, Target
+
+MISSING = ("failed", "diverged", "running", "incomplete")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What pairs of runs with the same seeds needed, and the speedup that follows; None where there are no pairs."""
+
+    seeds: list[int]
+    ours: list[Reached]
+    theirs: list[Reached]
+    speedup: Speedup | None
+
+    @property
+    def concludes(self) -> bool:
+        """Whether anything was measured: an interval, from pairs of which one run at least came to the target."""
+        return len(self.seeds) >= MIN_PAIRS and not all(one.censored for one in self.ours + self.theirs)
+
+
+@dataclass(frozen=True)
+class Races:
+    """The runs of one table, ready to be compared: `curves` are all of them, the methods in the order of the table."""
+
+    curves: list[Curve]
+    rules: Rules
+    methods: list[str]
+
+    @cached_property
+    def usable(self) -> dict[str, dict[int, Curve]]:
+        """The runs that can be compared, by method and seed."""
+        runs: dict[str, dict[int, Curve]] = {method: {} for method in self.methods}
+        for curve in self.curves:
+            sets_target = curve.method == BASELINE and self.rules.target == FINAL
+            if sets_target and not np.isfinite(self.final(curve)):  # a baseline that diverged: where it would have ended?
+                continue
+            if curve.status in ("finished", "diverged") and len(curve.fd):
+                runs[curve.method][curve.seed] = curve
+        return runs
+
+    def at(self, target: Target) -> "Races":
+        """The same runs raced to another target."""
+        return Races(self.curves, replace(self.rules, target=target), self.methods)
+
+    def target(self, seed: int) -> float:
+        """The number to reach: the study's, or by the papers' habit what this seed's baseline ends at."""
+        if self.rules.target != FINAL:
+            return float(self.rules.target)
+        return self.final(self.usable[BASELINE][seed])
+
+    def final(self, curve: Curve) -> float:
+        """FD at the budget, NaN where the run did not come so far."""
+        return float(np.interp(self.rules.budget, curve.iteration, curve.fd)) if curve.ends_by(self.rules.budget) else NAN
+
+    def costs(self, method: str, axis: str) -> dict[int, Reached]:
+        """By seed; runs whose cost on the axis was not measured are left out, and those whose baseline sets no target."""
+        budget, runs = self.rules.budget, self.usable[method]
+        if (method, axis) in self.known_costs:
+            return self.known_costs[method, axis]
+        if self.rules.target == FINAL and method == BASELINE:  # by definition, at the budget
+            ends = {seed: (curve.at_budget(axis, budget), curve.iteration) for seed, curve in runs.items()}
+            found = {seed: Reached(at, at, at, int(np.searchsorted(n, budget))) for seed, (at, n) in ends.items()}
+        else:
+            found = {seed: cost(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
+        kept = {seed: one for seed, one in sorted(found.items()) if 0 < one.cost < np.inf}
+        return self.known_costs.setdefault((method, axis), kept)
+
+    def crossings(self, method: str) -> dict[int, tuple[int, float] | None]:
+        """By seed: where each run crosses, or None; of runs whose baseline sets no target, nothing."""
+        if method not in self.known_crossings:
+            goals = self.usable[BASELINE if self.rules.target == FINAL else method]
+            self.known_crossings[method] = {
+                seed: crossing(curve, self.target(seed), self.rules.budget)
+                for seed, curve in self.usable[method].items()
+                if seed in goals
+            }
+        return self.known_crossings[method]
+
+    # Asked for again and again: a baseline as often as there are methods, a crossing once for each axis.
+    known_costs: dict[tuple[str, str], dict[int, Reached]] = field(default_factory=dict, init=False)
+    known_crossings: dict[str, dict[int, tuple[int, float] | None]] = field(default_factory=dict, init=False)
+
+    def compare(self, method: str, axis: str, reference: str = BASELINE) -> Comparison:
+        """`method` against `reference`, over the seeds that both have."""
+        our_costs, their_costs = self.costs(method, axis), self.costs(reference, axis)
+        seeds = [seed for seed in our_costs if seed in their_costs]
+        ours, theirs = [our_costs[seed] for seed in seeds], [their_costs[seed] for seed in seeds]
+        same = bool(seeds) and all(
+            np.array_equal(self.usable[reference][seed].fd, self.usable[method][seed].fd, equal_nan=True) for seed in seeds
+        )
+        return Comparison(seeds, ours, theirs, speedup(theirs, ours, same) if seeds else None)
+
+    def notes(self, method: str, axis: str, pairs: int) -> list[str]:
+        """What a reader must know before believing a factor of `method`."""
+        runs = [curve for curve in self.curves if curve.method == method]
+        known = self.rules.methods.get(method, {})
+        raced = [curve for seed, curve in self.usable[method].items() if seed in self.usable[BASELINE]]
+        declared = self.rules.declared_seeds
+        devices = {curve.about.get("device") for curve in [*self.usable[method].values(), *self.usable[BASELINE].values()]}
+        notes = {
+            "post hoc": self.rules.post_hoc,
+            "extended": declared is not None and any(curve.seed not in declared for curve in runs),
+            f"fewer than {MIN_PAIRS} pairs": pairs < MIN_PAIRS,
+            "horizon": known.get("horizon", False),
+            "as reconstructed": known.get("evidence") == "reconstructed",
+            "flat at target": bool(raced) and np.mean([flat(c, self.target(c.seed)) for c in raced]) > 0.5,
+            "mixed devices": axis == "seconds" and len(devices) > 1,
+        }
+        counts = {status: sum(curve.status == status for curve in runs) for status in MISSING}
+        return [*(note for note, holds in notes.items() if holds), *(f"{n} {what}" for what, n in counts.items() if n)]
+
+
+def make_races(curves: list[Curve], rules: Rules) -> Races:
+    """The curves as one table; a run that calls itself finished and has lost rows is `incomplete`."""
+    marked = [
+        replace(curve, status="incomplete") if curve.status == "finished" and not rules.whole(curve) else curve
+        for curve in curves
+    ]
+    there = {curve.method for curve in curves}
+    methods = dict.fromkeys([BASELINE, *rules.methods, *(curve.method for curve in curves)])
+    return Races(marked, rules, [method for method in methods if method in there])
