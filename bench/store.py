@@ -230,9 +230,13 @@ class StudyDir:
             "evals.csv",
             "speedups.csv",
             "contrasts.csv",
+            "guards.csv",
+            "curve.csv",
+            "claims.csv",
             "leaderboard.csv",
             "leaderboard.md",
             "fd.png",
+            "speedup.png",
         ):
             target = self.path / name
             if target.is_dir():

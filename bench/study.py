@@ -33,8 +33,13 @@ class RunSpec:
     @property
     def directory(self) -> Path:
         """Below a study's DIR."""
-        identity = hashlib.sha256(f"{self.task.fixed_hash()}{self.method_hash}".encode()).hexdigest()
-        return Path("runs", self.task.name, self.method, f"seed-{self.seed}-{identity[:8]}")
+        return run_directory(self.task.name, self.method, self.seed, self.task.fixed_hash(), self.method_hash)
+
+
+def run_directory(task: str, method: str, seed: int, fixed_hash: str, method_hash: str) -> Path:
+    """Where a run lives below a study's DIR."""
+    identity = hashlib.sha256(f"{fixed_hash}{method_hash}".encode()).hexdigest()
+    return Path("runs", task, method, f"seed-{seed}-{identity[:8]}")
 
 
 @dataclasses.dataclass(frozen=True)

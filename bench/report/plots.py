@@ -1,23 +1,42 @@
 """Plots as PNG, byte-equal for equal tables."""
 
 import io
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from bench.score.leaderboard import Scores
 
 
-def fd_png(scores: Scores) -> bytes:
-    """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
+def canvas() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(9, 5.5))
     axes = figure.add_axes((0.09, 0.09, 0.89, 0.85))
+    axes.grid(True, which="both", alpha=0.2)
+    return figure, axes
+
+
+def colours(scores: Scores) -> dict[str, Any]:
+    """One for each method, the same in every picture of the scores."""
     palette = matplotlib.colormaps["tab10" if len(scores.leaderboard) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
-    for index, method in enumerate(scores.leaderboard.sort_values("method")["method"]):
+    methods = enumerate(sorted(scores.leaderboard["method"]))
+    return {method: "black" if method == "baseline" else palette[index % len(palette)] for index, method in methods}
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def fd_png(scores: Scores) -> bytes:
+    """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
+    figure, axes = canvas()
+    for method, colour in colours(scores).items():
         runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
-        colour = "black" if method == "baseline" else palette[index % len(palette)]
         thin = LineCollection(
             [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=colour, alpha=0.25, linewidths=0.7
         )
@@ -34,8 +53,39 @@ def fd_png(scores: Scores) -> bytes:
     )
     for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatted("{x:g}")
-    axes.grid(True, which="both", alpha=0.2)
     axes.legend(fontsize="small")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
+
+
+def speedup_png(scores: Scores) -> bytes:
+    """Speedup in iterations against target, the hardest target at the right, with 95 % bands. Dotted, without a band: a
+    bound, where some run does not come to the target."""
+    figure, axes = canvas()
+    table = scores.curve[scores.curve["axis"] == "iterations"]
+    for method, colour in colours(scores).items():
+        rows = table[(table["method"] == method) & table["speedup"].notna()]
+        if len(rows):
+            points = rows["bound"] == "="
+            axes.plot(rows["target"], rows["speedup"].where(points), color=colour, linewidth=2, label=method)
+            axes.plot(rows["target"], rows["speedup"], color=colour, linewidth=1, linestyle=":")
+            axes.fill_between(rows["target"], rows["ci_low"], rows["ci_high"], where=points, color=colour, alpha=0.12, lw=0)
+    axes.axhline(1, color="black", linewidth=1)
+    if not isinstance(scores.rules.target, str):
+        axes.axvline(scores.rules.target, color="grey", linestyle="--", label=f"target {scores.rules.target:g}")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel=f"target {scores.metric}, harder to the right",
+        ylabel="speedup over the baseline",
+        title=f"{scores.leaderboard['task'].iloc[0]}: speedup in iterations against target",
+    )
+    factors = table["speedup"].dropna()
+    if len(factors):
+        axes.set_ylim(max(0.3, 0.8 * factors.min()), min(10, 1.4 * factors.max()))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}")
+    axes.invert_xaxis()
+    if len(axes.lines) > 1:
+        axes.legend(fontsize="x-small", loc="upper left", ncols=3)
+    return png(figure)

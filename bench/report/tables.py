@@ -8,13 +8,16 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.plots import fd_png
+from bench.report.plots import fd_png, speedup_png
 from bench.score.leaderboard import Scores
 from bench.store import write_atomic
 
 CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]
+GUARD_HEADINGS = ["method", "pairs", "precision", "recall", "memorised", "held-out loss", "loses"]
+GUARDS = "guards: means where each run has reached the target, beside its baselines' there"
 CONTRASTS = "each method against its control, paired by seed"
+WORDS = {*"method verdict notes loses claim on asked outcome".split(), "", "its control", "measured on"}
 BOUNDS = {"=": "", ">=": "≥ ", "<=": "≤ "}
 
 
@@ -64,6 +67,21 @@ def contrast_lines(scores: Scores) -> list[list[str]]:
     ]
 
 
+def guard_lines(scores: Scores) -> list[list[str]]:
+    """What each method pays for its lead, in the order of GUARD_HEADINGS; the first line is what real images score."""
+    measured = scores.guards
+    ceilings = measured.drop_duplicates("guard").set_index("guard")["ceiling"].to_dict()
+    shown = ("precision", "recall", "memorised", "val_loss")
+    real = ["" if pd.isna(ceilings.get(guard)) else f"{ceilings[guard]:.3f}" for guard in shown]
+    body = [["(real images)", "", *real, ""]] if any(real) else []
+    for method in [method for method in scores.leaderboard["method"] if method in set(measured["method"])]:
+        rows = {row["guard"]: row for row in measured[measured["method"] == method].to_dict("records")}
+        pairs = max(row["pairs"] for row in rows.values())
+        values = [f"{rows[guard]['value']:.3f} ({rows[guard]['baseline']:.3f})" if guard in rows else "" for guard in shown]
+        body.append([method, str(pairs), *values, ", ".join(guard for guard in rows if rows[guard]["lost"] is True)])
+    return body
+
+
 def stdout() -> Console:
     """The terminal, or 160 columns where there is none, so that piped tables do not wrap. Brackets are no markup: a
     method's name has them."""
@@ -77,13 +95,14 @@ def terminal(scores: Scores, console: Console) -> None:
     console.print(scores.headline())
     if against := contrast_lines(scores):
         console.print(drawn(CONTRASTS, CONTRAST_HEADINGS, against))
+    if guards := guard_lines(scores):
+        console.print(drawn(GUARDS, GUARD_HEADINGS, guards))
 
 
 def drawn(title: str, headings: list[str], body: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in headings:
-        words = heading in ("method", "its control", "verdict", "notes")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "notes")
+        table.add_column(heading, justify="left" if heading in WORDS else "right", no_wrap=heading != "notes")
     for line in body:
         table.add_row(*line)
     return table
@@ -91,13 +110,14 @@ def drawn(title: str, headings: list[str], body: list[list[str]]) -> Table:
 
 def markdown(scores: Scores) -> str:
     axis, body = lines(scores)
-    against = contrast_lines(scores)
+    against, guards = contrast_lines(scores), guard_lines(scores)
     return "\n\n".join(
         [
             f"**{title(scores, axis)}**",
             piped(HEADINGS, body),
             scores.headline(),
             *([f"**{CONTRASTS}**", piped(CONTRAST_HEADINGS, against)] if against else []),
+            *([f"**{GUARDS}**", piped(GUARD_HEADINGS, guards)] if guards else []),
             f"Target: {scores.rules.how}\n",
         ]
     )
@@ -108,10 +128,13 @@ def piped(headings: list[str], body: list[list[str]]) -> str:
 
 
 def publish(folder: Path, scores: Scores) -> None:
-    """speedups.csv, contrasts.csv where there are any, leaderboard.csv, leaderboard.md and fd.png in `folder`."""
-    write_atomic(folder / "speedups.csv", scores.speedups.to_csv(index=False, lineterminator="\n"))
-    if len(scores.contrasts):
-        write_atomic(folder / "contrasts.csv", scores.contrasts.to_csv(index=False, lineterminator="\n"))
+    """All that is made from runs.csv and evals.csv, in `folder`; contrasts.csv where there are any, guards.csv where they
+    were measured."""
+    tables = {"speedups": scores.speedups, "contrasts": scores.contrasts, "guards": scores.guards, "curve": scores.curve}
+    for name, table in tables.items():
+        if len(table) or name == "speedups":
+            write_atomic(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_atomic(folder / "leaderboard.csv", scores.leaderboard.to_csv(index=False, lineterminator="\n"))
     write_atomic(folder / "leaderboard.md", markdown(scores))
     write_atomic(folder / "fd.png", fd_png(scores))
+    write_atomic(folder / "speedup.png", speedup_png(scores))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from bench.score.crossings import Reached, cost, crossing, flat
 from bench.score.curves import Curve
 from bench.score.rules import FINAL, Rules
 from bench.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
+from bench.store import differences
 from bench.study import BASELINE, Target
+from methods.base import InputError
 
 MISSING = ("failed", "diverged", "running", "incomplete")
 
@@ -130,3 +133,14 @@ def make_races(curves: list[Curve], rules: Rules) -> Races:
     there = {curve.method for curve in curves}
     methods = dict.fromkeys([BASELINE, *rules.methods, *(curve.method for curve in curves)])
     return Races(marked, rules, [method for method in methods if method in there])
+
+
+def refuse_unlike(folder: Path, races: Races, other: Path, others: Races) -> None:
+    """Raise InputError, naming the field that differs, where two folders hold runs of different tasks or fixed parts."""
+    here, there = races.curves[0].task, others.curves[0].task
+    fixed = [side.rules.fixed for side in (races, others)]
+    if not all(fixed):  # without a study.json the hash is all that is known
+        hashes = [{curve.config_hash for curve in side.curves} - {""} for side in (races, others)]
+        fixed = [{"config_hash": min(found)} for found in hashes] if all(hashes) else [{}, {}]
+    for name, one, two in differences({"task": here, **fixed[0]}, {"task": there, **fixed[1]}):
+        raise InputError(f"{name} is {one} in {folder} and {two} in {other}: different fixed parts do not compare")

@@ -48,6 +48,13 @@ class Curve:
         return float(x[-1] / self.iteration[-1] * budget) if self.iteration[-1] > 0 else float("nan")
 
 
+def known_axis(axis: str) -> str:
+    """`axis`; raises InputError where there is none of that name."""
+    if axis not in AXES:
+        raise InputError(f"unknown axis {axis!r} (choices: {', '.join(AXES)})")
+    return axis
+
+
 def read_curves(folder: Path) -> list[Curve]:
     """All runs of the tables in `folder`, failed ones with no evaluations; raises InputError where the tables are not
     those of one metric and one fixed part, or contradict themselves."""

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.score.against_target import speedup_curve
 from bench.score.comparison import Races, make_races
 from bench.score.crossings import Reached
-from bench.score.curves import AXES, Curve, read_curves
+from bench.score.curves import AXES, Curve, known_axis, read_curves
 from bench.score.errors import NothingToConclude
 from bench.score.guards import guard_table, lost
 from bench.score.rules import Rules, read_rules
@@ -63,8 +63,7 @@ def score(
 ) -> Scores:
     """Score runs.csv and evals.csv in `folder`; `contrasts` replace the study's own. Raises InputError for tables that
     cannot be read and for contrasts of methods that they do not hold, NothingToConclude where there is no baseline."""
-    if axis not in AXES:
-        raise InputError(f"unknown axis {axis!r} (choices: {', '.join(AXES)})")
+    known_axis(axis)
     races = read_races(folder, target)
     for name in {name for pair in contrasts for name in pair} - {*races.methods}:
         raise InputError(f"{folder}: no runs of {name!r}{nearest(name, races.methods)}")

@@ -95,9 +95,15 @@ def student(d: Floats) -> tuple[float, float, float, float, float]:
     if len(d) < MIN_PAIRS:
         return mean, NAN, NAN, NAN, NAN
     error = float(d.std(ddof=1)) / len(d) ** 0.5
-    half = float(stdtrit(len(d) - 1, 0.975)) * error
+    _, low, high = student_limits(mean, error, len(d) - 1)
     p_value = float(stdtr(len(d) - 1, -mean / error)) if error > 0 else float(mean <= 0)
-    return mean, mean - half, mean + half, p_value, half
+    return mean, low, high, p_value, high - mean
+
+
+def student_limits(mean: float, error: float, freedom: float) -> tuple[float, float, float]:
+    """A mean and its two-sided 95 % limits by Student's t, from its standard error and degrees of freedom."""
+    half = float(stdtrit(freedom, 0.975)) * error
+    return mean, mean - half, mean + half
 
 
 def correlation(a: Floats, b: Floats) -> float:

@@ -1,0 +1,162 @@
+"""Verdicts on published claims: a paper's factor beside ours, on the task that it was claimed on; other tasks are evidence."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from bench.score.comparison import Comparison, Races
+from bench.score.leaderboard import read_races
+from bench.score.speedups import NAN
+from bench.study import Target
+from bench.task import Model, load_task, read_toml, task_names, validated
+from methods.base import InputError
+
+CLAIMS = Path(__file__).with_name("claims.toml")
+CLAIM_COLUMNS = (
+    "id task method axis claimed measured ci_low ci_high verdict note target measured_on pairs bound factor_read_in paper"
+).split()
+MIN_SEEDS, PUBLISHED_SEEDS = 3, 10
+NOT_RUN, EVIDENCE = "not run", "evidence"
+
+
+class Claim(Model):
+    """A paper's claim: `method` is `factor` times as fast as the baseline on `task`; where that was read, and what
+    deciding it would take."""
+
+    id: str
+    paper: str
+    task: str
+    method: str
+    axis: Literal["iterations", "images", "seconds", "forwards"]
+    target: Target
+    factor: float = Field(gt=1)
+    read_in: str
+    needs: str = ""
+    iterations: int | None = Field(default=None, gt=0)
+    batch: int | None = Field(default=None, gt=0)
+    rate: float | None = Field(default=None, gt=0)
+    gpu: str = ""
+    rate_source: str = ""
+
+    def decided_by(self) -> str:
+        """The command that would decide it, or what is missing for there to be one; and the GPU-hours."""
+        command = f"fidrace run {self.task} -m '{self.method}' --seeds {PUBLISHED_SEEDS}"
+        if self.task not in task_names():
+            return f"no task {self.task!r} here yet: it takes {self.needs or 'a task of that name'}; {self.hours()}"
+        return f"{command} && fidrace claims results/local/{self.task}; {self.hours()}"
+
+    def hours(self) -> str:
+        """What 2 methods cost for the fewest seeds of a verdict, and for a published one."""
+        iterations, batch = self.iterations, self.batch
+        if self.task in task_names():
+            task = load_task(self.task)
+            iterations, batch = task.budget.iterations, task.optimizer.batch
+        if not (iterations and batch and self.rate):
+            return "GPU-hours not known: nobody has measured its rate for us"
+        run = iterations * batch / self.rate / 3600
+        few, many = (2 * seeds * run for seeds in (MIN_SEEDS, PUBLISHED_SEEDS))
+        return (
+            f"about {few:,.0f} {self.gpu}-hours for {MIN_SEEDS} seeds, {many:,.0f} for {PUBLISHED_SEEDS} "
+            f"({iterations:,} iterations of {batch} images, {self.rate:g} images/s: {self.rate_source})"
+        )
+
+
+class ClaimsFile(Model):
+    claim: tuple[Claim, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim beside what one folder says: a verdict where the task is the claim's, else evidence or nothing."""
+
+    claim: Claim
+    verdict: str
+    found: Comparison | None = None
+    measured_on: str = ""
+    target: Target | None = None
+    notes: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Its row of claims.csv."""
+        one = self.found.speedup if self.found else None
+        claim = self.claim
+        return {
+            "id": claim.id,
+            "task": claim.task,
+            "method": claim.method,
+            "axis": claim.axis,
+            "claimed": claim.factor,
+            "measured": one.factor if one else NAN,
+            "ci_low": one.ci_low if one else NAN,
+            "ci_high": one.ci_high if one else NAN,
+            "verdict": self.verdict,
+            "note": "; ".join(self.notes),
+            "target": claim.target if self.target is None else self.target,
+            "measured_on": self.measured_on,
+            "pairs": one.pairs if one else 0,
+            "bound": one.bound if one else "",
+            "factor_read_in": claim.read_in,
+            "paper": claim.paper,
+        }
+
+
+def load_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
+    """The claims of a TOML file; raises InputError where it is none, or two have one id."""
+    claims = validated(ClaimsFile, read_toml(path), str(path)).claim
+    ids = [claim.id for claim in claims]
+    for twice in {name for name in ids if ids.count(name) > 1}:
+        raise InputError(f"{path}: two claims have the id {twice!r}")
+    return claims
+
+
+def verdict(low: float, high: float, claimed: float) -> tuple[str, str]:
+    """What the 95 % interval [low, high] says of a claimed factor above 1, and what more it shows; no interval decides
+    nothing."""
+    if low > claimed:
+        return "exceeded", ""
+    if low > 1:
+        return ("consistent", "wide" if high / low > 2 else "") if high >= claimed else ("smaller", "")
+    if high < claimed:
+        return "refuted", "slower" if high < 1 else ""
+    return "inconclusive", ""
+
+
+def judge(claims: tuple[Claim, ...], folder: Path | None) -> list[Judged]:
+    """Each claim beside the runs in `folder`. Raises InputError or NothingToConclude where the folder has no scores."""
+    if folder is None:
+        return [Judged(claim, NOT_RUN, notes=(claim.decided_by(),)) for claim in claims]
+    races = read_races(folder)
+    return [one for claim in claims for one in judge_one(claim, races)]
+
+
+def judge_one(claim: Claim, races: Races) -> list[Judged]:
+    """The claim's verdict at its own target, or that it was not run; and as evidence what was measured on another task, or
+    at another target."""
+    here = races.curves[0].task == claim.task
+    raced = claim.method in races.methods
+    judged = [] if here and raced else [Judged(claim, NOT_RUN, notes=(claim.decided_by(),))]
+    if raced:
+        judged.append(measured(claim, races.at(claim.target), NOT_RUN if here else EVIDENCE))
+        if races.rules.target != claim.target:
+            judged.append(measured(claim, races, EVIDENCE))
+    return judged
+
+
+def measured(claim: Claim, races: Races, said: str) -> Judged:
+    """What `races` say of the claim's method; a verdict in place of NOT_RUN."""
+    found = races.compare(claim.method, claim.axis)
+    notes = races.notes(claim.method, claim.axis, len(found.seeds))
+    if races.rules.target == claim.target:  # set by the claim, before anything was raced
+        notes = [note for note in notes if note != "post hoc"]
+    if found.speedup and said == NOT_RUN:
+        said, more = verdict(found.speedup.ci_low, found.speedup.ci_high, claim.factor)
+        notes = [*filter(None, [more]), *notes]
+    return Judged(claim, said, found, races.curves[0].task, races.rules.target, tuple(notes))
+
+
+def claims_table(judged: list[Judged]) -> pd.DataFrame:
+    """claims.csv."""
+    return pd.DataFrame([one.row() for one in judged], columns=pd.Index(CLAIM_COLUMNS))

@@ -1,0 +1,192 @@
+"""The gate: is a speedup still there? For continuous integration, where a wrong alarm costs trust and a missed one the
+speedup.
+
+A check fails only where its 95 % interval excludes what is asked; where the interval cannot decide it says `cannot tell`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.score.comparison import Comparison, Races, refuse_unlike
+from bench.score.crossings import Reached
+from bench.score.curves import known_axis
+from bench.score.errors import NothingToConclude
+from bench.score.leaderboard import read_races
+from bench.score.speedups import MIN_PAIRS, Speedup, log_costs, student, student_limits
+from bench.study import BASELINE
+from methods.base import Floats, InputError, nearest
+
+HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the gate: what was asked, its outcome (HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before,
+    their ratio, and notes."""
+
+    asked: str
+    outcome: str
+    now: str = ""
+    before: str = ""
+    ratio: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The ratio of a method's factor now to its factor before, with its 95 % interval; `how` it was measured."""
+
+    ratio: float
+    ci_low: float
+    ci_high: float
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.2f} [{self.ci_low:.2f}, {self.ci_high:.2f}]"
+
+
+def parse_requirement(text: str) -> tuple[str, float]:
+    """`min-snr>=1.1` as a method and a factor; raises InputError for anything else."""
+    method, sign, number = (part.strip() for part in text.rpartition(">="))
+    try:
+        factor = float(number)
+    except ValueError:
+        factor = 0.0
+    if not sign or not method or not 0 < factor < np.inf:
+        raise InputError(f"--require {text}: write METHOD>=FACTOR, as in 'min-snr>=1.1'")
+    return method, factor
+
+
+def parse_share(text: str) -> float:
+    """`10%` or `0.1` as 0.1; raises InputError for what is no share between 0 and 1."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if rest or not 0 <= share < 1:
+        raise InputError(f"--max-regression {text}: write a share, as in 10% or 0.1")
+    return share
+
+
+def check(
+    folder: Path,
+    requirements: Sequence[tuple[str, float]] = (),
+    against: Path | None = None,
+    max_regression: float = 0.1,
+    axis: str = "iterations",
+) -> list[Check]:
+    """Hold the scores of `folder` against required factors, and against those of another folder, method by method. Raises
+    InputError for methods that the tables do not hold and for folders that do not compare, NothingToConclude where there
+    is no baseline or no method in common."""
+    known_axis(axis)
+    races = read_races(folder)
+    checks = [required(races, method, factor, axis) for method, factor in requirements]
+    if against is not None:
+        before = read_races(against)
+        refuse_unlike(folder, races, against, before)
+        if races.rules.target != before.rules.target:
+            raise InputError(f"{folder} races to {races.rules.target}, {against} to {before.rules.target}: they do not compare")
+        common = [method for method in races.methods if method in before.methods and method != BASELINE]
+        if not common:
+            raise NothingToConclude(f"{folder} and {against} have no method in common but the baseline")
+        checks += [regression(races, before, method, max_regression, axis) for method in common]
+    return checks
+
+
+def speedup_of(folder: Path, method: str, axis: str = "iterations") -> Speedup:
+    """The method's speedup over the baseline in `folder`. Raises InputError for a method or axis that is not there,
+    NothingToConclude where fewer than MIN_PAIRS pairs were run or none of them came to the target."""
+    found = compared(read_races(folder), method, known_axis(axis))
+    if found.speedup is None or not found.concludes:
+        raise NothingToConclude(f"{folder}: {method}: {why_nothing(found)}")
+    return found.speedup
+
+
+def compared(races: Races, method: str, axis: str) -> Comparison:
+    """The method against the baseline; raises InputError, with the nearest name, where it was not raced."""
+    methods = [name for name in races.methods if name != BASELINE]
+    if method not in methods:
+        raise InputError(f"no runs of {method!r} to compare{nearest(method, methods)}")
+    return races.compare(method, axis)
+
+
+def required(races: Races, method: str, factor: float, axis: str) -> Check:
+    """Whether the method's factor is at least `factor`."""
+    found = compared(races, method, axis)
+    asked = f"{method} >= {factor:g}x"
+    if found.speedup is None or not found.concludes:
+        return Check(asked, NOTHING, notes=why_nothing(found))
+    return Check(asked, outcome(found.speedup.ci_low, found.speedup.ci_high, factor), str(found.speedup))
+
+
+def regression(now: Races, before: Races, method: str, share: float, axis: str) -> Check:
+    """Whether the method's factor is still at least 1 - share of what it was."""
+    ours, theirs = now.compare(method, axis), before.compare(method, axis)
+    asked = f"{method} loses at most {share:.0%}"
+    for side, when in ((ours, "now"), (theirs, "before")):
+        if not side.concludes:
+            return Check(asked, NOTHING, notes=f"{when}: {why_nothing(side)}")
+    found = change(ours, theirs)
+    known = found.ci_low > 0 or found.ci_high < np.inf
+    verdict = outcome(found.ci_low, found.ci_high, 1 - share) if known else NOTHING
+    return Check(asked, verdict, str(ours.speedup), str(theirs.speedup), str(found), found.how)
+
+
+def outcome(low: float, high: float, bound: float) -> str:
+    return HOLDS if low >= bound else FAILS if high < bound else UNDECIDED
+
+
+def why_nothing(found: Comparison) -> str:
+    if len(found.seeds) < MIN_PAIRS:
+        return f"{len(found.seeds)} pairs; an interval takes {MIN_PAIRS}"
+    return "no run reached the target"
+
+
+def change(now: Comparison, before: Comparison) -> Change:
+    """The ratio of two factors of one method, each of MIN_PAIRS pairs or more.
+
+    A side whose curves are identical to its baseline's has the factor 1 for any seed, and adds no scatter. Else, over
+    MIN_PAIRS or more seeds that both sides have, Student on the differences: with the same seeds meet the same chances,
+    so code that has not changed gives 1 exactly. Else Welch, over all seeds of both. Limits that censored runs leave open
+    are 0 and inf.
+    """
+    d_now, d_before = differences(now), differences(before)
+    shared = [seed for seed in now.seeds if seed in before.seeds]
+    same_now, same_before = identical(now.speedup), identical(before.speedup)
+    if same_now or same_before or len(shared) < MIN_PAIRS:
+        mean, low, high = welch(np.zeros(2) if same_now else d_now, np.zeros(2) if same_before else d_before)
+        how = "identical to its baseline" if same_now or same_before else f"{len(now.seeds)} and {len(before.seeds)} seeds"
+    else:
+        places = [[found.seeds.index(seed) for seed in shared] for found in (now, before)]
+        mean, low, high, *_ = student(d_now[places[0]] - d_before[places[1]])
+        how = f"paired, {len(shared)} seeds"
+    open_low = (not same_now and censored(now.ours)) or (not same_before and censored(before.theirs))
+    open_high = (not same_now and censored(now.theirs)) or (not same_before and censored(before.ours))
+    return Change(
+        float(np.exp(mean)), 0.0 if open_low else float(np.exp(low)), np.inf if open_high else float(np.exp(high)), how
+    )
+
+
+def differences(found: Comparison) -> Floats:
+    """ln of the factor, pair by pair."""
+    return log_costs(found.theirs) - log_costs(found.ours)
+
+
+def identical(one: Speedup | None) -> bool:
+    return one is not None and one.identical
+
+
+def censored(side: Sequence[Reached]) -> bool:
+    return any(one.censored for one in side)
+
+
+def welch(a: Floats, b: Floats) -> tuple[float, float, float]:
+    """The difference of two means with its 95 % limits where each has its own scatter (Welch, Biometrika 34, 1947)."""
+    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    total = float(variances.sum())
+    freedom = total**2 / float((variances**2 / [len(a) - 1, len(b) - 1]).sum()) if total > 0 else 1.0
+    return student_limits(float(a.mean() - b.mean()), total**0.5, freedom)

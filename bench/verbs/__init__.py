@@ -1,0 +1,44 @@
+"""The command's verbs, each a few lines, in the rooms beside this file; here is what they share. What is heavy is imported
+inside the verb that needs it.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from methods.base import InputError
+
+GATE, USAGE, NOTHING, SOME_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
+
+MethodsPath = Annotated[
+    list[str], typer.Option("--methods-path", metavar="DIR", help="A folder with method files of your own.")
+]
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """Make errors of input one line and an exit code; anything else is a defect and keeps its traceback."""
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> None:
+        from bench.score.errors import NothingToConclude
+
+        try:
+            function(*arguments, **options)
+        except InputError as error:
+            fail(str(error), USAGE)
+        except NothingToConclude as error:
+            fail(str(error), NOTHING)
+        except KeyboardInterrupt:
+            fail("interrupted; the same command goes on from here", INTERRUPTED)
+        except OSError as error:  # a folder in a file's place, no space, no permission
+            fail(f"{error.filename or 'input or output'}: {error.strerror}", USAGE)
+
+    return call
+
+
+def fail(message: str, code: int) -> None:
+    print(f"fidrace: {' '.join(message.split())}", file=sys.stderr)
+    raise typer.Exit(code)
