@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.score.comparison import Races, make_races, refuse_unlike
-from bench.score.curves import EVALS_NEEDED, RUNS_NEEDED, read_curves
+from bench.score.curves import EVALS_NEEDED, read_curves
 from bench.score.rules import read_rules
 from bench.store import EVAL_COLUMNS, RUN_COLUMNS, Row, StudyDir, read_table, write_json, write_table
 from bench.study import run_directory
@@ -63,7 +63,8 @@ def refuse_unlike_folders(folders: list[Path]) -> None:
 def evaluations(folder: Path) -> dict[tuple[Any, ...], list[Row]]:
     """The rows of evals.csv by run, without what the clock put there."""
     table = read_table(folder / "evals.csv", EVALS_NEEDED).drop(columns=[*TIMES]).drop_duplicates()
-    ordered = table.sort_values("iteration").fillna("")
+    ordered = table.sort_values("iteration").astype(object)
+    ordered = ordered.where(ordered.notna(), None)  # unlike NaN, equal to itself
     return {tuple(run): rows.to_dict("records") for run, rows in ordered.groupby([*RUN])}  # type: ignore[misc]
 
 
@@ -75,7 +76,7 @@ def merge_studies(folders: list[StudyDir], out: StudyDir) -> None:
         other = folder.declared()
         if other["target"] != whole["target"]:
             raise InputError(f"target is {whole['target']} in {folders[0].path} and {other['target']} in {folder.path}")
-        for method in whole["methods"].keys() & other["methods"].keys():
+        for method in sorted(whole["methods"].keys() & other["methods"].keys()):
             if whole["methods"][method].get("hash") != other["methods"][method].get("hash"):
                 raise InputError(f"the code of method {method!r} differs between {folders[0].path} and {folder.path}")
         whole["methods"] = {**other["methods"], **whole["methods"]}
@@ -99,12 +100,11 @@ def merge_studies(folders: list[StudyDir], out: StudyDir) -> None:
 
 def merge_tables(folders: list[Path], out: Path) -> None:
     """runs.csv and evals.csv of tables without a study.json, one below the other."""
-    for name, needed, columns in (("runs.csv", RUNS_NEEDED, RUN_COLUMNS), ("evals.csv", EVALS_NEEDED, EVAL_COLUMNS)):
+    for name, columns in (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS)):
         key = [*RUN, "iteration"] if name == "evals.csv" else [*RUN]
         rows = pd.concat([pd.DataFrame(records(folder / name)) for folder in folders]).drop_duplicates(key)
         known = [column for column in columns if column in rows]
-        assert {*needed} <= {*known}
-        write_table(out / name, rows.fillna("").to_dict("records"), known)  # type: ignore[arg-type]
+        write_table(out / name, rows.to_dict("records"), known)  # type: ignore[arg-type]
 
 
 def records(path: Path) -> list[Row]:

@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import pydantic
 from pydantic import Field
@@ -179,7 +179,7 @@ def validated(model: type[M], table: dict[str, Any], where: str) -> M:
         if first["type"] == "extra_forbidden":
             parent: Any = model
             for step in first["loc"][:-1]:
-                parent = parent.model_fields[step].annotation
+                parent = get_args(parent)[0] if isinstance(step, int) else parent.model_fields[step].annotation
             raise InputError(f"{where}: unknown field {field!r}{nearest(str(first['loc'][-1]), parent.model_fields)}") from None
         message = first["msg"].removeprefix("Value error, ")
         scalar = isinstance(first["input"], str | int | float) and first["type"] != "missing"

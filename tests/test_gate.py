@@ -1,0 +1,172 @@
+"""The gate: planted regressions fail it, unchanged code passes, and what was not measured is neither."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.score.comparison import Comparison
+from bench.score.crossings import Reached
+from bench.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
+from bench.score.speedups import speedup
+from methods.base import InputError
+from tests.conftest import Fidrace, Refused
+from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
+from tests.simulation import too_many
+
+AGAINST = ("--against", DIGITS, "--max-regression", "10%")
+REQUIRE = ("--require", "min-snr>=1.1")
+
+
+def one(checks: list[Check]) -> Check:
+    assert len(checks) == 1
+    return checks[0]
+
+
+def test_the_unchanged_study_passes_and_says_what_it_cannot_tell(fidrace: Fidrace, tmp_path: Path) -> None:
+    same = excerpt(tmp_path / "same")
+    said = fidrace("check", same, *REQUIRE, *AGAINST, "--summary", tmp_path / "summary.md").stdout
+    assert "1.00 [1.00, 1.00]" in said
+    assert "cannot tell" in said  # three seeds do not show 1.1
+    summary = (tmp_path / "summary.md").read_text()
+    assert "### fidrace: 1 cannot tell, 1 holds" in summary
+    assert "| ✓ | min-snr loses at most 10% | holds |" in summary
+    fidrace("check", same, *REQUIRE, *AGAINST, "--strict", code=1)
+
+
+@pytest.mark.parametrize("asked", [REQUIRE, AGAINST, (*REQUIRE, *AGAINST)])
+def test_a_method_that_is_silently_the_baseline_fails(asked: tuple[str, ...], fidrace: Fidrace, tmp_path: Path) -> None:
+    planted = excerpt(tmp_path / "planted", evals=silently_the_baseline)
+    assert "fails" in fidrace("check", planted, *asked, code=1).stdout
+
+
+def test_a_study_that_reaches_no_target_measures_nothing(fidrace: Fidrace, tmp_path: Path) -> None:
+    short = excerpt(tmp_path / "short", evals=lambda table: table[table["iteration"] <= 100], status="diverged")
+    done = fidrace("check", short, *REQUIRE, *AGAINST, code=3)
+    assert "no run reached the target" in done.stdout
+    assert done.stderr.count("\n") == 1
+    two = excerpt(tmp_path / "two", seeds=(0, 1))
+    assert one(check(two, [("min-snr", 1.1)])).outcome == NOTHING
+    # what fails elsewhere counts more than what was not measured
+    lost = excerpt(
+        tmp_path / "lost",
+        ("baseline", "min-snr", "clts"),
+        evals=lambda t: t.query("not (method == 'clts' and iteration > 300)"),
+    )
+    found = check(lost, [("min-snr", 2.0), ("clts", 1.1)])
+    assert [each.outcome for each in found] == [FAILS, NOTHING]
+    fidrace("check", lost, "--require", "min-snr>=2", "--require", "clts>=1.1", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "nothing is asked"),
+        (("--require", "minsnr>=1.1"), "did you mean 'min-snr'"),
+        (("--require", "baseline>=1.1"), "no runs of 'baseline' to compare"),
+        (("--require", "min-snr"), "METHOD>=FACTOR"),
+        (("--require", "min-snr>=fast"), "METHOD>=FACTOR"),
+        (("--require", "min-snr>=-1"), "METHOD>=FACTOR"),
+        ((*REQUIRE, "--axis", "hours"), "unknown axis 'hours'"),
+        (("--against", "absent"), "runs.csv: no such file"),
+        (("--against", DIGITS, "--max-regression", "150%"), "--max-regression 150%"),
+        (("--against", DIGITS, "--max-regression", "10 percent"), "--max-regression 10 percent"),
+    ],
+)
+def test_wrong_words_are_one_line(words: tuple[str, ...], named: str, refused: Refused, tmp_path: Path) -> None:
+    assert named in refused("check", excerpt(tmp_path / "dir"), *words)
+
+
+def test_folders_that_do_not_compare_are_refused_by_what_differs(refused: Refused, tmp_path: Path) -> None:
+    ours = excerpt(tmp_path / "ours", target=30.0)
+    assert "races to 30.0" in refused("check", ours, *AGAINST)
+    other = excerpt(tmp_path / "other", learning_rate=1e-3)
+    assert "optimizer.lr is 0.001 in" in refused("check", other, *AGAINST)
+    assert "config_hash is other in" in refused("check", without_study(other, tmp_path / "bare"), *AGAINST)
+
+
+def test_the_line_of_a_requirement_is_read_from_its_right() -> None:
+    assert parse_requirement("clts[sigma=0.3] >= 1.05") == ("clts[sigma=0.3]", 1.05)
+    assert (parse_share("10%"), parse_share("0.1"), parse_share("0%")) == (0.1, 0.1, 0.0)
+    with pytest.raises(InputError):
+        parse_share("")
+
+
+def test_an_outcome_is_decided_by_the_whole_interval() -> None:
+    assert [outcome(low, high, 1.1) for low, high in ((1.1, 2), (0.5, 1.09), (1.0, 1.2), (0, np.inf))] == [
+        HOLDS,
+        FAILS,
+        UNDECIDED,
+        UNDECIDED,
+    ]
+
+
+def comparison(d: np.ndarray, seeds: list[int], censored: str = "") -> Comparison:
+    """A method that is exp(d) times as fast, seed by seed, as a baseline that takes 100."""
+    high = {side: np.inf if censored == side else 1.0 for side in ("ours", "theirs")}
+    ours = [Reached(100 / np.exp(one), 1, high["ours"]) for one in d]
+    theirs = [Reached(100, 1, high["theirs"]) for _ in d]
+    return Comparison(seeds, ours, theirs, speedup(theirs, ours))
+
+
+def test_the_ratio_over_shared_seeds_is_students_and_over_others_welchs() -> None:
+    rng = np.random.default_rng(0)
+    now, before = rng.normal(0.2, 0.1, 5), rng.normal(0.3, 0.1, 8)
+    paired = change(comparison(now, [0, 1, 2, 3, 4]), comparison(before, [4, 3, 2, 1, 0, 7, 8, 9]))
+    theirs = stats.ttest_rel(now, before[:5][::-1]).confidence_interval(0.95)
+    assert (paired.ci_low, paired.ci_high) == (pytest.approx(np.exp(theirs.low)), pytest.approx(np.exp(theirs.high)))
+    apart = change(comparison(now, [10, 11, 12, 13, 14]), comparison(before, [*range(8)]))
+    theirs = stats.ttest_ind(now, before, equal_var=False).confidence_interval(0.95)
+    assert (apart.ci_low, apart.ci_high) == (pytest.approx(np.exp(theirs.low)), pytest.approx(np.exp(theirs.high)))
+    assert apart.ratio == pytest.approx(np.exp(now.mean() - before.mean()))
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "low", "high"),
+    [
+        ("ours", "", False, True),  # the method might be slower still
+        ("theirs", "", True, False),
+        ("", "ours", True, False),
+        ("", "theirs", False, True),
+        ("ours", "ours", False, False),
+    ],
+)
+def test_censored_runs_leave_the_limits_of_a_ratio_open(now: str, before: str, low: bool, high: bool) -> None:
+    d = np.array([0.1, 0.2, 0.3])
+    found = change(comparison(d, [0, 1, 2], now), comparison(d[::-1], [0, 1, 2], before))
+    assert (found.ci_low > 0, found.ci_high < np.inf) == (low, high)
+
+
+def test_unchanged_code_on_other_seeds_is_seldom_called_a_regression() -> None:
+    rng, studies = np.random.default_rng(0), 2000
+    alarms = []
+    for _ in range(studies):
+        now, before = rng.normal(0.2, 0.1, 3), rng.normal(0.2, 0.1, 10)
+        alarms.append(change(comparison(now, [0, 1, 2]), comparison(before, [*range(5, 15)])).ci_high < 1)
+    assert not too_many(float(np.mean(alarms)), studies, 0.035)
+
+
+def test_the_fixture_gives_what_the_table_says_and_fails_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "def test_pays(fidrace_speedup):\n"
+        "    found = fidrace_speedup('min-snr')\n"
+        "    assert (found.pairs, found.verdict) == (10, 'faster')\n"
+        "    assert found.ci_low > 1.1\n\n"
+        "def test_typo(fidrace_speedup):\n"
+        "    fidrace_speedup('minsnr')\n"
+    )
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, words)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = run("--fidrace-dir", DIGITS)
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "fidrace_speedup: no runs of 'minsnr' to compare; did you mean 'min-snr'?" in done.stdout
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nfidrace_dir = {DIGITS}\n")
+    assert "1 failed, 1 passed" in run().stdout
+    (tmp_path / "pytest.ini").unlink()
+    assert "give --fidrace-dir DIR" in run().stdout

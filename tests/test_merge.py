@@ -1,0 +1,107 @@
+"""Merging: the folders of several machines make the table that one would have made, or are refused by what differs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.merge import merged
+from bench.score.leaderboard import score
+from methods.base import InputError
+from tests.conftest import Fidrace, Refused
+from tests.published import excerpt, without_study
+
+ALL = ("baseline", "min-snr", "clts")
+
+
+def test_methods_that_were_run_apart_make_one_table(fidrace: Fidrace, tmp_path: Path) -> None:
+    one, other = excerpt(tmp_path / "one"), excerpt(tmp_path / "other", ("baseline", "clts"))
+    said = fidrace("merge", one, other, "--out", tmp_path / "both").stdout
+    assert "clts" in said
+    whole = score(excerpt(tmp_path / "whole", ALL))
+    ours = score(tmp_path / "both")
+    pd.testing.assert_frame_equal(ours.speedups, whole.speedups)
+    pd.testing.assert_frame_equal(ours.guards, whole.guards)
+    again = fidrace("run", "digits", "-m", "min-snr", "-m", "clts", "--seeds", 3, "--out", tmp_path / "both", "--dry-run")
+    assert "9 of 9 runs are there already" in again.stderr
+
+
+def test_seeds_that_the_first_folder_did_not_declare_are_marked(tmp_path: Path) -> None:
+    merged([excerpt(tmp_path / "a"), excerpt(tmp_path / "b", seeds=(3, 4, 5))], tmp_path / "both")
+    row = score(tmp_path / "both").speedups.iloc[0]
+    assert (row["pairs"], "extended" in row["flags"]) == (6, True)
+
+
+def test_runs_come_with_all_that_they_left(tmp_path: Path) -> None:
+    one, other = excerpt(tmp_path / "one"), excerpt(tmp_path / "other", ("baseline", "clts"))
+    merged([one, other], tmp_path / "first")  # gives every run a directory of its own
+    for place in (tmp_path / "first/runs").glob("*/*/*"):
+        (place / "ema.safetensors").write_text(place.name)
+    merged([tmp_path / "first", excerpt(tmp_path / "more", seeds=(3, 4))], tmp_path / "second")
+    kept = {path.parent.name: path.read_text() for path in (tmp_path / "second/runs").glob("*/*/*/ema.safetensors")}
+    assert len(kept) == 9
+    assert all(name == text for name, text in kept.items())
+    assert len(pd.read_csv(tmp_path / "second/runs.csv")) == 13
+
+
+def test_tables_that_anyone_made_are_laid_together(tmp_path: Path) -> None:
+    one = without_study(excerpt(tmp_path / "one"), tmp_path / "a")
+    other = without_study(excerpt(tmp_path / "other", ("baseline", "clts")), tmp_path / "b")
+    merged([one, other], tmp_path / "both")
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["evals.csv", "runs.csv"]
+    whole = score(without_study(excerpt(tmp_path / "whole", ALL), tmp_path / "c"))
+    ours = score(tmp_path / "both").speedups
+    pd.testing.assert_frame_equal(
+        ours.sort_values(["axis", "method"], ignore_index=True),
+        whole.speedups.sort_values(["axis", "method"], ignore_index=True),
+    )
+
+
+def test_folders_that_do_not_belong_together_are_refused_by_what_differs(refused: Refused, tmp_path: Path) -> None:
+    one, out = excerpt(tmp_path / "one"), tmp_path / "out"
+    changed = excerpt(tmp_path / "changed", evals=lambda table: table.assign(fd=table["fd"] * 1.01))
+    code = excerpt(tmp_path / "code", methods_hash="another")
+    for other, named in (
+        (excerpt(tmp_path / "fixed", learning_rate=1e-3), "optimizer.lr is 0.003 in"),
+        (excerpt(tmp_path / "target", target=30.0), "target is 34.0 in"),
+        (changed, "baseline seed 0 is in"),
+        (code, "the code of method 'baseline' differs"),
+        (without_study(one, tmp_path / "bare"), "no study.json"),
+        (tmp_path / "absent", "no such file"),
+    ):
+        assert named in refused("merge", one, other, "--out", out)
+        assert not out.exists()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_what_is_there_stays(refused: Refused, tmp_path: Path) -> None:
+    one, other = excerpt(tmp_path / "one"), excerpt(tmp_path / "other", ("baseline", "clts"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    assert "is not empty" in refused("merge", one, other, "--out", tmp_path / "full")
+    assert "two folders or more" in refused("merge", one, "--out", tmp_path / "out")
+    assert (tmp_path / "full/mine.txt").read_text() == "mine"
+
+
+def test_one_table_of_two_fixed_parts_or_two_codes_is_refused(tmp_path: Path) -> None:
+    one, other = excerpt(tmp_path / "one"), excerpt(tmp_path / "other", ("baseline", "clts"), learning_rate=1e-3)
+    runs = pd.concat([pd.read_csv(one / "runs.csv"), pd.read_csv(other / "runs.csv").query("method == 'clts'")])
+    mixed = without_study(one, tmp_path / "mixed")
+    runs.to_csv(mixed / "runs.csv", index=False)
+    with pytest.raises(InputError, match=r"fixed parts differ .* between baseline seed 0 and clts seed 0"):
+        score(mixed)
+    runs = pd.read_csv(one / "runs.csv")
+    runs.loc[runs["seed"] == 2, "method_hash"] = "another"
+    runs.to_csv(mixed / "runs.csv", index=False)
+    with pytest.raises(InputError, match="the method's code differ"):
+        score(mixed)
+    study = json.loads((one / "study.json").read_text())
+    (one / "study.json").write_text(json.dumps({**study, "fixed_hash": "another"}))
+    with pytest.raises(InputError, match=r"another fixed part \(config_hash\) than study\.json"):
+        score(one)
+    shutil.copy(tmp_path / "other/study.json", one / "study.json")
+    (one / "study.json").write_text(json.dumps({**study, "task": "t"}))
+    with pytest.raises(InputError, match=r"task 'digits', study\.json of 't'"):
+        score(one)
