@@ -49,8 +49,7 @@ def refuse_unlike_folders(folders: list[Path]) -> None:
         curves = read_curves(folder)
         if not curves:
             raise InputError(f"{folder}: runs.csv holds no runs")
-        declared = (folder / "study.json").exists()
-        races.append(make_races(curves, read_rules(folder, curves, None if declared else 1.0)))
+        races.append(make_races(curves, read_rules(folder, curves, None, aimless=True)))
         refuse_unlike(folders[0], races[0], folder, races[-1])
     seen: dict[tuple[Any, ...], tuple[Path, list[Row]]] = {}
     for folder in folders:

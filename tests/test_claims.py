@@ -9,6 +9,7 @@ from bench.score.claims import judge, load_claims, verdict
 from methods.base import InputError
 from tests.conftest import Fidrace, Refused
 from tests.published import DIGITS, excerpt, without_study
+from tests.test_score import study, write
 
 CLAIM = """
 [[claim]]
@@ -108,6 +109,9 @@ def test_too_few_pairs_decide_nothing(tmp_path: Path) -> None:
 def test_tables_without_a_study_are_judged_too(tmp_path: Path) -> None:
     folder = without_study(excerpt(tmp_path / "dir", seeds=tuple(range(10))), tmp_path / "bare")
     assert judge(load_claims(claims(tmp_path)), folder)[0].verdict == "consistent"
+    mine = write(tmp_path / "mine", study())
+    own = claims(tmp_path, task="t", method="fast", target="10.0", factor=1.5)
+    assert [one.verdict for one in judge(load_claims(own), mine)] == ["exceeded"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from methods.base import InputError
 from tests.conftest import Fidrace, Refused
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
 from tests.simulation import too_many
+from tests.test_score import study, write
 
 AGAINST = ("--against", DIGITS, "--max-regression", "10%")
 REQUIRE = ("--require", "min-snr>=1.1")
@@ -86,6 +87,12 @@ def test_folders_that_do_not_compare_are_refused_by_what_differs(refused: Refuse
     other = excerpt(tmp_path / "other", learning_rate=1e-3)
     assert "optimizer.lr is 0.001 in" in refused("check", other, *AGAINST)
     assert "config_hash is other in" in refused("check", without_study(other, tmp_path / "bare"), *AGAINST)
+
+
+def test_tables_that_anyone_made_are_gated_at_a_target(fidrace: Fidrace, refused: Refused, tmp_path: Path) -> None:
+    folder = write(tmp_path / "mine", study())
+    assert "give --target" in refused("check", folder, "--require", "fast>=1.5")
+    fidrace("check", folder, "--require", "fast>=1.5", "--target", 10)
 
 
 def test_the_line_of_a_requirement_is_read_from_its_right() -> None:

@@ -96,6 +96,7 @@ def test_a_method_that_gains_fd_and_loses_recall_is_marked(tmp_path: Path) -> No
     scores = score(guarded(tmp_path, recall=0.7), target=10.0)
     best = scores.leaderboard.iloc[0]
     assert (best["method"], best["verdict"], "loses recall" in best["flags"]) == ("fast", "faster", True)
+    assert scores.headline().endswith("; it loses recall")
     guard = scores.guards.set_index("guard").loc["recall"]
     assert guard["worse_by"] == pytest.approx(0.1, abs=0.03)
     assert (guard["pairs"], guard["ceiling"], guard["lost"]) == (4, 0.9, True)

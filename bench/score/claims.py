@@ -128,7 +128,7 @@ def judge(claims: tuple[Claim, ...], folder: Path | None) -> list[Judged]:
     """Each claim beside the runs in `folder`. Raises InputError or NothingToConclude where the folder has no scores."""
     if folder is None:
         return [Judged(claim, NOT_RUN, notes=(claim.decided_by(),)) for claim in claims]
-    races = read_races(folder)
+    races = read_races(folder, aimless=True)
     return [one for claim in claims for one in judge_one(claim, races)]
 
 
@@ -140,7 +140,7 @@ def judge_one(claim: Claim, races: Races) -> list[Judged]:
     judged = [] if here and raced else [Judged(claim, NOT_RUN, notes=(claim.decided_by(),))]
     if raced:
         judged.append(measured(claim, races.at(claim.target), NOT_RUN if here else EVIDENCE))
-        if races.rules.target != claim.target:
+        if races.rules.aims and races.rules.target != claim.target:
             judged.append(measured(claim, races, EVIDENCE))
     return judged
 

@@ -16,7 +16,7 @@ from bench.score.curves import known_axis
 from bench.score.errors import NothingToConclude
 from bench.score.leaderboard import read_races
 from bench.score.speedups import MIN_PAIRS, Speedup, log_costs, student, student_limits
-from bench.study import BASELINE
+from bench.study import BASELINE, Target
 from methods.base import Floats, InputError, nearest
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
@@ -78,15 +78,16 @@ def check(
     against: Path | None = None,
     max_regression: float = 0.1,
     axis: str = "iterations",
+    target: Target | None = None,
 ) -> list[Check]:
-    """Hold the scores of `folder` against required factors, and against those of another folder, method by method. Raises
-    InputError for methods that the tables do not hold and for folders that do not compare, NothingToConclude where there
-    is no baseline or no method in common."""
+    """Hold the scores of `folder` against required factors, and against those of another folder, method by method; both at
+    another `target` where one is given. Raises InputError for methods that the tables do not hold and for folders that do
+    not compare, NothingToConclude where there is no baseline or no method in common."""
     known_axis(axis)
-    races = read_races(folder)
+    races = read_races(folder, target)
     checks = [required(races, method, factor, axis) for method, factor in requirements]
     if against is not None:
-        before = read_races(against)
+        before = read_races(against, target)
         refuse_unlike(folder, races, against, before)
         if races.rules.target != before.rules.target:
             raise InputError(f"{folder} races to {races.rules.target}, {against} to {before.rules.target}: they do not compare")
@@ -97,10 +98,10 @@ def check(
     return checks
 
 
-def speedup_of(folder: Path, method: str, axis: str = "iterations") -> Speedup:
+def speedup_of(folder: Path, method: str, axis: str = "iterations", target: Target | None = None) -> Speedup:
     """The method's speedup over the baseline in `folder`. Raises InputError for a method or axis that is not there,
     NothingToConclude where fewer than MIN_PAIRS pairs were run or none of them came to the target."""
-    found = compared(read_races(folder), method, known_axis(axis))
+    found = compared(read_races(folder, target), method, known_axis(axis))
     if found.speedup is None or not found.concludes:
         raise NothingToConclude(f"{folder}: {method}: {why_nothing(found)}")
     return found.speedup

@@ -13,7 +13,7 @@ from bench.score.comparison import Races, make_races
 from bench.score.crossings import Reached
 from bench.score.curves import AXES, Curve, known_axis, read_curves
 from bench.score.errors import NothingToConclude
-from bench.score.guards import guard_table, lost
+from bench.score.guards import FLAGGED, guard_table, lost
 from bench.score.rules import Rules, read_rules
 from bench.score.speedups import MIN_PAIRS, NAN, holm
 from bench.study import BASELINE, Target
@@ -54,7 +54,8 @@ class Scores:
         if len(shown):
             best = shown.iloc[0]
             factor = f"{'at least ' if best['bound'] == '>=' else ''}{best['speedup']:.2f}x the baseline"
-            return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {best['p_holm']:.2g})"
+            price = "".join(f"; it {note}" for note in best["flags"].split("; ") if note in FLAGGED.values())
+            return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {best['p_holm']:.2g}){price}"
         return "no method is shown to be faster than the baseline (Holm-adjusted p < 0.05, one-sided)"
 
 
@@ -80,11 +81,11 @@ def score(
     return Scores(speedups, against, board, guards, speedup_curve(races), races.curves, metric, races.rules)
 
 
-def read_races(folder: Path, target: Target | None = None) -> Races:
-    """The runs in `folder` and their rules. Raises InputError for tables that cannot be read, NothingToConclude where no
-    run of the baseline can be compared with."""
+def read_races(folder: Path, target: Target | None = None, aimless: bool = False) -> Races:
+    """The runs in `folder` and their rules; `aimless` ones may have no target. Raises InputError for tables that cannot be
+    read, NothingToConclude where no run of the baseline can be compared with."""
     curves = read_curves(folder)
-    races = make_races(curves, read_rules(folder, curves, target))
+    races = make_races(curves, read_rules(folder, curves, target, aimless))
     if not races.usable.get(BASELINE):
         raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}, so there is nothing to compare with")
     return races

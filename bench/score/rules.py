@@ -38,14 +38,19 @@ class Rules:
     def post_hoc(self) -> bool:
         return self.how.startswith("post hoc")
 
+    @property
+    def aims(self) -> bool:
+        """Whether there is a target."""
+        return self.target == FINAL or not np.isnan(float(self.target))
+
     def whole(self, curve: Curve) -> bool:
         """Whether the evaluations of a finished run are all there; one whose are not has lost rows."""
         return curve.ends_by(self.budget) and {*self.evaluations_at} <= {*curve.iteration}
 
 
-def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rules:
+def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless: bool = False) -> Rules:
     """The rules of the tables in `folder`: study.json's, else the packaged task's of that name; `target` replaces the
-    target, and then the scores are post hoc. Raises InputError where no target is known."""
+    target, and then the scores are post hoc. Raises InputError where no target is known, unless `aimless`: then it is NaN."""
     tasks = sorted({curve.task for curve in curves})
     if not tasks:
         raise NothingToConclude(f"{folder}: runs.csv holds no runs")
@@ -63,7 +68,7 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None) -> Rule
         rules = Rules(NAN, "", float(budget))
     if target is not None and target != rules.target:
         return replace(rules, target=target, how="post hoc: --target", replaced=declared)
-    if rules.target != FINAL and np.isnan(rules.target):
+    if not rules.aims and not aimless:
         raise InputError(f"{folder}: task {tasks[0]!r} is not packaged and there is no study.json: give --target")
     return rules
 

@@ -9,12 +9,13 @@ from bench.verbs import GATE, NOTHING, fail
 from methods.base import InputError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, or one with runs.csv and evals.csv.")]
+Goal = Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="Another target: post hoc.")]
 Axis = Annotated[str, typer.Option(help="iterations, images, seconds or forwards.")]
 
 
 def score(
     folder: Folder,
-    target: Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="Another target: post hoc.")] = None,
+    target: Goal = None,
     axis: Axis = "iterations",
     contrast: Annotated[
         list[str], typer.Option(metavar="METHOD/CONTROL", help="Compare with a control, not only the baseline; repeat.")
@@ -42,6 +43,7 @@ def check(
     max_regression: Annotated[str, typer.Option(metavar="SHARE", help="How much of a factor may be lost.")] = "10%",
     strict: Annotated[bool, typer.Option("--strict", help="Fail where the interval cannot tell, too.")] = False,
     axis: Axis = "iterations",
+    target: Goal = None,
     summary: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown summary.")] = None,
 ) -> None:
     """A gate: are the speedups of DIR what is required, and what they were in DIR2? Exit code 1 where they are not, 3 where
@@ -50,11 +52,12 @@ def check(
     from bench.report.verdicts import checks_markdown, checks_terminal
     from bench.score import gate
     from bench.store import write_atomic
+    from bench.study import parse_target
 
     if not require and against is None:
         raise InputError("check: nothing is asked; give --require METHOD>=FACTOR or --against DIR2")
     requirements = [gate.parse_requirement(text) for text in require]
-    checks = gate.check(folder, requirements, against, gate.parse_share(max_regression), axis)
+    checks = gate.check(folder, requirements, against, gate.parse_share(max_regression), axis, parse_target(target))
     checks_terminal(checks, stdout())
     if summary:
         write_atomic(summary, checks_markdown(checks, folder, against, axis))
