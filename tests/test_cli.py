@@ -14,7 +14,18 @@ from tests.conftest import COMMAND, ENVIRONMENT, FAILING, TINY, Fidrace
 
 METHODS = ("-m", "baseline", "-m", "clts+mdlrc", "-m", "uncertainty")
 STUDY = ("run", *TINY, *METHODS, "--seeds", "3", "--target", "117")
-TABLES = ("study.json", "runs.csv", "evals.csv", "speedups.csv", "leaderboard.csv", "leaderboard.md", "fd.png")
+TABLES = (
+    "study.json",
+    "runs.csv",
+    "evals.csv",
+    "speedups.csv",
+    "leaderboard.csv",
+    "leaderboard.md",
+    "guards.csv",
+    "curve.csv",
+    "fd.png",
+    "speedup.png",
+)
 TIMES = {"evals.csv": ["train_seconds"], "speedups.csv": []}
 
 
@@ -165,7 +176,7 @@ def test_score_makes_the_tables_anew_from_the_two_csv_alone(finished: Path, fidr
     for name in ("runs.csv", "evals.csv", "study.json"):
         (bare / name).write_bytes((finished / name).read_bytes())
     fidrace("score", bare)
-    for name in ("speedups.csv", "leaderboard.csv", "leaderboard.md", "fd.png"):
+    for name in ("speedups.csv", "leaderboard.csv", "leaderboard.md", "guards.csv", "curve.csv", "fd.png", "speedup.png"):
         assert (bare / name).read_bytes() == (finished / name).read_bytes(), name
 
 

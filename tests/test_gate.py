@@ -51,6 +51,7 @@ def test_a_study_that_reaches_no_target_measures_nothing(fidrace: Fidrace, tmp_p
     assert done.stderr.count("\n") == 1
     two = excerpt(tmp_path / "two", seeds=(0, 1))
     assert one(check(two, [("min-snr", 1.1)])).outcome == NOTHING
+    fidrace("check", excerpt(tmp_path / "alone", ("baseline",)), *REQUIRE, code=3)
     # what fails elsewhere counts more than what was not measured
     lost = excerpt(
         tmp_path / "lost",
@@ -72,6 +73,7 @@ def test_a_study_that_reaches_no_target_measures_nothing(fidrace: Fidrace, tmp_p
         (("--require", "min-snr>=fast"), "METHOD>=FACTOR"),
         (("--require", "min-snr>=-1"), "METHOD>=FACTOR"),
         ((*REQUIRE, "--axis", "hours"), "unknown axis 'hours'"),
+        ((*REQUIRE, "--summary", "absent/summary.md"), "there is no folder absent"),
         (("--against", "absent"), "runs.csv: no such file"),
         (("--against", DIGITS, "--max-regression", "150%"), "--max-regression 150%"),
         (("--against", DIGITS, "--max-regression", "10 percent"), "--max-regression 10 percent"),

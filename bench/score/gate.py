@@ -110,6 +110,8 @@ def speedup_of(folder: Path, method: str, axis: str = "iterations", target: Targ
 def compared(races: Races, method: str, axis: str) -> Comparison:
     """The method against the baseline; raises InputError, with the nearest name, where it was not raced."""
     methods = [name for name in races.methods if name != BASELINE]
+    if not methods:
+        raise NothingToConclude("there are no runs but the baseline's")
     if method not in methods:
         raise InputError(f"no runs of {method!r} to compare{nearest(method, methods)}")
     return races.compare(method, axis)

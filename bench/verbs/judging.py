@@ -56,6 +56,8 @@ def check(
 
     if not require and against is None:
         raise InputError("check: nothing is asked; give --require METHOD>=FACTOR or --against DIR2")
+    if summary and not summary.parent.is_dir():
+        raise InputError(f"--summary {summary}: there is no folder {summary.parent}")
     requirements = [gate.parse_requirement(text) for text in require]
     checks = gate.check(folder, requirements, against, gate.parse_share(max_regression), axis, parse_target(target))
     checks_terminal(checks, stdout())
