@@ -6,7 +6,7 @@ fast: its curve is the baseline's with iterations multiplied.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ class World:
         slope = (mean[-1] - mean[-3]) / (last - known[-3])
         return PchipInterpolator(known, mean)(np.minimum(n, last)) + slope * np.maximum(n - last, 0)
 
-    @property
+    @cached_property
     def target(self) -> float:
         return float(np.exp(self.log_mean(np.array([self.crossing]))[0]))
 

@@ -95,6 +95,15 @@ def test_a_claim_on_this_task_gets_its_verdict_at_its_own_target(fidrace: Fidrac
     assert judge(load_claims(reconstructed), folder)[0].notes[0] == "slower"
 
 
+def test_a_changed_task_is_evidence_and_no_verdict(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir", learning_rate=1e-3)
+    for place in (folder, without_study(folder, tmp_path / "bare")):
+        found = judge(load_claims(claims(tmp_path)), place)
+        assert [each.verdict for each in found] == ["not run", "evidence"]
+        assert found[1].notes[0].startswith("the task is changed: ")
+    assert judge(load_claims(claims(tmp_path)), folder)[1].notes[0].endswith("optimizer.lr")
+
+
 def test_a_claim_of_a_method_that_was_not_raced_names_the_command(tmp_path: Path) -> None:
     found = judge(load_claims(claims(tmp_path, method="laplace")), excerpt(tmp_path / "dir"))
     assert [each.verdict for each in found] == ["not run"]

@@ -10,6 +10,7 @@ from pydantic import Field
 from bench.score.comparison import Comparison, Races
 from bench.score.leaderboard import read_races
 from bench.score.speedups import NAN
+from bench.store import differences
 from bench.study import Target
 from bench.task import Model, load_task, read_toml, task_names, validated
 from methods.base import InputError
@@ -133,9 +134,9 @@ def judge(claims: tuple[Claim, ...], folder: Path | None) -> list[Judged]:
 
 
 def judge_one(claim: Claim, races: Races) -> list[Judged]:
-    """The claim's verdict at its own target, or that it was not run; and as evidence what was measured on another task, or
-    at another target."""
-    here = races.curves[0].task == claim.task
+    """The claim's verdict at its own target, or that it was not run; and as evidence what was measured on another task, on a
+    changed one, or at another target."""
+    here = races.curves[0].task == claim.task and not changed(races)
     raced = claim.method in races.methods
     judged = [] if here and raced else [Judged(claim, NOT_RUN, notes=(claim.decided_by(),))]
     if raced:
@@ -145,12 +146,27 @@ def judge_one(claim: Claim, races: Races) -> list[Judged]:
     return judged
 
 
+def changed(races: Races) -> str:
+    """The first field in which the runs' fixed part is not that of the packaged task of their name; empty where it is, where
+    nobody noted it, and where there is no such task."""
+    name = races.curves[0].task
+    if name not in task_names():
+        return ""
+    task = load_task(name)
+    if races.rules.fixed:
+        return next((field for field, *_ in differences(task.fixed(), races.rules.fixed)), "")
+    hashes = {curve.config_hash for curve in races.curves} - {""}
+    return "" if hashes <= {task.fixed_hash()} else "config_hash"
+
+
 def measured(claim: Claim, races: Races, said: str) -> Judged:
     """What `races` say of the claim's method; a verdict in place of NOT_RUN."""
     found = races.compare(claim.method, claim.axis)
     notes = races.notes(claim.method, claim.axis, len(found.seeds))
     if races.rules.target == claim.target:  # set by the claim, before anything was raced
         notes = [note for note in notes if note != "post hoc"]
+    if field := changed(races):
+        notes = [f"the task is changed: {field}", *notes]
     if found.speedup and said == NOT_RUN:
         said, more = verdict(found.speedup.ci_low, found.speedup.ci_high, claim.factor)
         notes = [*filter(None, [more]), *notes]
