@@ -124,17 +124,18 @@ def markdown(scores: Scores) -> str:
 
 
 def piped(headings: list[str], body: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ["---"] * len(headings), *body])
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in [headings, ["---"] * len(headings), *body]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def publish(folder: Path, scores: Scores) -> None:
-    """All that is made from runs.csv and evals.csv, in `folder`; contrasts.csv where there are any, guards.csv where they
-    were measured."""
+    """All that is made from runs.csv and evals.csv, in `folder`; a table without rows (no contrasts, no guards) is no file."""
     tables = {"speedups": scores.speedups, "contrasts": scores.contrasts, "guards": scores.guards, "curve": scores.curve}
-    for name, table in tables.items():
+    for name, table in {**tables, "leaderboard": scores.leaderboard}.items():
         if len(table) or name == "speedups":
             write_atomic(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_atomic(folder / "leaderboard.csv", scores.leaderboard.to_csv(index=False, lineterminator="\n"))
+        else:
+            (folder / f"{name}.csv").unlink(missing_ok=True)
     write_atomic(folder / "leaderboard.md", markdown(scores))
     write_atomic(folder / "fd.png", fd_png(scores))
     write_atomic(folder / "speedup.png", speedup_png(scores))
