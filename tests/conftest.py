@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from typer.testing import CliRunner
 
 from bench.cli import app
 
+settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=300)  # the same examples every time
+settings.load_profile("seeded")
 COMMAND = [sys.executable, "-m", "bench.cli"]
 TINY = (
     "--budget 12 --set budget.evaluations=3 --set quality.samples=80 --set sampler.steps=2 --set optimizer.batch=16 "
