@@ -3,47 +3,46 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
+from bench.files import EVAL_COLUMNS, KEPT, RUN_COLUMNS, Row, records, write_json, write_table
 from bench.score.comparison import Races, make_races, refuse_unlike
-from bench.score.curves import EVALS_NEEDED, read_curves
+from bench.score.curves import read_curves
 from bench.score.rules import read_rules
-from bench.store import EVAL_COLUMNS, RUN_COLUMNS, Row, StudyDir, read_table, write_json, write_table
-from bench.study import run_directory
+from bench.store import StudyDir, directory_of, run_of
 from methods.base import InputError
 
-RUN = ("task", "method", "seed")
-TIMES = ("train_seconds",)  # two runs of one seed may differ in these
+TABLES = (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS))
+CLOCK = "train_seconds"  # in which two runs of one seed may differ
 
 
 def merged(folders: list[Path], out: Path) -> None:
-    """Write the runs of `folders` into the new folder `out`, whole or not at all. Seeds that the first folder did not declare
-    count as added later. Raises InputError where the folders do not belong in one table, naming what differs."""
+    """Write the runs of `folders` into the new folder `out`, whole or not at all. Of a run that several have, one that came
+    to its end counts; two with different outcomes are refused. Seeds that the first folder did not declare count as added
+    later. Raises InputError where the folders do not belong in one table, naming what differs."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not empty; choose another --out")
     if len(folders) < 2:
         raise InputError("merge: name two folders or more")
     refuse_unlike_folders(folders)
+    rows = chosen(folders)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
-        whole = Path(work, out.name)
-        whole.mkdir()
+        new = Path(work, out.name)
+        new.mkdir()
         declared = [(folder / "study.json").exists() for folder in folders]
         if all(declared):
-            merge_studies([StudyDir(folder) for folder in folders], StudyDir(whole))
+            merge_studies({StudyDir(folder): rows[folder] for folder in folders}, StudyDir(new))
         elif any(declared):
             raise InputError(f"{folders[declared.index(False)]}: no study.json, as {folders[declared.index(True)]} has")
         else:
-            merge_tables(folders, whole)
+            merge_tables(rows, new)
         if out.exists():
             out.rmdir()
-        whole.rename(out)
+        new.rename(out)
 
 
 def refuse_unlike_folders(folders: list[Path]) -> None:
-    """Raise InputError where any of the folders does not compare with the first, or both hold one run with two outcomes."""
+    """Raise InputError where any of the folders cannot be read or does not compare with the first."""
     races: list[Races] = []
     for folder in folders:
         curves = read_curves(folder)
@@ -51,61 +50,60 @@ def refuse_unlike_folders(folders: list[Path]) -> None:
             raise InputError(f"{folder}: runs.csv holds no runs")
         races.append(make_races(curves, read_rules(folder, curves, None, aimless=True)))
         refuse_unlike(folders[0], races[0], folder, races[-1])
-    seen: dict[tuple[Any, ...], tuple[Path, list[Row]]] = {}
+
+
+def chosen(folders: list[Path]) -> dict[Path, list[Row]]:
+    """Which rows of runs.csv to take from which folder. Raises InputError where two folders have a run with two outcomes."""
+    best: dict[tuple[str, ...], tuple[Path, Row, list[Row]]] = {}
     for folder in folders:
-        for run, rows in evaluations(folder).items():
-            first, before = seen.setdefault(run, (folder, rows))
-            if rows != before:
-                raise InputError(f"{run[1]} seed {run[2]} is in {first} and in {folder}, with other evaluations: leave one out")
+        lines: dict[tuple[str, ...], list[Row]] = {}
+        for line in records(folder / "evals.csv"):
+            lines.setdefault(run_of(line), []).append({name: value for name, value in line.items() if name != CLOCK})
+        for row in records(folder / "runs.csv"):
+            run = run_of(row)
+            other, before, known = best.get(run, (folder, row, lines.get(run, [])))
+            if before["status"] not in KEPT:
+                best[run] = folder, row, lines.get(run, [])
+                continue
+            best[run] = other, before, known
+            if row["status"] in KEPT and (row["status"], lines.get(run, [])) != (before["status"], known):
+                raise InputError(f"{run[1]} seed {run[2]} is in {other} and in {folder}, with other evaluations: leave one out")
+    return {folder: [row for place, row, _ in best.values() if place == folder] for folder in folders}
 
 
-def evaluations(folder: Path) -> dict[tuple[Any, ...], list[Row]]:
-    """The rows of evals.csv by run, without what the clock put there."""
-    table = read_table(folder / "evals.csv", EVALS_NEEDED).drop(columns=[*TIMES]).drop_duplicates()
-    ordered = table.sort_values("iteration").astype(object)
-    ordered = ordered.where(ordered.notna(), None)  # unlike NaN, equal to itself
-    return {tuple(run): rows.to_dict("records") for run, rows in ordered.groupby([*RUN])}  # type: ignore[misc]
-
-
-def merge_studies(folders: list[StudyDir], out: StudyDir) -> None:
+def merge_studies(rows: dict[StudyDir, list[Row]], out: StudyDir) -> None:
     """study.json of the first folder with the others' methods, seeds and contrasts; every run in a directory of its own, so
     that `fidrace run` can go on there."""
-    whole = folders[0].declared()
-    for folder in folders[1:]:
+    first, *others = rows
+    study = first.declared()
+    for folder in others:
         other = folder.declared()
-        if other["target"] != whole["target"]:
-            raise InputError(f"target is {whole['target']} in {folders[0].path} and {other['target']} in {folder.path}")
-        for method in sorted(whole["methods"].keys() & other["methods"].keys()):
-            if whole["methods"][method].get("hash") != other["methods"][method].get("hash"):
-                raise InputError(f"the code of method {method!r} differs between {folders[0].path} and {folder.path}")
-        whole["methods"] = {**other["methods"], **whole["methods"]}
-        whole["seeds"] = sorted({*whole["seeds"], *other["seeds"]})
-        whole["contrasts"] += [pair for pair in other["contrasts"] if pair not in whole["contrasts"]]
-    write_json(out.path / "study.json", whole)
-    for folder in folders:
-        for row in records(folder.path / "runs.csv"):
-            place = run_directory(row["task"], row["method"], int(row["seed"]), row["config_hash"], row["method_hash"])
-            if (out.path / place).exists():
-                continue
-            if (folder.path / place).is_dir():
-                shutil.copytree(folder.path / place, out.path / place)
-            else:  # a published table: its rows are all there is
-                (out.path / place).mkdir(parents=True)
-                rows = [line for line in records(folder.path / "evals.csv") if all(line[key] == row[key] for key in RUN)]
-                write_table(out.path / place / "evals.csv", rows, EVAL_COLUMNS)
-                write_json(out.path / place / "run.json", {**row, "seed": int(row["seed"]), "directory": str(place)})
+        if other["target"] != study["target"]:
+            raise InputError(f"target is {study['target']} in {first.path} and {other['target']} in {folder.path}")
+        for method in sorted(study["methods"].keys() & other["methods"].keys()):
+            if study["methods"][method].get("hash") != other["methods"][method].get("hash"):
+                raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")
+        study["methods"] = {**other["methods"], **study["methods"]}
+        study["seeds"] = sorted({*study["seeds"], *other["seeds"]})
+        study["contrasts"] += [pair for pair in other["contrasts"] if pair not in study["contrasts"]]
+    write_json(out.path / "study.json", study)
+    for folder, taken in rows.items():
+        whole = [row for row in taken if (folder.path / directory_of(row) / "run.json").exists()]
+        for row in whole:
+            shutil.copytree(folder.path / directory_of(row), out.path / directory_of(row))
+        out.bring([row for row in taken if row not in whole], folder)
     out.collect()
 
 
-def merge_tables(folders: list[Path], out: Path) -> None:
-    """runs.csv and evals.csv of tables without a study.json, one below the other."""
-    for name, columns in (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS)):
-        key = [*RUN, "iteration"] if name == "evals.csv" else [*RUN]
-        rows = pd.concat([pd.DataFrame(records(folder / name)) for folder in folders]).drop_duplicates(key)
-        known = [column for column in columns if column in rows]
-        write_table(out / name, rows.to_dict("records"), known)  # type: ignore[arg-type]
+def merge_tables(rows: dict[Path, list[Row]], out: Path) -> None:
+    """runs.csv and evals.csv of tables without a study.json, one below the other, with all of their columns."""
+    for name, columns in TABLES:
+        lines = [line for folder, taken in rows.items() for line in of_runs(records(folder / name), taken)]
+        own = dict.fromkeys(column for line in lines for column in line)
+        known = [column for column in columns if column in own]
+        write_table(out / name, lines, [*known, *(column for column in own if column not in known)])
 
 
-def records(path: Path) -> list[Row]:
-    """The rows of a CSV as they stand there, as text."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
+def of_runs(lines: list[Row], runs: list[Row]) -> list[Row]:
+    wanted = {run_of(row) for row in runs}
+    return [line for line in lines if run_of(line) in wanted]

@@ -32,14 +32,17 @@ def fidrace_speedup(request: pytest.FixtureRequest) -> "Callable[..., Speedup]":
     from bench.score.gate import speedup_of
     from methods.base import InputError
 
-    folder = request.config.getoption("fidrace_dir") or request.config.getini("fidrace_dir")
+    config = request.config
+    by_option, by_file = config.getoption("fidrace_dir"), config.getini("fidrace_dir")
+    folder = Path(config.invocation_params.dir, by_option) if by_option else Path(config.rootpath, by_file) if by_file else None
 
     def call(method: str, axis: str = "iterations", target: float | None = None) -> "Speedup":
-        if not folder:
-            pytest.fail("fidrace_speedup: give --fidrace-dir DIR, or set fidrace_dir in pytest's configuration", pytrace=False)
-        try:
-            return speedup_of(Path(request.config.rootpath, folder), method, axis, target)
-        except (InputError, NothingToConclude) as error:
-            pytest.fail(f"fidrace_speedup: {error}", pytrace=False)
+        wrong = "give --fidrace-dir DIR, or set fidrace_dir in pytest's configuration"
+        if folder is not None:
+            try:
+                return speedup_of(folder, method, axis, target)
+            except (InputError, NothingToConclude, OSError) as error:
+                wrong = str(error)
+        pytest.fail(f"fidrace_speedup: {wrong}", pytrace=False)
 
     return call

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from bench.events import Event
+from bench.files import BINS, EVAL_COLUMNS, Row, now, write_atomic, write_json, write_table
 from bench.quality.features import load_features
 from bench.quality.frechet import Moments, Reference, frechet_with_error
 from bench.quality.guards import Guards
 from bench.quality.heldout import HeldoutGrid
 from bench.quality.pictures import grid_png
-from bench.store import BINS, EVAL_COLUMNS, Row, now, write_atomic, write_json, write_table
 from bench.study import RunSpec
 from bench.train import checkpoint
 from bench.train.data import load, quantised

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.files import BINS
 from bench.score.leaderboard import Scores, score
-from bench.store import BINS
 
 METHODS, SEEDS, EVALUATIONS, BUDGET = 50, 20, 100, 500_000
 SECONDS, MEGABYTES = 3, 500

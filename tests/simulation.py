@@ -16,7 +16,7 @@ from scipy.stats import CensoredData, binom, logrank
 
 from bench.score.crossings import Reached, reached
 from bench.score.curves import Curve
-from bench.score.speedups import log_costs, speedup, student_limits
+from bench.score.speedups import log_costs, speedup, student, student_limits
 from methods.base import Floats
 
 DIGITS = Path(__file__).parents[1] / "results/digits-field/evals.csv"
@@ -105,11 +105,28 @@ def protocol(baseline: Side, method: Side) -> Interval:
     return found.ci_low, found.ci_high
 
 
-def costs(n: Floats, fd: Floats, world: World) -> Side:
+Cost = Callable[[Floats, Floats, World], tuple[Side, Side]]
+
+
+def each(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
+    """What baseline and method needed, fd[2, P, E]."""
+    baseline, method = (costs(n, side, world) for side in fd)
+    return baseline, method
+
+
+def to_baseline_final(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
+    """The papers' habit: what the method needed to where its baseline is at the budget, which costs the baseline the budget."""
+    place = int(np.searchsorted(n, world.budget))
+    method = [costs(n, one[None], world, float(base[place]))[0] for base, one in zip(*fd, strict=True)]
+    return [Reached(world.budget, world.budget, world.budget)] * len(method), method
+
+
+def costs(n: Floats, fd: Floats, world: World, target: float | None = None) -> Side:
     """What each of fd[P, E] needed."""
+    target = world.target if target is None else target
     axes = dict.fromkeys(("iteration", "images", "train_seconds", "forwards"), n)
     curves = [Curve("t", "m", seed, "finished", axes, one, one) for seed, one in enumerate(fd)]
-    return [reached(curve, world.target, "iterations", world.budget) for curve in curves]
+    return [reached(curve, target, "iterations", world.budget) for curve in curves]
 
 
 @dataclass(frozen=True)
@@ -124,11 +141,11 @@ class Outcome:
     censored: float
 
 
-def outcome(world: World, studies: int, rule: Rule = protocol, seed: int = 0, cost: Callable[..., Side] = costs) -> Outcome:
+def outcome(world: World, studies: int, rule: Rule = protocol, seed: int = 0, cost: Cost = each) -> Outcome:
     n, fd = world.studies(studies, seed)
     low, high, censored = np.empty(studies), np.empty(studies), 0
     for s in range(studies):
-        baseline, method = (cost(n, side[s], world) for side in fd)
+        baseline, method = cost(n, fd[:, s], world)
         low[s], high[s] = rule(baseline, method)
         censored += sum(one.censored for one in baseline)
     held = (low <= world.factor) & (world.factor <= high)
@@ -140,9 +157,9 @@ def scarce(world: World) -> World:
     return replace(world, budget=300.0, crossing=285.0)
 
 
-def first_touch(n: Floats, fd: Floats, world: World) -> Side:
+def first_touch(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
     """Rejected: the first evaluation at or below the target counts, whatever comes after it."""
-    return costs(n, np.minimum.accumulate(fd, axis=-1), world)
+    return each(n, np.minimum.accumulate(fd, axis=-1), world)
 
 
 def noise_twice(world: World) -> Rule:
@@ -158,6 +175,14 @@ def noise_twice(world: World) -> Rule:
         return float(np.exp(low)), float(np.exp(high))
 
     return rule
+
+
+def restricted(baseline: Side, method: Side) -> Interval:
+    """Rejected: a censored run counts as if it had needed the budget, wherever the interval then excludes 1."""
+    d = log_costs(baseline) - log_costs(method)
+    _, low, high, *_ = student(d)
+    open_low, open_high = (any(one.censored for one in side) for side in (method, baseline))
+    return (0.0 if open_low and low <= 0 else float(np.exp(low))), (np.inf if open_high and high >= 0 else float(np.exp(high)))
 
 
 def log_rank(baseline: Side, method: Side) -> Interval:

@@ -8,7 +8,7 @@ import pytest
 from bench.score.claims import judge, load_claims, verdict
 from methods.base import InputError
 from tests.conftest import Fidrace, Refused
-from tests.published import DIGITS, excerpt, without_study
+from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
 from tests.test_score import study, write
 
 CLAIM = """
@@ -95,6 +95,21 @@ def test_a_claim_on_this_task_gets_its_verdict_at_its_own_target(fidrace: Fidrac
     assert judge(load_claims(reconstructed), folder)[0].notes[0] == "slower"
 
 
+def test_a_claim_whose_target_a_run_starts_at_does_not_stop_the_others(tmp_path: Path) -> None:
+    found = judge(load_claims(claims(tmp_path, target="1000")), excerpt(tmp_path / "dir"))
+    assert (found[0].verdict, "at iteration 0" in found[0].notes[0]) == ("inconclusive", True)
+
+
+def test_a_claim_says_which_guards_its_method_loses(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir", ("baseline", "p2"), seeds=tuple(range(10)))
+    assert judge(load_claims(claims(tmp_path, method="p2")), folder)[0].notes == ("loses recall",)
+
+
+def test_one_pair_of_identical_runs_refutes_nothing(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir", seeds=(0,), evals=silently_the_baseline)
+    assert judge(load_claims(claims(tmp_path)), folder)[0].verdict == "inconclusive"
+
+
 def test_a_changed_task_is_evidence_and_no_verdict(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", learning_rate=1e-3)
     for place in (folder, without_study(folder, tmp_path / "bare")):
@@ -129,6 +144,8 @@ def test_tables_without_a_study_are_judged_too(tmp_path: Path) -> None:
         (CLAIM.format(task="digits", method="p2", target="34.0", factor=0.5), "claim.0.factor"),
         (CLAIM.format(task="digits", method="p2", target="34.0", factor=2).replace("iterations", "hours"), "claim.0.axis"),
         (2 * CLAIM.format(task="digits", method="p2", target="34.0", factor=2), "two claims have the id 'mine'"),
+        (CLAIM.format(task="digits", method="baseline", target="34.0", factor=2), "the baseline is what"),
+        (CLAIM.format(task="digits", method="p2", target="-3.0", factor=2), "a distance above 0"),
         ("claim = []", "claim"),
         ("[[claims]]", "claim: Field required"),
         (CLAIM.format(task="digits", method="p2", target="34.0", factor=2) + "fator = 1", "did you mean 'factor'"),

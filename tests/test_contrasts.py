@@ -99,7 +99,7 @@ def test_a_study_declares_its_contrasts_and_those_without_runs_wait(tmp_path: Pa
 def test_contrasts_that_are_no_pairs_are_named(contrasts: object, tmp_path: Path) -> None:
     folder = write(tmp_path, curves())
     (folder / "study.json").write_text(json.dumps({**DECLARED, "contrasts": contrasts}))
-    with pytest.raises(InputError, match=r"study\.json: 'contrasts'"):
+    with pytest.raises(InputError, match=r"study\.json: contrasts"):
         score(folder)
 
 

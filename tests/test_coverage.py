@@ -17,6 +17,8 @@ from tests.simulation import (
     log_rank,
     noise_twice,
     outcome,
+    restricted,
+    to_baseline_final,
     too_few,
     too_many,
     worlds,
@@ -57,6 +59,20 @@ def test_first_touch_calls_a_method_with_lucky_dips_faster_and_the_protocol_does
     lucky = World("power law", 10, correlation=0.8, dips=0.1)
     assert outcome(lucky, STUDIES, cost=first_touch).faster > 0.2
     assert outcome(lucky, STUDIES).faster < 0.08
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_equal_methods_are_not_called_faster_at_their_baselines_final_distance(seeds: int) -> None:
+    """There a baseline costs the budget by definition, and half of equal methods' runs do not arrive."""
+    equal = World("digits", seeds, budget=500.0)
+    assert not too_many(outcome(equal, STUDIES, cost=to_baseline_final).faster, STUDIES, FALSE_ALARMS)
+    faster = outcome(replace(equal, factor=1.5), STUDIES, cost=to_baseline_final)
+    assert not too_few(faster.coverage, STUDIES, COVERAGE)
+    assert faster.faster > (0.4 if seeds == 3 else 0.9)
+
+
+def test_counting_censored_runs_as_the_budget_would_call_equal_methods_faster() -> None:
+    assert outcome(World("digits", 10, budget=500.0), STUDIES, restricted, cost=to_baseline_final).faster > 0.3
 
 
 def test_noise_added_twice_hides_speedups_that_the_protocol_finds() -> None:

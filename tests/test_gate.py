@@ -1,5 +1,6 @@
 """The gate: planted regressions fail it, unchanged code passes, and what was not measured is neither."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from bench.score.crossings import Reached
 from bench.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
 from bench.score.speedups import speedup
 from methods.base import InputError
-from tests.conftest import Fidrace, Refused
+from tests.conftest import COMMAND, ENVIRONMENT, Fidrace, Refused
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
 from tests.simulation import too_many
 from tests.test_score import study, write
@@ -89,6 +90,32 @@ def test_folders_that_do_not_compare_are_refused_by_what_differs(refused: Refuse
     other = excerpt(tmp_path / "other", learning_rate=1e-3)
     assert "optimizer.lr is 0.001 in" in refused("check", other, *AGAINST)
     assert "config_hash is other in" in refused("check", without_study(other, tmp_path / "bare"), *AGAINST)
+
+
+def test_the_gate_says_what_a_table_would(tmp_path: Path) -> None:
+    runs = excerpt(tmp_path / "dir", ("baseline", "p2"), seeds=tuple(range(10)))
+    assert one(check(runs, [("p2", 1.01)])).notes == "loses recall"
+    assert "post hoc" in one(check(runs, [("p2", 1.01)], target=25.0)).notes
+    assert one(check(runs, against=DIGITS, max_regression=0.025)).asked == "p2 loses at most 2.5%"
+    assert one(check(runs, against=DIGITS)).notes == "paired, 10 seeds; loses recall"
+
+
+def test_a_factor_that_is_just_what_is_asked_is_not_lost_to_rounding() -> None:
+    for factor in (1.05, 1.1, 1.2, 1.3):
+        found = comparison(np.full(3, np.log(factor)), [0, 1, 2]).speedup
+        assert found is not None
+        assert outcome(found.ci_low, found.ci_high, factor) == HOLDS
+
+
+def test_a_summary_is_appended_and_a_reader_who_leaves_changes_nothing(tmp_path: Path) -> None:
+    folder, summary = excerpt(tmp_path / "dir"), tmp_path / "summary.md"
+    command = [*COMMAND, "check", str(folder), "--require", "min-snr>=1", "--summary", str(summary)]
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.wait(timeout=60) == 0
+    assert summary.read_text().count("### fidrace: 1 holds") == 2
 
 
 def test_tables_that_anyone_made_are_gated_at_a_target(fidrace: Fidrace, refused: Refused, tmp_path: Path) -> None:
@@ -174,8 +201,12 @@ def test_the_fixture_gives_what_the_table_says_and_fails_in_one_line(tmp_path: P
 
     done = run("--fidrace-dir", DIGITS)
     assert "1 failed, 1 passed" in done.stdout, done.stdout
-    assert "fidrace_speedup: no runs of 'minsnr' to compare; did you mean 'min-snr'?" in done.stdout
+    assert done.stdout.count("fidrace_speedup: no runs of 'minsnr' to compare; did you mean 'min-snr'?") <= 2  # and the summary
+    assert "During handling" not in done.stdout
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nfidrace_dir = {DIGITS}\n")
     assert "1 failed, 1 passed" in run().stdout
+    (tmp_path / "below").mkdir()
+    (tmp_path / "test_it.py").rename(tmp_path / "below/test_it.py")
+    assert "1 failed, 1 passed" in run("below", "--fidrace-dir", os.path.relpath(DIGITS, tmp_path)).stdout
     (tmp_path / "pytest.ini").unlink()
     assert "give --fidrace-dir DIR" in run().stdout

@@ -11,7 +11,8 @@ from bench.merge import merged
 from bench.score.leaderboard import score
 from methods.base import InputError
 from tests.conftest import Fidrace, Refused
-from tests.published import excerpt, without_study
+from tests.published import DIGITS, excerpt, without_study
+from tests.test_score import study, write
 
 ALL = ("baseline", "min-snr", "clts")
 
@@ -44,6 +45,60 @@ def test_runs_come_with_all_that_they_left(tmp_path: Path) -> None:
     assert len(kept) == 9
     assert all(name == text for name, text in kept.items())
     assert len(pd.read_csv(tmp_path / "second/runs.csv")) == 13
+
+
+def test_a_run_that_came_to_its_end_counts_before_one_that_failed(tmp_path: Path) -> None:
+    failed = excerpt(tmp_path / "failed", evals=lambda table: table.query("iteration < 200"), status="failed")
+    for order in ((failed, DIGITS), (DIGITS, failed)):
+        out = tmp_path / order[0].name / "both"
+        merged([*order], out)
+        assert set(pd.read_csv(out / "runs.csv")["status"]) == {"finished"}
+        assert len(pd.read_csv(out / "evals.csv")) == len(pd.read_csv(DIGITS / "evals.csv"))
+    with pytest.raises(InputError, match="baseline seed 0 is in"):
+        merged([excerpt(tmp_path / "one"), excerpt(tmp_path / "other", status="diverged")], tmp_path / "out")
+
+
+def test_methods_that_a_study_does_not_list_and_columns_of_ones_own_are_kept(tmp_path: Path) -> None:
+    one = excerpt(tmp_path / "one")
+    study = json.loads((one / "study.json").read_text())
+    del study["methods"]["min-snr"]
+    (one / "study.json").write_text(json.dumps(study))
+    merged([one, excerpt(tmp_path / "other", ("baseline", "clts"))], tmp_path / "both")
+    assert set(pd.read_csv(tmp_path / "both/runs.csv")["method"]) == {*ALL}
+    bare = [without_study(tmp_path / name, tmp_path / f"bare-{name}") for name in ("one", "other")]
+    pd.read_csv(bare[0] / "runs.csv").assign(mine="note").to_csv(bare[0] / "runs.csv", index=False)
+    merged(bare, tmp_path / "tables")
+    assert set(pd.read_csv(tmp_path / "tables/runs.csv", keep_default_na=False)["mine"]) == {"note", ""}
+
+
+def test_a_method_whose_name_leads_out_of_the_folder_is_refused(refused: Refused, tmp_path: Path) -> None:
+    one = excerpt(tmp_path / "one")
+    for name in ("runs.csv", "evals.csv"):
+        (one / name).write_text((one / name).read_text().replace("min-snr", "../../../escaped"))
+    assert "'../../../escaped' cannot be the name" in refused("merge", one, excerpt(tmp_path / "b"), "--out", "both")
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_tables_of_ones_own_task_are_merged_and_wait_for_a_target(fidrace: Fidrace, tmp_path: Path) -> None:
+    halves = [[one for one in study() if one.seed in seeds] for seeds in ((0, 1), (2, 3))]
+    places = [write(tmp_path / name, half) for name, half in zip("ab", halves, strict=True)]
+    text = (places[0] / "runs.csv").read_text()
+    (places[0] / "runs.csv").write_text(text.replace(",0,finished", ",0.0,finished").replace(",1,finished", ",1.0,finished"))
+    said = fidrace("merge", *places, "--out", "both").stderr
+    assert "fidrace score both --target FD" in said
+    assert score(tmp_path / "both", target=10.0).speedups.iloc[0]["pairs"] == 4
+
+
+def test_running_on_published_tables_keeps_what_they_hold(fidrace: Fidrace, tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir")
+    before = {name: pd.read_csv(folder / name) for name in ("runs.csv", "evals.csv")}
+    asked = ("run", "digits", "-m", "min-snr", "--seeds", 3, "--out", folder)
+    assert "6 of 6 runs are there already" in fidrace(*asked, "--dry-run").stderr
+    assert not (folder / "runs").exists()
+    fidrace(*asked)
+    assert len(list((folder / "runs").glob("*/*/*/run.json"))) == 6
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(pd.read_csv(folder / name), table)
 
 
 def test_tables_that_anyone_made_are_laid_together(tmp_path: Path) -> None:

@@ -102,10 +102,17 @@ B = 500.0
         pytest.param((B, B, 450), (200, 205, 210), ">=", 1.9, np.inf, "faster", id="baseline censored: at least"),
         pytest.param((200, 205, 210), (B, B, 450), "<=", 0.0, 0.55, "slower", id="method censored: at most"),
         pytest.param((B, B, B), (B, B, B), "none", 0.0, np.inf, "no difference shown", id="all censored: nothing known"),
-        pytest.param((B, B, B, B), (B, 100, 101, 99), "none", 0.0, np.inf, "no difference shown", id="both, unclear"),
+        pytest.param((B, B, B, B), (B, 100, 101, 99), "none", 0.0, np.inf, "no difference shown", id="both: nothing known"),
         pytest.param(
-            (B, 400, 410, 390, 395, 405), (B, 200, 210, 190, 195, 205), ">=", 1.32, np.inf, "faster", id="both, faster"
+            (400, 410, 390, 395),
+            (200, 210, 190, B),
+            "<=",
+            0.0,
+            3.3,
+            "no difference shown",
+            id="one that never arrives, others fast",
         ),
+        pytest.param((B, 205, 210), (B, B, 450), "none", 0.0, np.inf, "no difference shown", id="both, method slower"),
     ],
 )
 def test_censoring_turns_points_into_bounds(
@@ -286,7 +293,12 @@ def test_tables_without_runs_conclude_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("budget", 0), ("target", None), ("methods", []), ("declared_seeds", 3), ("schema", 2)]
+    ("field", "value"),
+    [
+        *(("budget", 0), ("methods", []), ("methods", {"m": 1}), ("declared_seeds", 3), ("schema", 2)),
+        *(("target", value) for value in (None, "abc", -1, 0, True, float("nan"))),
+        *(("evaluations_at", value) for value in (3, [[0]], [{}], ["x"])),
+    ],
 )
 def test_a_damaged_study_description_is_named(field: str, value: object, tmp_path: Path) -> None:
     folder = write(tmp_path, study())

@@ -43,6 +43,49 @@ def replace_fd(one: Curve, fd: np.ndarray) -> Curve:
     return replace(one, fd=fd, se=one.se[: len(fd)], columns={name: x[: len(fd)] for name, x in one.columns.items()})
 
 
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_runs_that_diverge_at_once_are_censored_and_not_dropped(rows: int, tmp_path: Path) -> None:
+    early = {("fast", 0): "diverged", ("fast", 1): "diverged"}
+    curves = [replace_fd(one, one.fd[:rows]) if (one.method, one.seed) in early else one for one in study()]
+    folder = write(tmp_path, curves, early)
+    for axis in ("iterations", "images", "seconds", "forwards"):
+        found = row(folder, axis)
+        assert (found["pairs"], found["reached"], found["bound"], found["ci_low"]) == (4, 2, "<=", 0)
+    assert "2 diverged" in found["flags"]
+
+
+def test_a_method_that_never_arrives_is_not_faster_because_its_steps_are_cheap(tmp_path: Path) -> None:
+    curves = study()
+    for one in curves:
+        if one.method == "fast":
+            one.fd[:] = 80 - np.arange(6)
+            one.columns["train_seconds"] /= 10
+    found = row(write(tmp_path, curves), "seconds")
+    assert (found["reached"], found["verdict"], found["bound"], found["p_holm"]) == (0, "no difference shown", "<=", 1)
+
+
+def test_identical_curves_that_cost_more_time_are_identical_in_iterations_alone(tmp_path: Path) -> None:
+    curves = study(factor=1.0)
+    for one in curves:
+        if one.method == "fast":
+            one.columns["train_seconds"] *= 3 + one.seed / 100
+    folder = write(tmp_path, curves)
+    assert (row(folder)["verdict"], row(folder)["p_holm"]) == ("identical", 1)
+    assert row(folder, "seconds")["verdict"] == "slower"
+    assert row(folder, "seconds")["ci_high"] < 0.34
+    pair = row(write(tmp_path / "pair", [one for one in curves if one.seed == 0]))
+    assert (pair["verdict"], pair["speedup"], np.isnan(pair["ci_low"])) == ("identical", 1, True)
+
+
+def test_nan_may_be_written_as_a_word_and_is_above_the_target(tmp_path: Path) -> None:
+    folder = write(tmp_path, study())
+    evals = pd.read_csv(folder / "evals.csv", dtype=str)
+    evals.loc[(evals["method"] == "fast") & (evals["iteration"] == "200.0"), "fd"] = "NaN"
+    evals.to_csv(folder / "evals.csv", index=False)
+    found = score(folder, target=10.0).speedups.iloc[0]
+    assert (found["reached"], found["median_to_target"]) == (4, 300)
+
+
 def test_a_first_evaluation_after_training_began_is_a_crossing_at_its_end() -> None:
     late = curve(9, 8, 7, 6)
     late = replace(late, columns={name: x + 100 for name, x in late.columns.items()})

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from bench.events import Event
 from bench.execute.local import Ended, Local
+from bench.files import KEPT
 from bench.store import StudyDir
 from bench.study import RunSpec, Study
 from methods.base import InputError
-
-KEPT = ("finished", "diverged")
 
 
 @dataclass
@@ -24,10 +23,9 @@ class Race:
 
     def plan(self) -> list[RunSpec]:
         """The runs still to do: neither finished, nor diverged, nor failed (unless those are to be retried)."""
-        to_do = []
+        to_do, known = [], self.directory.known()
         for spec in self.study.specs():
-            row = self.directory.row(spec)
-            status = row["status"] if row else None
+            status = known.get(spec.directory)
             if status in KEPT or (status == "failed" and not self.retry_failed):
                 continue
             to_do.append(spec)

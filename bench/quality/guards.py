@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.store import REAL_MEMORISED
+from bench.files import REAL_MEMORISED
 from bench.train.streams import Streams
 
 NEIGHBOURS = 3

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from bench import conformance
+from bench.files import write_atomic
 from bench.grid import named_schedule
 from bench.rehearsal import rehearse
 from bench.report.tables import stdout
-from bench.store import write_atomic
 from methods.base import Floats, Grid, InputError, Method
 from methods.composition import Composition
 from methods.registry import Registry

@@ -1,5 +1,8 @@
 """The leaderboard for a person: in the terminal and as Markdown, the same cells in both."""
 
+import html
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.files import write_atomic
 from bench.report.plots import fd_png, speedup_png
 from bench.score.leaderboard import Scores
-from bench.store import write_atomic
 
 CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]
@@ -85,8 +88,15 @@ def guard_lines(scores: Scores) -> list[list[str]]:
 def stdout() -> Console:
     """The terminal, or 160 columns where there is none, so that piped tables do not wrap. Brackets are no markup: a
     method's name has them."""
-    console = Console(markup=False, emoji=False)
-    return console if console.is_terminal else Console(width=160, markup=False, emoji=False)
+    console = Quiet(markup=False, emoji=False)
+    return console if console.is_terminal else Quiet(width=160, markup=False, emoji=False)
+
+
+class Quiet(Console):
+    """A console whose reader may leave (`| head`) without changing the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def terminal(scores: Scores, console: Console) -> None:
@@ -124,8 +134,13 @@ def markdown(scores: Scores) -> str:
 
 
 def piped(headings: list[str], body: list[list[str]]) -> str:
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in [headings, ["---"] * len(headings), *body]]
+    rows = [[plain(cell) for cell in row] for row in [headings, ["---"] * len(headings), *body]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def plain(text: str) -> str:
+    """Text that stays text, and in its cell, in Markdown."""
+    return " ".join(html.escape(text, quote=False).replace("|", "\\|").split())
 
 
 def publish(folder: Path, scores: Scores) -> None:

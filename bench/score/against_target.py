@@ -29,7 +29,7 @@ def targets(races: Races) -> Floats:
     """POINTS numbers, evenly spread on the log scale: from just under where any run starts to what half the baseline runs
     keep by the budget; and the study's own target."""
     runs = [curve for seeds in races.usable.values() for curve in seeds.values()]
-    starts = [curve.fd[0] for curve in runs if curve.iteration[0] == 0 and np.isfinite(curve.fd[0])]
+    starts = [one.fd[0] for one in runs if len(one.fd) and one.iteration[0] == 0 and np.isfinite(one.fd[0])]
     ends = [kept_by(curve, races.rules.budget) for curve in races.usable[BASELINE].values()]
     own = [] if races.rules.target == FINAL else [float(races.rules.target)]
     if not starts or not np.isfinite(ends).any():

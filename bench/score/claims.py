@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pydantic
 from pydantic import Field
 
+from bench.description import differences
 from bench.score.comparison import Comparison, Races
+from bench.score.guards import guard_table, lost
 from bench.score.leaderboard import read_races
 from bench.score.speedups import NAN
-from bench.store import differences
-from bench.study import Target
+from bench.study import BASELINE, Target, possible_target
 from bench.task import Model, load_task, read_toml, task_names, validated
 from methods.base import InputError
 
@@ -41,6 +43,13 @@ class Claim(Model):
     rate: float | None = Field(default=None, gt=0)
     gpu: str = ""
     rate_source: str = ""
+
+    @pydantic.model_validator(mode="after")
+    def _can_be_judged(self) -> "Claim":
+        if self.method == BASELINE:
+            raise ValueError("the baseline is what a method is compared with")
+        possible_target(self.target)
+        return self
 
     def decided_by(self) -> str:
         """The command that would decide it, or what is missing for there to be one; and the GPU-hours."""
@@ -161,8 +170,12 @@ def changed(races: Races) -> str:
 
 def measured(claim: Claim, races: Races, said: str) -> Judged:
     """What `races` say of the claim's method; a verdict in place of NOT_RUN."""
-    found = races.compare(claim.method, claim.axis)
-    notes = races.notes(claim.method, claim.axis, len(found.seeds))
+    task, target = races.curves[0].task, races.rules.target
+    try:
+        found = races.compare(claim.method, claim.axis)
+        notes = races.notes(claim.method, claim.axis, len(found.seeds)) + lost(guard_table(races), claim.method)
+    except InputError as error:  # the claim's target is one that a run starts at
+        return Judged(claim, said if said == EVIDENCE else "inconclusive", None, task, target, (str(error),))
     if races.rules.target == claim.target:  # set by the claim, before anything was raced
         notes = [note for note in notes if note != "post hoc"]
     if field := changed(races):
@@ -170,7 +183,7 @@ def measured(claim: Claim, races: Races, said: str) -> Judged:
     if found.speedup and said == NOT_RUN:
         said, more = verdict(found.speedup.ci_low, found.speedup.ci_high, claim.factor)
         notes = [*filter(None, [more]), *notes]
-    return Judged(claim, said, found, races.curves[0].task, races.rules.target, tuple(notes))
+    return Judged(claim, said, found, task, target, tuple(notes))
 
 
 def claims_table(judged: list[Judged]) -> pd.DataFrame:

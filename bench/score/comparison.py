@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.description import differences
 from bench.score.crossings import Reached, cost, crossing, flat
 from bench.score.curves import Curve
 from bench.score.rules import FINAL, Rules
 from bench.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
-from bench.store import differences
 from bench.study import BASELINE, Target
 from methods.base import InputError
 
@@ -48,7 +48,7 @@ class Races:
             sets_target = curve.method == BASELINE and self.rules.target == FINAL
             if sets_target and not np.isfinite(self.final(curve)):  # a baseline that diverged: where it would have ended?
                 continue
-            if curve.status in ("finished", "diverged") and len(curve.fd):
+            if curve.status == "diverged" or (curve.status == "finished" and len(curve.fd)):
                 runs[curve.method][curve.seed] = curve
         return runs
 
@@ -76,8 +76,17 @@ class Races:
             found = {seed: Reached(at, at, at, int(np.searchsorted(n, budget))) for seed, (at, n) in ends.items()}
         else:
             found = {seed: cost(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
+            for seed in found:
+                if runs[seed].stillborn:
+                    found[seed] = Reached(self.usual_cost(axis), np.nan, np.inf)
         kept = {seed: one for seed, one in sorted(found.items()) if 0 < one.cost < np.inf}
         return self.known_costs.setdefault((method, axis), kept)
+
+    def usual_cost(self, axis: str) -> float:
+        """The median over all runs of what the budget costs on the axis, for a run that ended before it had a pace."""
+        costs = [curve.at_budget(axis, self.rules.budget) for runs in self.usable.values() for curve in runs.values()]
+        known = [one for one in costs if np.isfinite(one)]
+        return float(np.median(known)) if known else NAN
 
     def crossings(self, method: str) -> dict[int, tuple[int, float] | None]:
         """By seed: where each run crosses, or None; of runs whose baseline sets no target, nothing."""
@@ -100,7 +109,8 @@ class Races:
         seeds = [seed for seed in our_costs if seed in their_costs]
         ours, theirs = [our_costs[seed] for seed in seeds], [their_costs[seed] for seed in seeds]
         same = bool(seeds) and all(
-            np.array_equal(self.usable[reference][seed].fd, self.usable[method][seed].fd, equal_nan=True) for seed in seeds
+            one.cost == other.cost and self.usable[reference][seed].equals(self.usable[method][seed])
+            for seed, one, other in zip(seeds, ours, theirs, strict=True)
         )
         return Comparison(seeds, ours, theirs, speedup(theirs, ours, same) if seeds else None)
 

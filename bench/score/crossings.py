@@ -61,7 +61,7 @@ def reached(curve: Curve, target: float, axis: str, budget: float) -> Reached:
 
 
 def cost(curve: Curve, crossed: tuple[int, float] | None, axis: str, budget: float) -> Reached:
-    """What a crossing cost on an axis."""
+    """What a crossing cost on an axis; of a run without one, what the budget costs."""
     if crossed is None:
         limit = curve.at_budget(axis, budget)
         return Reached(limit, limit, np.inf)

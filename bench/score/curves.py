@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.store import BINS, read_table
-from methods.base import Floats, InputError
+from bench.files import BINS, STATUSES, read_table
+from methods.base import Floats, InputError, nearest
 
 GUARDS = ("precision", "recall", "memorised", "val_loss", *(f"val_loss_bin{k}" for k in range(BINS)))
 AXES = {"iterations": "iteration", "images": "images", "seconds": "train_seconds", "forwards": "forwards"}
-RUNS_NEEDED = ["task", "method", "seed", "status"]
-EVALS_NEEDED = ["task", "method", "seed", "metric", "fd", *AXES.values()]
+RUN = ["task", "method", "seed"]
+RUNS_NEEDED = [*RUN, "status"]
+EVALS_NEEDED = [*RUN, "metric", "fd", *AXES.values()]
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,24 @@ class Curve:
         """Whether its evaluations reach the budget; a finished run whose do not has lost rows."""
         return bool(len(self.fd) and self.iteration[-1] >= budget)
 
+    @property
+    def stillborn(self) -> bool:
+        """Whether it ended before an evaluation other than that of iteration 0."""
+        return not len(self.iteration) or self.iteration[-1] == 0
+
+    def equals(self, other: "Curve") -> bool:
+        """Whether not one distance differs, at the same iterations."""
+        return np.array_equal(self.iteration, other.iteration) and np.array_equal(self.fd, other.fd, equal_nan=True)
+
     def at_budget(self, axis: str, budget: float) -> float:
-        """The axis at the budget; for a run that ended before it, in proportion to its last evaluation."""
+        """The axis at the budget; for a run that ended before it, in proportion to its last evaluation; NaN where it has none
+        but that of iteration 0."""
         x = self.columns[AXES[axis]]
-        if budget <= self.iteration[-1]:
+        if axis == "iterations":
+            return float(budget)
+        if len(x) and budget <= self.iteration[-1]:
             return float(np.interp(budget, self.iteration, x))
-        return float(x[-1] / self.iteration[-1] * budget) if self.iteration[-1] > 0 else float("nan")
+        return float("nan") if self.stillborn else float(x[-1] / self.iteration[-1] * budget)
 
 
 def known_axis(axis: str) -> str:
@@ -63,19 +76,30 @@ def read_curves(folder: Path) -> list[Curve]:
     for names in evals.groupby("task")["metric"].unique():
         if len(names) > 1:
             raise InputError(f"{folder / 'evals.csv'}: one task, two metrics ({', '.join(names)}): they do not compare")
-    run = ["task", "method", "seed"]
-    for table, key, file in ((runs, run, "runs.csv"), (evals, [*run, "iteration"], "evals.csv")):
+    for table, key, file in ((runs, RUN, "runs.csv"), (evals, [*RUN, "iteration"], "evals.csv")):
         twice = table[table.duplicated(key)]
         if len(twice):
             where = ", ".join(f"{name} {value}" for name, value in zip(key, twice.iloc[0][key], strict=True))
             raise InputError(f"{folder / file}: two different rows for {where}")
         if table[key].isna().any().any() or (table["seed"] % 1 != 0).any():
             raise InputError(f"{folder / file}: a seed or iteration is blank, or a seed is no whole number")
+    check_rows(folder, runs, evals)
     for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
         one_of_each(folder / "runs.csv", runs, column, key)
-    groups = {key: group.sort_values("iteration") for key, group in evals.groupby(run)}
-    records = sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in run])
-    return [curve_of(row, groups.get(tuple(row[name] for name in run), evals.iloc[:0])) for row in records]
+    groups = {key: group.sort_values("iteration") for key, group in evals.groupby(RUN)}
+    records = sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in RUN])
+    return [curve_of(row, groups.get(tuple(row[name] for name in RUN), evals.iloc[:0])) for row in records]
+
+
+def check_rows(folder: Path, runs: pd.DataFrame, evals: pd.DataFrame) -> None:
+    """Raise InputError for a status that is none, a distance below 0, and evaluations of a run that is not in runs.csv."""
+    for status in set(runs["status"]) - {*STATUSES}:
+        raise InputError(f"{folder / 'runs.csv'}: unknown status {status!r}{nearest(status, STATUSES)}")
+    for _, row in evals[evals["fd"] < 0].head(1).iterrows():
+        raise InputError(f"{folder / 'evals.csv'}: {row['method']} seed {row['seed']} has a distance below 0 ({row['fd']:g})")
+    known = set(runs[RUN].itertuples(index=False, name=None))
+    for task, method, seed in set(evals[RUN].itertuples(index=False, name=None)) - known:
+        raise InputError(f"{folder / 'evals.csv'}: {task}, {method} seed {seed:g} has no row in runs.csv")
 
 
 def one_of_each(path: Path, runs: pd.DataFrame, column: str, key: list[str]) -> None:

@@ -14,6 +14,7 @@ from bench.score.comparison import Comparison, Races, refuse_unlike
 from bench.score.crossings import Reached
 from bench.score.curves import known_axis
 from bench.score.errors import NothingToConclude
+from bench.score.guards import guard_table, lost
 from bench.score.leaderboard import read_races
 from bench.score.speedups import MIN_PAIRS, Speedup, log_costs, student, student_limits
 from bench.study import BASELINE, Target
@@ -123,24 +124,33 @@ def required(races: Races, method: str, factor: float, axis: str) -> Check:
     asked = f"{method} >= {factor:g}x"
     if found.speedup is None or not found.concludes:
         return Check(asked, NOTHING, notes=why_nothing(found))
-    return Check(asked, outcome(found.speedup.ci_low, found.speedup.ci_high, factor), str(found.speedup))
+    said = outcome(found.speedup.ci_low, found.speedup.ci_high, factor)
+    return Check(asked, said, str(found.speedup), notes="; ".join(warnings(races, method, axis, found)))
+
+
+def warnings(races: Races, method: str, axis: str, found: Comparison) -> list[str]:
+    """What a table would say beside the factor: runs that failed, seeds added later, guards that are lost."""
+    return races.notes(method, axis, len(found.seeds)) + lost(guard_table(races), method)
 
 
 def regression(now: Races, before: Races, method: str, share: float, axis: str) -> Check:
     """Whether the method's factor is still at least 1 - share of what it was."""
     ours, theirs = now.compare(method, axis), before.compare(method, axis)
-    asked = f"{method} loses at most {share:.0%}"
+    asked = f"{method} loses at most {100 * share:g}%"
     for side, when in ((ours, "now"), (theirs, "before")):
         if not side.concludes:
             return Check(asked, NOTHING, notes=f"{when}: {why_nothing(side)}")
     found = change(ours, theirs)
     known = found.ci_low > 0 or found.ci_high < np.inf
     verdict = outcome(found.ci_low, found.ci_high, 1 - share) if known else NOTHING
-    return Check(asked, verdict, str(ours.speedup), str(theirs.speedup), str(found), found.how)
+    notes = "; ".join([found.how, *warnings(now, method, axis, ours)])
+    return Check(asked, verdict, str(ours.speedup), str(theirs.speedup), str(found), notes)
 
 
 def outcome(low: float, high: float, bound: float) -> str:
-    return HOLDS if low >= bound else FAILS if high < bound else UNDECIDED
+    """Of an interval beside what is asked, which rounding must not decide."""
+    asked = bound * (1 - 1e-9)
+    return HOLDS if low >= asked else FAILS if high < asked else UNDECIDED
 
 
 def why_nothing(found: Comparison) -> str:

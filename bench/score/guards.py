@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from bench.files import REAL_MEMORISED
 from bench.score.comparison import Races
 from bench.score.curves import GUARDS, Curve
 from bench.score.speedups import MIN_PAIRS, NAN
-from bench.store import REAL_MEMORISED
 from bench.study import BASELINE
 from methods.base import Floats
 

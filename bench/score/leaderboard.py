@@ -162,13 +162,19 @@ def leaderboard(races: Races, speedups: pd.DataFrame, guards: pd.DataFrame, axis
             "reached": sum(not one.censored for one in costs),
             "runs": len(runs),
             "median_to_target": median(costs),
-            "final_fd": np.median([final_fd(curve, races.rules.budget) for curve in runs]) if runs else NAN,
-            "seconds_per_1000": np.median([pace(curve) for curve in runs]) if runs else NAN,
+            "final_fd": middle([final_fd(curve, races.rules.budget) for curve in runs]),
+            "seconds_per_1000": middle([pace(curve) for curve in runs]),
             "flags": compared.get("flags", "; ".join(races.notes(method, axis, MIN_PAIRS))),
         }
         rows.append({**compared, **own})
     rows.sort(key=lambda row: (-np.nan_to_num(row.get("speedup", NAN), nan=-1.0), row["final_fd"], row["method"]))
     return pd.DataFrame([{**row, "rank": k} for k, row in enumerate(rows, 1)], columns=pd.Index(LEADERBOARD_COLUMNS))
+
+
+def middle(values: list[float]) -> float:
+    """The median of those that are numbers."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.median(known)) if known else NAN
 
 
 def median(costs: list[Reached]) -> float:
@@ -178,11 +184,10 @@ def median(costs: list[Reached]) -> float:
 
 
 def final_fd(curve: Curve, budget: float) -> float:
-    """FD at the budget, or at the last evaluation of a run that ended before it."""
-    return float(curve.fd[curve.iteration <= budget][-1])
+    """FD at the budget, or at the last evaluation of a run that ended before it; NaN for a run without any."""
+    return float(curve.fd[curve.iteration <= budget][-1]) if len(curve.fd) else NAN
 
 
 def pace(curve: Curve) -> float:
     """Seconds of training per 1000 iterations."""
-    n, seconds = curve.iteration[-1], curve.columns["train_seconds"][-1]
-    return float(1000 * seconds / n) if n else NAN
+    return NAN if curve.stillborn else float(1000 * curve.columns["train_seconds"][-1] / curve.iteration[-1])

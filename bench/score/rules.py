@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.description import read_description
 from bench.score.curves import Curve
 from bench.score.errors import NothingToConclude
 from bench.score.speedups import NAN
-from bench.store import StudyDir
 from bench.study import Target
 from bench.task import load_task, task_names
 from methods.base import InputError
@@ -75,7 +75,7 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless
 
 def declared_rules(folder: Path, curves: list[Curve]) -> Rules:
     """study.json's; raises InputError where runs.csv has runs of another task or fixed part."""
-    study = StudyDir(folder).declared()
+    study = read_description(folder / "study.json")
     for curve in curves:
         if curve.task != study["task"]:
             raise InputError(f"{folder}: runs.csv is of task {curve.task!r}, study.json of {study['task']!r}")

@@ -1,7 +1,8 @@
 """Speedups: paired by seed, on the log scale, with Student-t intervals and honest bounds where runs are censored.
 
 d[P] = ln(baseline's cost) - ln(method's cost) over P pairs; a factor above 1 means the method is faster. A censored run
-enters with the budget as its cost, so where runs are censored d speaks of costs restricted to the budget.
+enters with the budget as its cost, which is less than it needed: a censored baseline makes d too small, a censored method
+too large.
 """
 
 from collections.abc import Sequence
@@ -57,35 +58,22 @@ def log_costs(side: Sequence[Reached]) -> Floats:
 def speedup(baseline: Sequence[Reached], method: Sequence[Reached], identical: bool = False) -> Speedup:
     """The method's speedup over the baseline from one or more pairs (same seed at the same place in both).
 
-    exp(mean d) with mean +- t s / sqrt(P). A censored method run makes the lower limit unknowable unless it already lies
-    above 1; a censored baseline run the upper one, unless it lies below 1. p is one-sided, of d > 0. Curves that are
-    `identical` have the factor 1 for any seed.
+    exp(mean d) with mean +- t s / sqrt(P). Any censored method run leaves the lower limit open (0), any censored baseline run
+    the upper one (inf): what such a run would have needed is not known. p is one-sided, of d > 0, and 1 where the lower limit
+    is open. Curves that are `identical` have the factor 1 for any seed.
     """
     base, other = log_costs(baseline), log_costs(method)
     base_censored, other_censored = (any(one.censored for one in side) for side in (baseline, method))
-    mean, low, high, p_value, reach = student(base - other)
-    ci_low = np.exp(low) if not other_censored or low > 0 else 0.0
-    ci_high = np.exp(high) if not base_censored or high < 0 else np.inf
-    if len(base) < MIN_PAIRS:
-        ci_low = ci_high = NAN
-    if identical:
-        mean, ci_low, ci_high = 0.0, 1.0, 1.0
-    if base_censored and other_censored:
-        bound = ">=" if ci_low > 1 else "<=" if ci_high < 1 else "none"
-    else:
-        bound = ">=" if base_censored else "<=" if other_censored else "="
+    mean, low, high, p_value, reach = student(np.zeros(len(base)) if identical else base - other)
+    ci_low, ci_high = float(np.exp(low)), float(np.exp(high))
+    if len(base) >= MIN_PAIRS and not identical:
+        ci_low = 0.0 if other_censored else ci_low
+        ci_high = np.inf if base_censored else ci_high
+        p_value = 1.0 if other_censored else p_value
+    bound = {(0, 0): "=", (1, 0): ">=", (0, 1): "<=", (1, 1): "none"}[base_censored, other_censored]
     factor = NAN if bound == "none" else float(np.exp(mean))
-    return Speedup(
-        len(base),
-        factor,
-        float(ci_low),
-        float(ci_high),
-        bound,
-        p_value,
-        float(np.exp(reach)),
-        correlation(base, other),
-        identical,
-    )
+    detectable = float(np.exp(reach))
+    return Speedup(len(base), factor, ci_low, ci_high, bound, p_value, detectable, correlation(base, other), identical)
 
 
 def student(d: Floats) -> tuple[float, float, float, float, float]:

@@ -51,4 +51,5 @@ if __name__ == "__main__":
     try:
         main(Path(*sys.argv[1:2]))
     except (InputError, NothingToConclude) as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 3)

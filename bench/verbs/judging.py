@@ -44,14 +44,13 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Fail where the interval cannot tell, too.")] = False,
     axis: Axis = "iterations",
     target: Goal = None,
-    summary: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown summary.")] = None,
+    summary: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Append a Markdown summary.")] = None,
 ) -> None:
     """A gate: are the speedups of DIR what is required, and what they were in DIR2? Exit code 1 where they are not, 3 where
     nothing was measured."""
     from bench.report.tables import stdout
     from bench.report.verdicts import checks_markdown, checks_terminal
     from bench.score import gate
-    from bench.store import write_atomic
     from bench.study import parse_target
 
     if not require and against is None:
@@ -62,7 +61,8 @@ def check(
     checks = gate.check(folder, requirements, against, gate.parse_share(max_regression), axis, parse_target(target))
     checks_terminal(checks, stdout())
     if summary:
-        write_atomic(summary, checks_markdown(checks, folder, against, axis))
+        with summary.open("a", encoding="utf-8") as file:  # as a workflow's summary is written to
+            file.write(checks_markdown(checks, folder, against, axis))
     outcomes = {one.outcome for one in checks}
     if gate.FAILS in outcomes or (strict and gate.UNDECIDED in outcomes):
         raise typer.Exit(GATE)
@@ -75,10 +75,10 @@ def claims(
     file: Annotated[Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own.")] = None,
 ) -> None:
     """Published claims beside what DIR measured, and what would decide those that were not run; writes DIR/claims.csv."""
+    from bench.files import write_atomic
     from bench.report.tables import stdout
     from bench.report.verdicts import claims_terminal
     from bench.score.claims import CLAIMS, claims_table, judge, load_claims
-    from bench.store import write_atomic
 
     judged = judge(load_claims(file or CLAIMS), folder)
     if folder is not None:
@@ -92,10 +92,15 @@ def merge(
 ) -> None:
     """Put the runs of several folders into one new folder, and score it."""
     from bench.merge import merged
+    from bench.report.progress import say
     from bench.report.tables import publish, stdout, terminal
+    from bench.score.leaderboard import read_races
     from bench.score.leaderboard import score as scored
 
     merged(folders, out)
+    if not read_races(out, aimless=True).rules.aims:
+        say(f"merged; `fidrace score {out} --target FD` scores it")
+        return
     scores = scored(out)
     publish(out, scores)
     terminal(scores, stdout())

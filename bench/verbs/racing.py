@@ -54,6 +54,7 @@ def run(
         if fresh:
             directory.empty()
         directory.declare(study)
+        directory.adopt()
         specs = race.plan()
         describe(race, specs)
         if specs:

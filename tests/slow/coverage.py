@@ -9,7 +9,20 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 from bench.report.tables import piped
-from tests.simulation import FAMILIES, Outcome, World, first_touch, log_rank, noise_twice, outcome, scarce, worlds
+from tests.simulation import (
+    FAMILIES,
+    Outcome,
+    World,
+    first_touch,
+    log_rank,
+    noise_twice,
+    outcome,
+    protocol,
+    restricted,
+    scarce,
+    to_baseline_final,
+    worlds,
+)
 
 FACTORS = (1.0, 1.5, 1 / 1.5)
 SEEDS = (3, 5, 10, 20)
@@ -31,14 +44,14 @@ def row(world: World, found: list[Outcome]) -> list[str]:
     return [*kind, *held, percent(equal.faster), percent(faster.faster)]
 
 
-ALTERNATIVES = ("the protocol", "noise added twice", "log-rank", "first touch")
+ALTERNATIVES = ("the protocol", "noise added twice", "log-rank", "first touch", "restricted")
 
 
 def alternative(task: tuple[str, World, int]) -> Outcome:
     name, world, studies = task
     if name == "first touch":
         return outcome(world, studies, cost=first_touch)
-    rules = {"noise added twice": noise_twice(world), "log-rank": log_rank}
+    rules = {"noise added twice": noise_twice(world), "log-rank": log_rank, "restricted": restricted}
     return outcome(world, studies, rules[name]) if name in rules else outcome(world, studies)
 
 
@@ -52,6 +65,18 @@ def compared(pool: ProcessPoolExecutor, studies: int) -> Iterable[list[str]]:
             yield [family, f"{correlation:g}", name, held, *(percent(one.faster) for one in found)]
 
 
+def at_final(task: tuple[World, int]) -> list[str]:
+    """Equal methods and one 1.5 times as fast, raced to what each seed's baseline ends at, by the protocol and restricted."""
+    world, studies = task
+    cells = [
+        outcome(replace(world, factor=factor), studies, rule, cost=to_baseline_final)
+        for rule in (protocol, restricted)
+        for factor in (1.0, 1.5)
+    ]
+    shares = [(cells[0].faster, cells[1].coverage, cells[1].faster), (cells[2].faster,)]
+    return [world.family, f"{world.correlation:g}", str(world.seeds), *(percent(share) for group in shares for share in group)]
+
+
 def main(studies: int, processes: int) -> None:
     print(f"{studies} studies a cell.\n")
     headings = ["family", "correlation", "% censored", "seeds", "1×", "1.5×", "0.67×", "false alarms", "power at 1.5×"]
@@ -60,6 +85,17 @@ def main(studies: int, processes: int) -> None:
         print(piped(headings, [row(*pair) for pair in zip(every, pool.map(cell, [(w, studies) for w in every]), strict=True)]))
         headings = ["family", "correlation", "rule", "coverage", "false alarms", "… censored", "… lucky dips", "power at 1.1×"]
         print(f"\n{piped(headings, list(compared(pool, studies)))}")
+        headings = [
+            "family",
+            "correlation",
+            "seeds",
+            "false alarms",
+            "coverage at 1.5×",
+            "power at 1.5×",
+            "restricted: false alarms",
+        ]
+        plain = [replace(w, budget=500.0 if w.family == "digits" else 300.0, crossing=300.0) for w in every[::2]]
+        print(f"\n{piped(headings, list(pool.map(at_final, [(world, studies) for world in plain])))}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""Files: in which columns tables are on disk, and how what is written gets there whole."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from methods.base import InputError
+
+BINS = 10
+REAL_MEMORISED = 0.05  # by its definition, the share of held-out real images that the column `memorised` would count
+RUN_COLUMNS = (
+    "task method seed status iterations images forwards train_seconds eval_seconds device precision threads "
+    "config_hash method_hash revision fidrace_version started ended error "
+    "precision_ceiling recall_ceiling"
+).split()
+CEILINGS = RUN_COLUMNS[-2:]
+EVAL_COLUMNS = [
+    *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
+    *(f"val_loss_bin{k}" for k in range(BINS)),
+]
+TEXT = {  # by table: `precision` is fp32 in one and a share in the other
+    "runs.csv": {*RUN_COLUMNS} - {*"seed iterations images forwards train_seconds eval_seconds threads".split(), *CEILINGS},
+    "evals.csv": {"task", "method", "metric"},
+}
+
+Row = dict[str, Any]
+STATUSES = ("finished", "diverged", "failed", "running")
+KEPT = STATUSES[:2]  # of runs that came to their end
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """`content` at `path`, whole or not at all."""
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink()
+            raise
+    except OSError as error:  # by the name that a person knows
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """CSV in UTF-8; floats in the shortest form that reads back the same, what was not measured empty."""
+    write_atomic(path, pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def read_record(path: Path, remedy: str) -> Row:
+    """The JSON object at `path`; raises InputError, with the remedy, where it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged; {remedy}")
+    return content
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The runs.csv or evals.csv at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for
+    a number."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path}: empty") from None
+    except (UnicodeDecodeError, pd.errors.ParserError, ValueError):
+        raise InputError(f"{path}: not a CSV file in UTF-8") from None
+    for column in columns:
+        if column not in table:
+            raise InputError(f"{path}: no column {column!r} (has: {', '.join(map(repr, table.columns[:8]))}...)")
+    for column in set(table.columns) - TEXT[path.name]:
+        try:
+            table[column] = pd.to_numeric(table[column].where(table[column].str.lower() != "nan", ""))
+        except ValueError:
+            if column in {*columns, *EVAL_COLUMNS, *RUN_COLUMNS}:
+                bad = next(value for value in table[column] if value and pd.isna(pd.to_numeric(value, errors="coerce")))
+                raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number") from None
+    return table
+
+
+def records(path: Path) -> list[Row]:
+    """The rows of a CSV as they stand there, as text."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
+    except (ValueError, pd.errors.ParserError):
+        raise InputError(f"{path}: damaged; remove its folder, and the same command makes it anew") from None
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
