@@ -74,12 +74,14 @@ class StudyDir:
     def rows(self) -> list[Row]:
         """All runs that have started, in the order of method and seed as declared."""
         order = {method: place for place, method in enumerate(self.declared()["methods"])}
-        rows = [read_run(path) for path in self.path.glob("runs/**/run.json")]
+        rows = [read_run(path) for path in self.path.glob("runs/*/*/*/run.json")]
         return sorted(rows, key=lambda row: (order.get(row["method"], len(order)), row["method"], row["seed"]))
 
     def known(self) -> dict[Path, str]:
         """The status of every run that is here, by its directory: started here, or in a table that was brought here."""
-        started = {Path(row["directory"]): row["status"] for row in self.rows()} if self.path.exists() else {}
+        if not (self.path / "study.json").exists():
+            return {}
+        started = {Path(row["directory"]): row["status"] for row in self.rows()}
         return {directory_of(row): row["status"] for row in self.tabled()} | started
 
     def tabled(self) -> list[Row]:

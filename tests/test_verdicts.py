@@ -185,6 +185,12 @@ def test_the_curve_over_targets_shows_an_early_lead_that_vanishes(tmp_path: Path
     assert table["target"].is_monotonic_decreasing
 
 
+def test_a_method_with_a_hostile_name_stays_text_in_markdown(tmp_path: Path) -> None:
+    curves = [replace(one, method="<b>a|b" if one.method == "fast" else one.method) for one in study()]
+    table = markdown(score(write(tmp_path, curves), target=10.0))
+    assert "| &lt;b>a\\|b | 4/4 |" in table
+
+
 @pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field"])
 def test_published_tables_are_made_anew_from_runs_and_evals(name: str, tmp_path: Path) -> None:
     published = DIGITS.parent / name
