@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 from pydantic import Field
 
 from bench.files import read_record
-from bench.study import Study
+from bench.study import Goal, Study
 from bench.task import Model, validated
 from methods.base import InputError
 from methods.registry import Registry, content_hash
@@ -26,7 +26,7 @@ class Description(Model):
     fixed_hash: str = ""
     budget: pydantic.PositiveFloat
     evaluations_at: list[float] = Field(default=[])
-    target: pydantic.PositiveFloat | Literal["baseline-final"]
+    target: Goal
     target_how: str
     declared_seeds: list[int]
     seeds: list[int]
@@ -78,7 +78,7 @@ def refuse_another(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None
     if old["target"] != new["target"]:
         raise InputError(f"{path} has the target {old['target']}, not {new['target']}; `fidrace score --target` tries others")
     for method in old["methods"].keys() & new["methods"].keys():
-        if old["methods"][method]["hash"] != new["methods"][method]["hash"]:
+        if old["methods"][method].get("hash") not in (None, new["methods"][method]["hash"]):
             raise InputError(f"the code of method {method!r} has changed since its runs in {path}; {remedy}")
 
 

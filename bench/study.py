@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from bench.task import Model, Task, load_task, read_toml, validated
 from methods.base import InputError, nearest
@@ -18,6 +18,7 @@ from methods.registry import Registry, content_hash
 
 BASELINE = "baseline"
 Target = float | Literal["baseline-final"]
+Goal = PositiveFloat | Literal["baseline-final"]  # a target that a file names
 
 
 @dataclasses.dataclass(frozen=True)

@@ -133,6 +133,8 @@ def test_too_few_pairs_decide_nothing(tmp_path: Path) -> None:
 def test_tables_without_a_study_are_judged_too(tmp_path: Path) -> None:
     folder = without_study(excerpt(tmp_path / "dir", seeds=tuple(range(10))), tmp_path / "bare")
     assert judge(load_claims(claims(tmp_path)), folder)[0].verdict == "consistent"
+    paper = without_study(excerpt(tmp_path / "paper", ("baseline", "clts+mdlrc")), tmp_path / "bare paper")
+    assert "as reconstructed" in judge(load_claims(claims(tmp_path, method="clts+mdlrc")), paper)[0].notes
     mine = write(tmp_path / "mine", study())
     own = claims(tmp_path, task="t", method="fast", target="10.0", factor=1.5)
     assert [one.verdict for one in judge(load_claims(own), mine)] == ["exceeded"]
@@ -145,7 +147,7 @@ def test_tables_without_a_study_are_judged_too(tmp_path: Path) -> None:
         (CLAIM.format(task="digits", method="p2", target="34.0", factor=2).replace("iterations", "hours"), "claim.0.axis"),
         (2 * CLAIM.format(task="digits", method="p2", target="34.0", factor=2), "two claims have the id 'mine'"),
         (CLAIM.format(task="digits", method="baseline", target="34.0", factor=2), "the baseline is what"),
-        (CLAIM.format(task="digits", method="p2", target="-3.0", factor=2), "a distance above 0"),
+        (CLAIM.format(task="digits", method="p2", target="-3.0", factor=2), "claim.0.target"),
         ("claim = []", "claim"),
         ("[[claims]]", "claim: Field required"),
         (CLAIM.format(task="digits", method="p2", target="34.0", factor=2) + "fator = 1", "did you mean 'factor'"),

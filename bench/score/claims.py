@@ -13,9 +13,10 @@ from bench.score.comparison import Comparison, Races
 from bench.score.guards import guard_table, lost
 from bench.score.leaderboard import read_races
 from bench.score.speedups import NAN
-from bench.study import BASELINE, Target, possible_target
+from bench.study import BASELINE, Goal, Target
 from bench.task import Model, load_task, read_toml, task_names, validated
 from methods.base import InputError
+from methods.registry import Registry
 
 CLAIMS = Path(__file__).with_name("claims.toml")
 CLAIM_COLUMNS = (
@@ -34,7 +35,7 @@ class Claim(Model):
     task: str
     method: str
     axis: Literal["iterations", "images", "seconds", "forwards"]
-    target: Target
+    target: Goal
     factor: float = Field(gt=1)
     read_in: str
     needs: str = ""
@@ -44,12 +45,12 @@ class Claim(Model):
     gpu: str = ""
     rate_source: str = ""
 
-    @pydantic.model_validator(mode="after")
-    def _can_be_judged(self) -> "Claim":
-        if self.method == BASELINE:
+    @pydantic.field_validator("method")
+    @classmethod
+    def _is_no_baseline(cls, method: str) -> str:
+        if method == BASELINE:
             raise ValueError("the baseline is what a method is compared with")
-        possible_target(self.target)
-        return self
+        return method
 
     def decided_by(self) -> str:
         """The command that would decide it, or what is missing for there to be one; and the GPU-hours."""
@@ -176,6 +177,8 @@ def measured(claim: Claim, races: Races, said: str) -> Judged:
         notes = races.notes(claim.method, claim.axis, len(found.seeds)) + lost(guard_table(races), claim.method)
     except InputError as error:  # the claim's target is one that a run starts at
         return Judged(claim, said if said == EVIDENCE else "inconclusive", None, task, target, (str(error),))
+    if "as reconstructed" not in notes and reconstructed(claim.method):  # tables without a study.json do not say so
+        notes.append("as reconstructed")
     if races.rules.target == claim.target:  # set by the claim, before anything was raced
         notes = [note for note in notes if note != "post hoc"]
     if field := changed(races):
@@ -184,6 +187,14 @@ def measured(claim: Claim, races: Races, said: str) -> Judged:
         said, more = verdict(found.speedup.ci_low, found.speedup.ci_high, claim.factor)
         notes = [*filter(None, [more]), *notes]
     return Judged(claim, said, found, task, target, tuple(notes))
+
+
+def reconstructed(method: str) -> bool:
+    """Whether a packaged method of that name is a reconstruction."""
+    try:
+        return Registry().compose(method).evidence() == "reconstructed"
+    except InputError:
+        return False
 
 
 def claims_table(judged: list[Judged]) -> pd.DataFrame:
