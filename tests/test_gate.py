@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,19 @@ def test_the_ratio_over_shared_seeds_is_students_and_over_others_welchs() -> Non
     theirs = stats.ttest_ind(now, before, equal_var=False).confidence_interval(0.95)
     assert (apart.ci_low, apart.ci_high) == (pytest.approx(np.exp(theirs.low)), pytest.approx(np.exp(theirs.high)))
     assert apart.ratio == pytest.approx(np.exp(now.mean() - before.mean()))
+
+
+def test_a_side_that_is_identical_to_its_baseline_adds_no_scatter() -> None:
+    d = np.array([0.1, 0.2, 0.4])
+    same = comparison(np.zeros(3), [0, 1, 2])
+    same = replace(same, speedup=speedup(same.theirs, same.ours, identical=True))
+    one_sample = stats.ttest_1samp(d, 0).confidence_interval(0.95)
+    for found, low, high in (
+        (change(comparison(d, [0, 1, 2]), same), one_sample.low, one_sample.high),
+        (change(same, comparison(d, [0, 1, 2])), -one_sample.high, -one_sample.low),
+    ):
+        assert found.how == "identical to its baseline"
+        assert (found.ci_low, found.ci_high) == (pytest.approx(np.exp(low)), pytest.approx(np.exp(high)))
 
 
 @pytest.mark.parametrize(

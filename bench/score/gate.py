@@ -171,7 +171,7 @@ def change(now: Comparison, before: Comparison) -> Change:
     shared = [seed for seed in now.seeds if seed in before.seeds]
     same_now, same_before = identical(now.speedup), identical(before.speedup)
     if same_now or same_before or len(shared) < MIN_PAIRS:
-        mean, low, high = welch(np.zeros(2) if same_now else d_now, np.zeros(2) if same_before else d_before)
+        mean, low, high = welch(d_now, d_before)
         how = "identical to its baseline" if same_now or same_before else f"{len(now.seeds)} and {len(before.seeds)} seeds"
     else:
         places = [[found.seeds.index(seed) for seed in shared] for found in (now, before)]

@@ -64,7 +64,7 @@ def speedup(baseline: Sequence[Reached], method: Sequence[Reached], identical: b
     """
     base, other = log_costs(baseline), log_costs(method)
     base_censored, other_censored = (any(one.censored for one in side) for side in (baseline, method))
-    mean, low, high, p_value, reach = student(np.zeros(len(base)) if identical else base - other)
+    mean, low, high, p_value, reach = student(base - other)
     ci_low, ci_high = float(np.exp(low)), float(np.exp(high))
     if len(base) >= MIN_PAIRS and not identical:
         ci_low = 0.0 if other_censored else ci_low
