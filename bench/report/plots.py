@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from bench.score.leaderboard import Scores
 
+FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10)
+
 
 def canvas() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(9, 5.5))
@@ -80,11 +82,12 @@ def speedup_png(scores: Scores) -> bytes:
         title=f"{scores.leaderboard['task'].iloc[0]}: speedup in iterations against target",
     )
     factors = table["speedup"].dropna()
+    for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatted("{x:g}")
+    axes.set_yticks(FACTORS, [f"{one:g}×" for one in FACTORS], minor=False)
+    axes.set_yticks([], minor=True)
     if len(factors):
-        axes.set_ylim(max(0.3, 0.8 * factors.min()), min(10, 1.4 * factors.max()))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("{x:g}")
+        axes.set_ylim(max(0.3, 0.9 * factors.min()), min(10, 1.4 * factors.max()))
     axes.invert_xaxis()
     if len(axes.lines) > 1:
         axes.legend(fontsize="x-small", loc="upper left", ncols=3)
