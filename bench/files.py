@@ -106,7 +106,7 @@ def records(path: Path) -> list[Row]:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
     except (ValueError, pd.errors.ParserError):
-        raise InputError(f"{path}: damaged; remove its folder, and the same command makes it anew") from None
+        raise InputError(f"{path}: damaged; remove its folder and runs.csv, and the same command makes it anew") from None
 
 
 def now() -> str:

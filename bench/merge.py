@@ -8,11 +8,10 @@ from bench.files import EVAL_COLUMNS, KEPT, RUN_COLUMNS, Row, records, write_jso
 from bench.score.comparison import Races, make_races, refuse_unlike
 from bench.score.curves import read_curves
 from bench.score.rules import read_rules
-from bench.store import StudyDir, directory_of, run_of
+from bench.store import StudyDir, directory_of, run_of, with_own
 from methods.base import InputError
 
-TABLES = (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS))
-CLOCK = "train_seconds"  # in which two runs of one seed may differ
+Distances = dict[float, str]  # by iteration: what two runs of one seed must have in common
 
 
 def merged(folders: list[Path], out: Path) -> None:
@@ -54,19 +53,19 @@ def refuse_unlike_folders(folders: list[Path]) -> None:
 
 def chosen(folders: list[Path]) -> dict[Path, list[Row]]:
     """Which rows of runs.csv to take from which folder. Raises InputError where two folders have a run with two outcomes."""
-    best: dict[tuple[str, ...], tuple[Path, Row, list[Row]]] = {}
+    best: dict[tuple[str, ...], tuple[Path, Row, Distances]] = {}
     for folder in folders:
-        lines: dict[tuple[str, ...], list[Row]] = {}
+        lines: dict[tuple[str, ...], Distances] = {}
         for line in records(folder / "evals.csv"):
-            lines.setdefault(run_of(line), []).append({name: value for name, value in line.items() if name != CLOCK})
+            lines.setdefault(run_of(line), {})[float(line["iteration"])] = line["fd"].lower() and repr(float(line["fd"]))
         for row in records(folder / "runs.csv"):
             run = run_of(row)
-            other, before, known = best.get(run, (folder, row, lines.get(run, [])))
+            other, before, known = best.get(run, (folder, row, lines.get(run, {})))
             if before["status"] not in KEPT:
-                best[run] = folder, row, lines.get(run, [])
+                best[run] = folder, row, lines.get(run, {})
                 continue
             best[run] = other, before, known
-            if row["status"] in KEPT and (row["status"], lines.get(run, [])) != (before["status"], known):
+            if row["status"] in KEPT and (row["status"], lines.get(run, {})) != (before["status"], known):
                 raise InputError(f"{run[1]} seed {run[2]} is in {other} and in {folder}, with other evaluations: leave one out")
     return {folder: [row for place, row, _ in best.values() if place == folder] for folder in folders}
 
@@ -97,11 +96,10 @@ def merge_studies(rows: dict[StudyDir, list[Row]], out: StudyDir) -> None:
 
 def merge_tables(rows: dict[Path, list[Row]], out: Path) -> None:
     """runs.csv and evals.csv of tables without a study.json, one below the other, with all of their columns."""
-    for name, columns in TABLES:
+    for name, columns in (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS)):
         lines = [line for folder, taken in rows.items() for line in of_runs(records(folder / name), taken)]
-        own = dict.fromkeys(column for line in lines for column in line)
-        known = [column for column in columns if column in own]
-        write_table(out / name, lines, [*known, *(column for column in own if column not in known)])
+        there, every = with_own(lines, columns)
+        write_table(out / name, there, [column for column in every if any(column in line for line in there)])
 
 
 def of_runs(lines: list[Row], runs: list[Row]) -> list[Row]:

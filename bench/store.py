@@ -18,6 +18,8 @@ from bench.files import EVAL_COLUMNS, RUN_COLUMNS, Row, now, read_record, record
 from bench.study import RunSpec, Study, run_directory
 from methods.base import InputError
 
+INTERNAL = ("directory", "packages")  # of run.json, in no table
+
 
 @dataclass(frozen=True)
 class StudyDir:
@@ -85,14 +87,22 @@ class StudyDir:
         return {directory_of(row): row["status"] for row in self.tabled()} | started
 
     def tabled(self) -> list[Row]:
-        """The rows of runs.csv, as text, in a folder that has tables and no run directories: published ones."""
+        """The rows of runs.csv, as text, of runs that have no directory: those of published tables."""
         path = self.path / "runs.csv"
-        return records(path) if path.exists() and not (self.path / "runs").exists() else []
+        rows = records(path) if path.exists() else []
+        return [row for row in rows if not (self.path / directory_of(row) / "run.json").exists()]
 
     def adopt(self) -> None:
         """Give each run of published tables a directory: its rows are all there is, and tables that are made anew must not
-        lose them."""
-        self.bring(self.tabled(), self)
+        lose them. Raises InputError for rows that do not say what they are of."""
+        rows = self.tabled()
+        for row in [*rows, *self.rows()]:
+            if not row.get("config_hash") or not row.get("method_hash"):
+                what = f"{row['method']} seed {row['seed']}"
+                raise InputError(
+                    f"{self.path}: {what} has no config_hash or method_hash, so nothing can be added; choose another --out"
+                )
+        self.bring(rows, self)
 
     def bring(self, rows: list[Row], source: "StudyDir") -> None:
         """Make run directories of rows of runs.csv and what evals.csv of `source` has of them."""
@@ -102,7 +112,7 @@ class StudyDir:
         for row in rows:
             place = self.path / directory_of(row)
             place.mkdir(parents=True, exist_ok=True)
-            write_table(place / "evals.csv", lines.get(run_of(row), []), EVAL_COLUMNS)
+            write_table(place / "evals.csv", *with_own(lines.get(run_of(row), []), EVAL_COLUMNS))
             write_json(place / "run.json", {**row, "seed": whole(row["seed"]), "directory": str(directory_of(row))})
 
     def evaluations(self, row: Row) -> list[Row]:
@@ -113,8 +123,10 @@ class StudyDir:
     def collect(self) -> None:
         """Write runs.csv and evals.csv from the runs' own rows."""
         rows = self.rows()
-        write_table(self.path / "runs.csv", rows, RUN_COLUMNS)
-        write_table(self.path / "evals.csv", [line for row in rows for line in self.evaluations(row)], EVAL_COLUMNS)
+        lines = [line for row in rows for line in self.evaluations(row)]
+        shown = [{name: value for name, value in row.items() if name not in INTERNAL} for row in rows]
+        write_table(self.path / "runs.csv", *with_own(shown, RUN_COLUMNS))
+        write_table(self.path / "evals.csv", *with_own(lines, EVAL_COLUMNS))
 
     def record_failure(self, spec: RunSpec, error: str) -> None:
         """Note that a run ended by `error`; what it had measured stays."""
@@ -154,7 +166,7 @@ class StudyDir:
 
 def read_run(path: Path) -> Row:
     """A run's row; raises InputError where it is damaged."""
-    remedy = "remove its folder, and the same command makes it anew"
+    remedy = "remove its folder and runs.csv, and the same command makes it anew"
     row = read_record(path, remedy)
     if any(field not in row for field in ("method", "seed", "status", "directory")):
         raise InputError(f"{path}: damaged; {remedy}")
@@ -176,5 +188,14 @@ def directory_of(row: Row) -> Path:
 
 
 def whole(seed: str) -> int:
-    """A seed as a table has it: `5`, or from a spreadsheet `5.0`."""
-    return int(float(seed))
+    """A seed as a table has it: `5`, or from a spreadsheet `5.0`; raises InputError for what is none."""
+    try:
+        return int(float(seed))
+    except (ValueError, OverflowError):
+        raise InputError(f"runs.csv: {seed!r} is no seed") from None
+
+
+def with_own(rows: list[Row], columns: list[str]) -> tuple[list[Row], list[str]]:
+    """`rows`, and `columns` with those that somebody added behind them."""
+    own = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    return rows, [*columns, *own]

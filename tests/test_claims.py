@@ -105,6 +105,12 @@ def test_a_claim_says_which_guards_its_method_loses(tmp_path: Path) -> None:
     assert judge(load_claims(claims(tmp_path, method="p2")), folder)[0].notes == ("loses recall",)
 
 
+def test_runs_that_never_arrive_refute_nothing(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir", evals=lambda table: silently_the_baseline(table).assign(fd=90.0))
+    found = judge(load_claims(claims(tmp_path)), folder)
+    assert (found[0].verdict, found[0].notes[0]) == ("inconclusive", "no run reached the target")
+
+
 def test_one_pair_of_identical_runs_refutes_nothing(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", seeds=(0,), evals=silently_the_baseline)
     assert judge(load_claims(claims(tmp_path)), folder)[0].verdict == "inconclusive"

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.score.comparison import Comparison
+from bench.score.comparison import OPEN, Comparison
 from bench.score.crossings import Reached
 from bench.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
 from bench.score.speedups import speedup
@@ -187,6 +188,30 @@ def test_censored_runs_leave_the_limits_of_a_ratio_open(now: str, before: str, l
     d = np.array([0.1, 0.2, 0.3])
     found = change(comparison(d, [0, 1, 2], now), comparison(d[::-1], [0, 1, 2], before))
     assert (found.ci_low > 0, found.ci_high < np.inf) == (low, high)
+
+
+def test_a_censored_seed_that_is_not_used_does_not_blind_the_gate() -> None:
+    d = np.array([0.2, 0.25, 0.3, 0.2])
+    before = comparison(d, [0, 1, 2, 9])
+    late = replace(before, ours=[*before.ours[:3], Reached(500, 500, np.inf)])
+    slower = change(comparison(d[:3] - 0.5, [0, 1, 2]), late)
+    assert (slower.ci_high < 0.9, slower.how) == (True, "paired, 3 seeds")
+    blind = change(comparison(d - 0.5, [0, 1, 2, 9]), late)
+    assert blind.ci_high == np.inf
+    assert change(late, late).ci_high == np.inf
+    assert change(late, late, unchanged={9}).ci_high == 1
+
+
+def test_code_that_did_not_change_passes_though_some_runs_never_arrive(tmp_path: Path) -> None:
+    def late(table: pd.DataFrame) -> pd.DataFrame:
+        held = (table["seed"] == 1) & (table["fd"] < 40)
+        return table.assign(fd=table["fd"].where(~held, 40.0))
+
+    ours, theirs = (excerpt(tmp_path / name, evals=late) for name in "ab")
+    found = one(check(ours, against=theirs))
+    assert (found.outcome, found.ratio) == (HOLDS, "1.00 [1.00, 1.00]")
+    open_sided = one(check(ours, [("min-snr", 1.1)]))
+    assert (open_sided.outcome, open_sided.notes) == (NOTHING, OPEN)
 
 
 def test_unchanged_code_on_other_seeds_is_seldom_called_a_regression() -> None:

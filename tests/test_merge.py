@@ -9,6 +9,7 @@ import pytest
 
 from bench.merge import merged
 from bench.score.leaderboard import score
+from bench.store import StudyDir
 from methods.base import InputError
 from tests.conftest import Fidrace, Refused
 from tests.published import DIGITS, excerpt, without_study
@@ -99,6 +100,33 @@ def test_running_on_published_tables_keeps_what_they_hold(fidrace: Fidrace, tmp_
     assert len(list((folder / "runs").glob("*/*/*/run.json"))) == 6
     for name, table in before.items():
         pd.testing.assert_frame_equal(pd.read_csv(folder / name), table)
+
+
+def test_a_run_without_a_directory_is_never_lost(fidrace: Fidrace, refused: Refused, tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir")
+    runs = pd.read_csv(folder / "runs.csv").assign(mine="note")
+    runs.to_csv(folder / "runs.csv", index=False)
+    evals = pd.read_csv(folder / "evals.csv").assign(clip=1.5)
+    evals.to_csv(folder / "evals.csv", index=False)
+    StudyDir(folder).adopt()
+    for place in list((folder / "runs").glob("*/*/seed-[12]-*")):  # as an interruption would leave it
+        shutil.rmtree(place)
+    fidrace("run", "digits", "-m", "min-snr", "--seeds", 3, "--out", folder)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "runs.csv"), runs)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "evals.csv"), evals)
+    merged([folder, excerpt(tmp_path / "more", seeds=(3,))], tmp_path / "both")
+    assert pd.read_csv(tmp_path / "both/runs.csv")["mine"].count() == 6
+    for change, named in (({"config_hash": ""}, "no config_hash"), ({"seed": ""}, "is no seed")):
+        bad = excerpt(tmp_path / named.replace(" ", ""))
+        runs.assign(**change).to_csv(bad / "runs.csv", index=False)
+        assert named in refused("run", "digits", "-m", "min-snr", "--seeds", "4", "--out", bad)
+
+
+def test_the_same_evaluations_written_otherwise_are_the_same(tmp_path: Path) -> None:
+    one = excerpt(tmp_path / "one")
+    other = excerpt(tmp_path / "other", evals=lambda table: table.assign(iteration=table["iteration"].astype(float), more=1))
+    merged([one, other], tmp_path / "both")
+    assert len(pd.read_csv(tmp_path / "both/runs.csv")) == 6
 
 
 def test_tables_that_anyone_made_are_laid_together(tmp_path: Path) -> None:

@@ -54,6 +54,51 @@ def test_runs_that_diverge_at_once_are_censored_and_not_dropped(rows: int, tmp_p
     assert "2 diverged" in found["flags"]
 
 
+def test_a_run_that_does_not_arrive_stays_so_without_a_clock(tmp_path: Path) -> None:
+    late = [replace_fd(one, 80 - np.arange(6.0)) if (one.method, one.seed) == ("fast", 3) else one for one in study()]
+    folder = write(tmp_path, late)
+    evals = pd.read_csv(folder / "evals.csv")
+    evals.loc[(evals["method"] == "fast") & (evals["seed"] == 3), "train_seconds"] = np.nan
+    evals.to_csv(folder / "evals.csv", index=False)
+    found = row(folder, "seconds")
+    assert (found["pairs"], found["bound"], found["ci_low"], found["verdict"]) == (4, "<=", 0, "no difference shown")
+    evals.loc[(evals["method"] == "fast") & (evals["seed"] == 2), "train_seconds"] = np.nan
+    evals.to_csv(folder / "evals.csv", index=False)
+    assert "1 without seconds" in row(folder, "seconds")["flags"]
+
+
+def test_what_the_baseline_lost_stands_on_the_methods_row(tmp_path: Path) -> None:
+    failed = {("baseline", 0): "failed", ("fast", 1): "failed"}
+    scores = score(write(tmp_path, study(), failed), target=10.0, contrasts=[("fast", "baseline")])
+    flags = scores.speedups.iloc[0]["flags"]
+    assert "1 failed; baseline: 1 failed" in flags
+
+
+def test_a_bound_ranks_behind_what_was_measured(tmp_path: Path) -> None:
+    curves = study(factor=1.2) + [curve(80, 70, 60, 50, 40, 35, method="never", seed=seed) for seed in range(4)]
+    for one in curves:
+        if one.method == "never":
+            one.columns["train_seconds"] /= 10
+    board = score(write(tmp_path, curves), target=10.0, axis="seconds").leaderboard.set_index("method")
+    assert board.loc["never", "speedup"] > board.loc["fast", "speedup"]
+    assert list(board.index) == ["fast", "baseline", "never"]
+    table = score(tmp_path, target=10.0).speedups.set_index(["method", "axis"])
+    assert np.isnan(table.loc[("never", "iterations"), "detectable"])
+
+
+def test_a_distance_of_nought_is_a_crossing_and_rows_past_the_budget_are_no_final(tmp_path: Path) -> None:
+    zero = [curve(80, 0, 0, 0, 0, 0, method="zero", seed=seed) for seed in range(4)]
+    late = [replace(one, **past(one)) for one in (curve(80, 70, 60, 50, 40, 35, method="late", seed=seed) for seed in range(4))]
+    board = score(write(tmp_path, [*study(), *zero, *late]), target=10.0).leaderboard.set_index("method")
+    assert board.loc["zero", "reached"] == 4
+    assert np.isnan(board.loc["late", "final_fd"])
+
+
+def past(one: Curve) -> dict[str, object]:
+    """All but the last evaluation are lost."""
+    return {"fd": one.fd[-1:], "se": one.se[-1:], "columns": {name: x[-1:] for name, x in one.columns.items()}}
+
+
 def test_a_method_that_never_arrives_is_not_faster_because_its_steps_are_cheap(tmp_path: Path) -> None:
     curves = study()
     for one in curves:
@@ -118,7 +163,7 @@ def test_seconds_of_unlike_devices_are_marked(tmp_path: Path) -> None:
 def test_a_row_lost_in_the_middle_makes_a_run_incomplete(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", evals=lambda table: table.query("seed != 1 or iteration != 250"))
     found = score(folder).speedups.iloc[0]
-    assert (found["pairs"], found["flags"]) == (2, "fewer than 3 pairs; 1 incomplete")
+    assert (found["pairs"], found["flags"]) == (2, "fewer than 3 pairs; 1 incomplete; baseline: 1 incomplete")
 
 
 def guarded(folder: Path, recall: float, scatter: float = 0.01) -> Path:

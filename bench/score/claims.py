@@ -183,7 +183,9 @@ def measured(claim: Claim, races: Races, said: str) -> Judged:
         notes = [note for note in notes if note != "post hoc"]
     if field := changed(races):
         notes = [f"the task is changed: {field}", *notes]
-    if found.speedup and said == NOT_RUN:
+    if found.why_nothing and said == NOT_RUN and found.seeds:
+        said, notes = "inconclusive", [found.why_nothing, *notes]
+    elif found.speedup and said == NOT_RUN:
         said, more = verdict(found.speedup.ci_low, found.speedup.ci_high, claim.factor)
         notes = [*filter(None, [more]), *notes]
     return Judged(claim, said, found, task, target, tuple(notes))

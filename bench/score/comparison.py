@@ -14,6 +14,7 @@ from bench.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
 from bench.study import BASELINE, Target
 from methods.base import InputError
 
+OPEN = "runs that did not arrive, on both sides, leave both limits open"
 MISSING = ("failed", "diverged", "running", "incomplete")
 
 
@@ -27,9 +28,15 @@ class Comparison:
     speedup: Speedup | None
 
     @property
-    def concludes(self) -> bool:
-        """Whether anything was measured: an interval, from pairs of which one run at least came to the target."""
-        return len(self.seeds) >= MIN_PAIRS and not all(one.censored for one in self.ours + self.theirs)
+    def why_nothing(self) -> str:
+        """Why nothing was measured; empty where an interval says something of the factor."""
+        if len(self.seeds) < MIN_PAIRS:
+            return f"{len(self.seeds)} pairs; an interval takes {MIN_PAIRS}"
+        if all(one.censored for one in self.ours + self.theirs):
+            return "no run reached the target"
+        if self.speedup and (self.speedup.ci_low, self.speedup.ci_high) == (0, np.inf):
+            return OPEN
+        return ""
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,14 @@ class Races:
             found = {seed: Reached(at, at, at, int(np.searchsorted(n, budget))) for seed, (at, n) in ends.items()}
         else:
             found = {seed: cost(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
-            for seed in found:
-                if runs[seed].stillborn:
+            for seed, one in found.items():
+                if one.censored and not np.isfinite(one.cost):  # no clock makes a run arrive that does not
                     found[seed] = Reached(self.usual_cost(axis), np.nan, np.inf)
         kept = {seed: one for seed, one in sorted(found.items()) if 0 < one.cost < np.inf}
         return self.known_costs.setdefault((method, axis), kept)
 
     def usual_cost(self, axis: str) -> float:
-        """The median over all runs of what the budget costs on the axis, for a run that ended before it had a pace."""
+        """The median over all runs of what the budget costs on the axis, for a censored run of which that is not known."""
         costs = [curve.at_budget(axis, self.rules.budget) for runs in self.usable.values() for curve in runs.values()]
         known = [one for one in costs if np.isfinite(one)]
         return float(np.median(known)) if known else NAN
@@ -114,13 +121,14 @@ class Races:
         )
         return Comparison(seeds, ours, theirs, speedup(theirs, ours, same) if seeds else None)
 
-    def notes(self, method: str, axis: str, pairs: int) -> list[str]:
-        """What a reader must know before believing a factor of `method`."""
+    def notes(self, method: str, axis: str, pairs: int, reference: str = BASELINE) -> list[str]:
+        """What a reader must know before believing a factor of `method` over `reference`."""
         runs = [curve for curve in self.curves if curve.method == method]
         known = self.rules.methods.get(method, {})
         raced = [curve for seed, curve in self.usable[method].items() if seed in self.usable[BASELINE]]
         declared = self.rules.declared_seeds
         devices = {curve.about.get("device") for curve in [*self.usable[method].values(), *self.usable[BASELINE].values()]}
+        timeless = len(set(self.crossings(method)) - set(self.costs(method, axis))) if method != BASELINE else 0
         notes = {
             "post hoc": self.rules.post_hoc,
             "extended": declared is not None and any(curve.seed not in declared for curve in runs),
@@ -129,9 +137,16 @@ class Races:
             "as reconstructed": known.get("evidence") == "reconstructed",
             "flat at target": bool(raced) and np.mean([flat(c, self.target(c.seed)) for c in raced]) > 0.5,
             "mixed devices": axis == "seconds" and len(devices) > 1,
+            f"{timeless} without {axis}": timeless > 0,
         }
-        counts = {status: sum(curve.status == status for curve in runs) for status in MISSING}
-        return [*(note for note, holds in notes.items() if holds), *(f"{n} {what}" for what, n in counts.items() if n)]
+        counts = self.missing(method)
+        theirs = self.missing(BASELINE) if method != BASELINE and reference == BASELINE else []
+        return [*(note for note, holds in notes.items() if holds), *counts, *(f"baseline: {count}" for count in theirs)]
+
+    def missing(self, method: str) -> list[str]:
+        """How many runs of the method ended badly, or not yet."""
+        statuses = [curve.status for curve in self.curves if curve.method == method]
+        return [f"{statuses.count(status)} {status}" for status in MISSING if status in statuses]
 
 
 def make_races(curves: list[Curve], rules: Rules) -> Races:

@@ -51,8 +51,10 @@ def crossing(curve: Curve, target: float, budget: float) -> tuple[int, float] | 
     k = crossing_index(fd, target)
     if k is None or n[k + 1] > budget:
         return None
-    above, below = fd[k], max(fd[k + 1], TINY)
-    return k - skipped, float(np.log(above / target) / np.log(above / below)) if np.isfinite(above) else 1.0
+    if not np.isfinite(fd[k]):
+        return k - skipped, 1.0
+    above, goal, below = np.log([fd[k], target, max(fd[k + 1], TINY)])
+    return k - skipped, float((above - goal) / (above - below))
 
 
 def reached(curve: Curve, target: float, axis: str, budget: float) -> Reached:

@@ -47,8 +47,12 @@ class Curve:
         return not len(self.iteration) or self.iteration[-1] == 0
 
     def equals(self, other: "Curve") -> bool:
-        """Whether not one distance differs, at the same iterations."""
-        return np.array_equal(self.iteration, other.iteration) and np.array_equal(self.fd, other.fd, equal_nan=True)
+        """Whether there are distances, and not one differs, at the same iterations."""
+        return (
+            len(self.fd) > 0
+            and np.array_equal(self.iteration, other.iteration)
+            and np.array_equal(self.fd, other.fd, equal_nan=True)
+        )
 
     def at_budget(self, axis: str, budget: float) -> float:
         """The axis at the budget; for a run that ended before it, in proportion to its last evaluation; NaN where it has none

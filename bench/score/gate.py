@@ -4,14 +4,13 @@ speedup.
 A check fails only where its 95 % interval excludes what is asked; where the interval cannot decide it says `cannot tell`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.score.comparison import Comparison, Races, refuse_unlike
-from bench.score.crossings import Reached
+from bench.score.comparison import OPEN, Comparison, Races, refuse_unlike
 from bench.score.curves import known_axis
 from bench.score.errors import NothingToConclude
 from bench.score.guards import guard_table, lost
@@ -103,8 +102,8 @@ def speedup_of(folder: Path, method: str, axis: str = "iterations", target: Targ
     """The method's speedup over the baseline in `folder`. Raises InputError for a method or axis that is not there,
     NothingToConclude where fewer than MIN_PAIRS pairs were run or none of them came to the target."""
     found = compared(read_races(folder, target), method, known_axis(axis))
-    if found.speedup is None or not found.concludes:
-        raise NothingToConclude(f"{folder}: {method}: {why_nothing(found)}")
+    if found.speedup is None or found.why_nothing:
+        raise NothingToConclude(f"{folder}: {method}: {found.why_nothing}")
     return found.speedup
 
 
@@ -122,8 +121,8 @@ def required(races: Races, method: str, factor: float, axis: str) -> Check:
     """Whether the method's factor is at least `factor`."""
     found = compared(races, method, axis)
     asked = f"{method} >= {factor:g}x"
-    if found.speedup is None or not found.concludes:
-        return Check(asked, NOTHING, notes=why_nothing(found))
+    if found.speedup is None or found.why_nothing:
+        return Check(asked, NOTHING, notes=found.why_nothing)
     said = outcome(found.speedup.ci_low, found.speedup.ci_high, factor)
     return Check(asked, said, str(found.speedup), notes="; ".join(warnings(races, method, axis, found)))
 
@@ -138,13 +137,21 @@ def regression(now: Races, before: Races, method: str, share: float, axis: str) 
     ours, theirs = now.compare(method, axis), before.compare(method, axis)
     asked = f"{method} loses at most {100 * share:g}%"
     for side, when in ((ours, "now"), (theirs, "before")):
-        if not side.concludes:
-            return Check(asked, NOTHING, notes=f"{when}: {why_nothing(side)}")
-    found = change(ours, theirs)
+        if side.why_nothing and side.why_nothing != OPEN:
+            return Check(asked, NOTHING, notes=f"{when}: {side.why_nothing}")
+    found = change(ours, theirs, unchanged(now, before, method))
     known = found.ci_low > 0 or found.ci_high < np.inf
     verdict = outcome(found.ci_low, found.ci_high, 1 - share) if known else NOTHING
-    notes = "; ".join([found.how, *warnings(now, method, axis, ours)])
-    return Check(asked, verdict, str(ours.speedup), str(theirs.speedup), str(found), notes)
+    notes = [found.how, *([] if known else [OPEN]), *warnings(now, method, axis, ours)]
+    notes += [f"before: {note}" for note in warnings(before, method, axis, theirs) if note not in notes]
+    return Check(asked, verdict, str(ours.speedup), str(theirs.speedup), str(found), "; ".join(notes))
+
+
+def unchanged(now: Races, before: Races, method: str) -> set[int]:
+    """Seeds of which neither the method's nor the baseline's distances have changed in one digit."""
+    sides = [[races.usable[name] for races in (now, before)] for name in (method, BASELINE)]
+    seeds = set.intersection(*({*runs} for side in sides for runs in side))
+    return {seed for seed in seeds if all(ours[seed].equals(theirs[seed]) for ours, theirs in sides)}
 
 
 def outcome(low: float, high: float, bound: float) -> str:
@@ -153,35 +160,44 @@ def outcome(low: float, high: float, bound: float) -> str:
     return HOLDS if low >= asked else FAILS if high < asked else UNDECIDED
 
 
-def why_nothing(found: Comparison) -> str:
-    if len(found.seeds) < MIN_PAIRS:
-        return f"{len(found.seeds)} pairs; an interval takes {MIN_PAIRS}"
-    return "no run reached the target"
-
-
-def change(now: Comparison, before: Comparison) -> Change:
+def change(now: Comparison, before: Comparison, unchanged: Set[int] = frozenset()) -> Change:
     """The ratio of two factors of one method, each of MIN_PAIRS pairs or more.
 
     A side whose curves are identical to its baseline's has the factor 1 for any seed, and adds no scatter. Else, over
     MIN_PAIRS or more seeds that both sides have, Student on the differences: with the same seeds meet the same chances,
     so code that has not changed gives 1 exactly. Else Welch, over all seeds of both. Limits that censored runs leave open
-    are 0 and inf.
+    are 0 and inf; in pairs, a seed whose runs are `unchanged` has the ratio 1 whether they arrive or not.
     """
-    d_now, d_before = differences(now), differences(before)
-    shared = [seed for seed in now.seeds if seed in before.seeds]
     same_now, same_before = identical(now.speedup), identical(before.speedup)
-    if same_now or same_before or len(shared) < MIN_PAIRS:
-        mean, low, high = welch(d_now, d_before)
-        how = "identical to its baseline" if same_now or same_before else f"{len(now.seeds)} and {len(before.seeds)} seeds"
-    else:
-        places = [[found.seeds.index(seed) for seed in shared] for found in (now, before)]
-        mean, low, high, *_ = student(d_now[places[0]] - d_before[places[1]])
+    shared = [seed for seed in now.seeds if seed in before.seeds]
+    paired = len(shared) >= MIN_PAIRS and not same_now and not same_before
+    ours, theirs = (only(found, shared) if paired else found for found in (now, before))
+    if paired:
+        mean, low, high, *_ = student(differences(ours) - differences(theirs))
         how = f"paired, {len(shared)} seeds"
-    open_low = (not same_now and censored(now.ours)) or (not same_before and censored(before.theirs))
-    open_high = (not same_now and censored(now.theirs)) or (not same_before and censored(before.ours))
-    return Change(
-        float(np.exp(mean)), 0.0 if open_low else float(np.exp(low)), np.inf if open_high else float(np.exp(high)), how
-    )
+    else:
+        mean, low, high = welch(differences(ours), differences(theirs))
+        how = "identical to its baseline" if same_now or same_before else f"{len(now.seeds)} and {len(before.seeds)} seeds"
+    exact = unchanged if paired else frozenset()
+    (now_low, now_high), (before_low, before_high) = (open_limits(found, exact) for found in (ours, theirs))
+    low = -np.inf if now_low or before_high else low
+    high = np.inf if now_high or before_low else high
+    return Change(float(np.exp(mean)), float(np.exp(low)), float(np.exp(high)), how)
+
+
+def open_limits(found: Comparison, exact: Set[int]) -> tuple[bool, bool]:
+    """Whether censored runs leave the lower and the upper limit of a factor open, but for seeds in `exact`."""
+    if identical(found.speedup):
+        return False, False
+    rows = [pair for seed, *pair in zip(found.seeds, found.ours, found.theirs, strict=True) if seed not in exact]
+    return any(ours.censored for ours, _ in rows), any(theirs.censored for _, theirs in rows)
+
+
+def only(found: Comparison, seeds: Sequence[int]) -> Comparison:
+    """The comparison over some of its seeds."""
+    places = [found.seeds.index(seed) for seed in seeds]
+    ours, theirs = ([side[place] for place in places] for side in (found.ours, found.theirs))
+    return Comparison([*seeds], ours, theirs, found.speedup)
 
 
 def differences(found: Comparison) -> Floats:
@@ -191,10 +207,6 @@ def differences(found: Comparison) -> Floats:
 
 def identical(one: Speedup | None) -> bool:
     return one is not None and one.identical
-
-
-def censored(side: Sequence[Reached]) -> bool:
-    return any(one.censored for one in side)
 
 
 def welch(a: Floats, b: Floats) -> tuple[float, float, float]:

@@ -23,7 +23,7 @@ FLAGGED = {"precision": "loses precision", "recall": "loses recall", "memorised"
 def guard_table(races: Races) -> pd.DataFrame:
     """One row per method and guard that was measured: means at the crossings of the method and of its pairs' baselines,
     by how much the method is worse, and the one-sided 95 % lower limit of that. `lost`: the limit is above TOLERANCE; for
-    losses, whose bins every re-weighting moves by design, it is left empty."""
+    losses, whose bins every re-weighting moves by design, and under MIN_PAIRS it is left empty."""
     rows = [row for method in races.methods if method != BASELINE for row in guard_rows(races, method)]
     table = pd.DataFrame(rows, columns=pd.Index(GUARD_COLUMNS))
     return table.assign(ceiling=table["guard"].map({guard: ceiling(races.curves, guard) for guard in GUARDS}))
@@ -54,7 +54,7 @@ def guard_rows(races: Races, method: str) -> list[dict[str, Any]]:
                 "value": value[measured].mean(),
                 "worse_by": worse.mean(),
                 "limit": limit,
-                "lost": bool(limit > TOLERANCE) if guard in FLAGGED else None,
+                "lost": bool(limit > TOLERANCE) if guard in FLAGGED and not np.isnan(limit) else None,
             }
         )
     return rows

@@ -108,7 +108,7 @@ def adjusted(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
 def contrast_row(races: Races, guards: pd.DataFrame, method: str, control: str, axis: str) -> dict[str, Any]:
     """A method against its control instead of the baseline."""
     row = speedup_row(races, guards, method, axis, control)
-    theirs = [note for note in races.notes(control, axis, row["pairs"]) if note not in row["flags"]]
+    theirs = [note for note in races.notes(control, axis, row["pairs"], control) if note not in row["flags"]]
     flags = "; ".join(filter(None, [row["flags"], *(f"control: {note}" for note in theirs)]))
     return {**row, "control": control, "control_reached": row["baseline_reached"], "flags": flags}
 
@@ -117,7 +117,7 @@ def speedup_row(races: Races, guards: pd.DataFrame, method: str, axis: str, refe
     """One row of speedups.csv; a method's guards are told against the baseline only."""
     found = races.compare(method, axis, reference)
     pairs = len(found.seeds)
-    notes = races.notes(method, axis, pairs) + (lost(guards, method) if reference == BASELINE else [])
+    notes = races.notes(method, axis, pairs, reference) + (lost(guards, method) if reference == BASELINE else [])
     row = {
         "task": races.curves[0].task,
         "method": method,
@@ -167,8 +167,14 @@ def leaderboard(races: Races, speedups: pd.DataFrame, guards: pd.DataFrame, axis
             "flags": compared.get("flags", "; ".join(races.notes(method, axis, MIN_PAIRS))),
         }
         rows.append({**compared, **own})
-    rows.sort(key=lambda row: (-np.nan_to_num(row.get("speedup", NAN), nan=-1.0), row["final_fd"], row["method"]))
+    rows.sort(key=place)
     return pd.DataFrame([{**row, "rank": k} for k, row in enumerate(rows, 1)], columns=pd.Index(LEADERBOARD_COLUMNS))
+
+
+def place(row: dict[str, Any]) -> tuple[int, float, float, str]:
+    """By factor; an upper bound is no factor and stands behind them; what has neither goes last, by final FD."""
+    bounds = {"=": 0, ">=": 0, "<=": 1}
+    return bounds.get(row["bound"], 2), -np.nan_to_num(row.get("speedup", NAN)), row["final_fd"], row["method"]
 
 
 def middle(values: list[float]) -> float:
@@ -185,7 +191,8 @@ def median(costs: list[Reached]) -> float:
 
 def final_fd(curve: Curve, budget: float) -> float:
     """FD at the budget, or at the last evaluation of a run that ended before it; NaN for a run without any."""
-    return float(curve.fd[curve.iteration <= budget][-1]) if len(curve.fd) else NAN
+    within = curve.fd[curve.iteration <= budget]
+    return float(within[-1]) if len(within) else NAN
 
 
 def pace(curve: Curve) -> float:

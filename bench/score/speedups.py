@@ -23,7 +23,8 @@ class Speedup:
     """A factor with its 95 % interval. `bound` tells how to read it: = a point, >= or <= a bound, none: no point.
 
     Under MIN_PAIRS pairs the limits, p_value and detectable are NaN. `detectable` is the smallest factor that this
-    scatter and number of pairs could have told from 1. `identical`: the curves do not differ in one digit.
+    scatter and number of pairs could have told from 1, NaN where the lower limit is open. `identical`: the curves do not
+    differ in one digit.
     """
 
     pairs: int
@@ -72,7 +73,7 @@ def speedup(baseline: Sequence[Reached], method: Sequence[Reached], identical: b
         p_value = 1.0 if other_censored else p_value
     bound = {(0, 0): "=", (1, 0): ">=", (0, 1): "<=", (1, 1): "none"}[base_censored, other_censored]
     factor = NAN if bound == "none" else float(np.exp(mean))
-    detectable = float(np.exp(reach))
+    detectable = NAN if other_censored and not identical else float(np.exp(reach))
     return Speedup(len(base), factor, ci_low, ci_high, bound, p_value, detectable, correlation(base, other), identical)
 
 
