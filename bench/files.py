@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from methods.base import InputError
 
@@ -78,8 +79,15 @@ def read_record(path: Path, remedy: str) -> Row:
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The runs.csv or evals.csv at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for
     a number."""
+    numbers = ({*RUN_COLUMNS, *EVAL_COLUMNS} | {*columns}) - TEXT[path.name]
+    options: dict[str, Any] = {"keep_default_na": False, "encoding": "utf-8", "low_memory": False}
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(TEXT[path.name], str),
+            na_values={column: ["", "nan", "NaN", "NAN"] for column in numbers},
+            **options,
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -91,13 +99,12 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for column in columns:
         if column not in table:
             raise InputError(f"{path}: no column {column!r} (has: {', '.join(map(repr, table.columns[:8]))}...)")
-    for column in set(table.columns) - TEXT[path.name]:
-        try:
-            table[column] = pd.to_numeric(table[column].where(table[column].str.lower() != "nan", ""))
-        except ValueError:
-            if column in {*columns, *EVAL_COLUMNS, *RUN_COLUMNS}:
-                bad = next(value for value in table[column] if value and pd.isna(pd.to_numeric(value, errors="coerce")))
-                raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number") from None
+    for column in numbers & {*table.columns}:
+        if not is_numeric_dtype(table[column]) or is_bool_dtype(table[column]):
+            cells = pd.read_csv(path, dtype=str, usecols=[column], **options)[column]
+            table[column] = pd.to_numeric(cells, errors="coerce")
+            for bad in cells[table[column].isna() & (cells != "") & (cells.str.lower() != "nan")]:
+                raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number")
     return table
 
 
