@@ -47,6 +47,10 @@ class Races:
     rules: Rules
     methods: list[str]
 
+    # Asked for again and again: a baseline as often as there are methods, a crossing once for each axis.
+    known_costs: dict[tuple[str, str], dict[int, Reached]] = field(default_factory=dict, init=False)
+    known_crossings: dict[str, dict[int, tuple[int, float] | None]] = field(default_factory=dict, init=False)
+
     @cached_property
     def usable(self) -> dict[str, dict[int, Curve]]:
         """The runs that can be compared, by method and seed."""
@@ -75,19 +79,22 @@ class Races:
 
     def costs(self, method: str, axis: str) -> dict[int, Reached]:
         """By seed; runs whose cost on the axis was not measured are left out, and those whose baseline sets no target."""
+        if (method, axis) not in self.known_costs:
+            found = self.measured_costs(method, axis)
+            self.known_costs[method, axis] = {seed: one for seed, one in sorted(found.items()) if 0 < one.cost < np.inf}
+        return self.known_costs[method, axis]
+
+    def measured_costs(self, method: str, axis: str) -> dict[int, Reached]:
+        """By seed, NaN where an axis was not measured."""
         budget, runs = self.rules.budget, self.usable[method]
-        if (method, axis) in self.known_costs:
-            return self.known_costs[method, axis]
         if self.rules.target == FINAL and method == BASELINE:  # by definition, at the budget
             ends = {seed: (curve.at_budget(axis, budget), curve.iteration) for seed, curve in runs.items()}
-            found = {seed: Reached(at, at, at, int(np.searchsorted(n, budget))) for seed, (at, n) in ends.items()}
-        else:
-            found = {seed: cost(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
-            for seed, one in found.items():
-                if one.censored and not np.isfinite(one.cost):  # no clock makes a run arrive that does not
-                    found[seed] = Reached(self.usual_cost(axis), np.nan, np.inf)
-        kept = {seed: one for seed, one in sorted(found.items()) if 0 < one.cost < np.inf}
-        return self.known_costs.setdefault((method, axis), kept)
+            return {seed: Reached(at, at, at, int(np.searchsorted(n, budget))) for seed, (at, n) in ends.items()}
+        found = {seed: cost(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
+        for seed, one in found.items():
+            if one.censored and not np.isfinite(one.cost):  # no clock makes a run arrive that does not
+                found[seed] = Reached(self.usual_cost(axis), np.nan, np.inf)
+        return found
 
     def usual_cost(self, axis: str) -> float:
         """The median over all runs of what the budget costs on the axis, for a censored run of which that is not known."""
@@ -105,10 +112,6 @@ class Races:
                 if seed in goals
             }
         return self.known_crossings[method]
-
-    # Asked for again and again: a baseline as often as there are methods, a crossing once for each axis.
-    known_costs: dict[tuple[str, str], dict[int, Reached]] = field(default_factory=dict, init=False)
-    known_crossings: dict[str, dict[int, tuple[int, float] | None]] = field(default_factory=dict, init=False)
 
     def compare(self, method: str, axis: str, reference: str = BASELINE) -> Comparison:
         """`method` against `reference`, over the seeds that both have."""
