@@ -11,7 +11,7 @@ from bench.score.rules import read_rules
 from bench.store import StudyDir, directory_of, run_of, with_own
 from methods.base import InputError
 
-Distances = dict[float, str]  # by iteration: what two runs of one seed must have in common
+Distances = dict[float, str]  # by iteration, as text (NaN equals NaN): what two runs of one seed must have in common
 
 
 def merged(folders: list[Path], out: Path) -> None:
@@ -57,7 +57,7 @@ def chosen(folders: list[Path]) -> dict[Path, list[Row]]:
     for folder in folders:
         lines: dict[tuple[str, ...], Distances] = {}
         for line in records(folder / "evals.csv"):
-            lines.setdefault(run_of(line), {})[float(line["iteration"])] = line["fd"].lower() and repr(float(line["fd"]))
+            lines.setdefault(run_of(line), {})[float(line["iteration"])] = str(float(line["fd"] or "nan"))
         for row in records(folder / "runs.csv"):
             run = run_of(row)
             other, before, known = best.get(run, (folder, row, lines.get(run, {})))

@@ -113,7 +113,7 @@ class StudyDir:
             place = self.path / directory_of(row)
             place.mkdir(parents=True, exist_ok=True)
             write_table(place / "evals.csv", *with_own(lines.get(run_of(row), []), EVAL_COLUMNS))
-            write_json(place / "run.json", {**row, "seed": whole(row["seed"]), "directory": str(directory_of(row))})
+            write_json(place / "run.json", {**row, "seed": seed_of(row["seed"]), "directory": str(directory_of(row))})
 
     def evaluations(self, row: Row) -> list[Row]:
         """A run's rows of evals.csv."""
@@ -175,7 +175,7 @@ def read_run(path: Path) -> Row:
 
 def run_of(row: Row) -> tuple[str, ...]:
     """Which run a row of a table is of."""
-    return row["task"], row["method"], str(whole(row["seed"]))
+    return row["task"], row["method"], str(seed_of(row["seed"]))
 
 
 def directory_of(row: Row) -> Path:
@@ -184,10 +184,10 @@ def directory_of(row: Row) -> Path:
         if Path(name).name != name or name == "..":
             raise InputError(f"{name!r} cannot be the name of a task or method here: it would leave the folder")
     hashes = row.get("config_hash", ""), row.get("method_hash", "")
-    return run_directory(row["task"], row["method"], whole(row["seed"]), *hashes)
+    return run_directory(row["task"], row["method"], seed_of(row["seed"]), *hashes)
 
 
-def whole(seed: str) -> int:
+def seed_of(seed: str) -> int:
     """A seed as a table has it: `5`, or from a spreadsheet `5.0`; raises InputError for what is none."""
     try:
         return int(float(seed))

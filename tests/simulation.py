@@ -16,7 +16,7 @@ from scipy.stats import CensoredData, binom, logrank
 
 from bench.score.crossings import Reached, reached
 from bench.score.curves import Curve
-from bench.score.speedups import log_costs, speedup, student, student_limits
+from bench.score.speedups import half_width, log_costs, speedup, student
 from methods.base import Floats
 
 DIGITS = Path(__file__).parents[1] / "results/digits-field/evals.csv"
@@ -170,9 +170,8 @@ def noise_twice(world: World) -> Rule:
 
     def rule(baseline: Side, method: Side) -> Interval:
         d = log_costs(baseline) - log_costs(method)
-        error = np.sqrt((d.var(ddof=1) + 2 * variance) / len(d))
-        _, low, high = student_limits(float(d.mean()), float(error), len(d) - 1)
-        return float(np.exp(low)), float(np.exp(high))
+        half = half_width(((d.var(ddof=1) + 2 * variance) / len(d)) ** 0.5, len(d) - 1)
+        return float(np.exp(d.mean() - half)), float(np.exp(d.mean() + half))
 
     return rule
 

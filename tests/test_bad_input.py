@@ -1,6 +1,7 @@
 """Wrong input: one line that names what and the nearest valid choice, exit code 2, nothing half-written."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 from bench.files import write_atomic
 from bench.quality.digits_classifier import accuracy, loaded
 from bench.quality.features import WEIGHTS
+from bench.score.leaderboard import score
 from bench.store import StudyDir
 from bench.study import make_study
 from bench.train.data import digits, load
 from methods.base import InputError
 from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace, Refused
+from tests.test_score import DECLARED, study, write
 
 RUN = ("run", "--out", "s", "--device", "cpu")
 
@@ -259,3 +262,18 @@ def test_the_packaged_classifier_has_the_accuracy_that_is_reported() -> None:
     assert data.train.shape == (1500, 1, 8, 8)
     assert len(np.unique(np.concatenate([data.train, data.heldout]).reshape(1797, 64), axis=0)) == 1797
     assert accuracy(loaded(WEIGHTS / "digits.safetensors"), data.heldout, data.heldout_labels) == pytest.approx(295 / 297)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("budget", 0), ("methods", []), ("methods", {"m": 1}), ("declared_seeds", 3), ("schema", 2)),
+        *(("target", value) for value in (None, "abc", -1, 0, True, float("nan"))),
+        *(("evaluations_at", value) for value in (3, [[0]], [{}], ["x"])),
+    ],
+)
+def test_a_damaged_study_description_is_named(field: str, value: object, tmp_path: Path) -> None:
+    folder = write(tmp_path, study())
+    (folder / "study.json").write_text(json.dumps({**DECLARED, field: value}))
+    with pytest.raises(InputError, match=r"study\.json"):
+        score(folder)

@@ -54,6 +54,9 @@ def test_a_study_that_reaches_no_target_measures_nothing(fidrace: Fidrace, tmp_p
     assert done.stderr.count("\n") == 1
     two = excerpt(tmp_path / "two", seeds=(0, 1))
     assert one(check(two, [("min-snr", 1.1)])).outcome == NOTHING
+    against = one(check(two, against=DIGITS))
+    assert (against.outcome, against.notes) == (NOTHING, "now: 2 pairs; an interval takes 3")
+    assert one(check(short, against=DIGITS)).notes == "now: no run reached the target"
     fidrace("check", excerpt(tmp_path / "alone", ("baseline",)), *REQUIRE, code=3)
     # what fails elsewhere counts more than what was not measured
     lost = excerpt(

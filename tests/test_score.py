@@ -290,18 +290,3 @@ def test_tables_without_runs_conclude_nothing(tmp_path: Path) -> None:
         (folder / name).write_text((folder / name).read_text().splitlines(keepends=True)[0])
     with pytest.raises(NothingToConclude, match="no runs"):
         score(folder)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *(("budget", 0), ("methods", []), ("methods", {"m": 1}), ("declared_seeds", 3), ("schema", 2)),
-        *(("target", value) for value in (None, "abc", -1, 0, True, float("nan"))),
-        *(("evaluations_at", value) for value in (3, [[0]], [{}], ["x"])),
-    ],
-)
-def test_a_damaged_study_description_is_named(field: str, value: object, tmp_path: Path) -> None:
-    folder = write(tmp_path, study())
-    (folder / "study.json").write_text(json.dumps({**DECLARED, field: value}))
-    with pytest.raises(InputError, match=r"study\.json"):
-        score(folder)

@@ -166,6 +166,10 @@ def test_a_row_lost_in_the_middle_makes_a_run_incomplete(tmp_path: Path) -> None
     assert (found["pairs"], found["flags"]) == (2, "fewer than 3 pairs; 1 incomplete; baseline: 1 incomplete")
 
 
+def test_a_study_that_does_not_note_its_hash_is_scored_all_the_same(tmp_path: Path) -> None:
+    assert score(excerpt(tmp_path / "dir", fixed_hash="")).speedups.iloc[0]["pairs"] == 3
+
+
 def guarded(folder: Path, recall: float, scatter: float = 0.01) -> Path:
     """Baseline with a recall of 0.8, method with `recall`; real images score 0.9."""
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench.report.tables import drawn, piped
+from bench.report.tables import BOUNDS, drawn, piped
 from bench.score.claims import EVIDENCE, Judged
 from bench.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check
 
@@ -45,8 +45,7 @@ def factor(one: Judged) -> str:
     found = one.found.speedup if one.found else None
     if found is None:
         return "–"
-    sign = {"<=": "≤ ", ">=": "≥ "}.get(found.bound, "")
-    point = "–" if np.isnan(found.factor) else f"{sign}{found.factor:.2f}×"
+    point = "–" if np.isnan(found.factor) else f"{BOUNDS[found.bound]}{found.factor:.2f}×"
     return point if np.isnan(found.ci_low) else f"{point} [{found.ci_low:.2f}, {found.ci_high:.2f}]".replace("inf", "∞")
 
 

@@ -47,22 +47,7 @@ def speedup_curve(races: Races) -> pd.DataFrame:
     for axis, method in product(AXES, races.methods):
         for race in raced if method != BASELINE else []:
             found = race.compare(method, axis)
-            if found.speedup is not None:
-                one = found.speedup
-                rows.append(
-                    {
-                        "task": races.curves[0].task,
-                        "method": method,
-                        "axis": axis,
-                        "target": race.rules.target,
-                        "pairs": one.pairs,
-                        "reached": sum(not cost.censored for cost in found.ours),
-                        "baseline_reached": sum(not cost.censored for cost in found.theirs),
-                        "speedup": one.factor,
-                        "ci_low": one.ci_low,
-                        "ci_high": one.ci_high,
-                        "bound": one.bound,
-                        "p_value": one.p_value,
-                    }
-                )
+            if found.seeds:
+                identity = {"task": races.curves[0].task, "method": method, "axis": axis, "target": race.rules.target}
+                rows.append({**identity, **found.figures()})
     return pd.DataFrame(rows, columns=pd.Index(CURVE_COLUMNS))

@@ -1,8 +1,9 @@
 """Comparisons: the runs of one table, method against reference, paired by seed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,18 @@ class Comparison:
     ours: list[Reached]
     theirs: list[Reached]
     speedup: Speedup | None
+
+    def figures(self) -> dict[str, Any]:
+        """The columns of a table that tell of it; without pairs those of the speedup are missing."""
+        counts = {
+            "pairs": len(self.seeds),
+            "reached": sum(not one.censored for one in self.ours),
+            "baseline_reached": sum(not one.censored for one in self.theirs),
+        }
+        if self.speedup is None:
+            return {**counts, "bound": "none"}
+        one = asdict(self.speedup)
+        return {**one, **counts, "speedup": one["factor"], "verdict": self.speedup.verdict}
 
     @property
     def why_nothing(self) -> str:

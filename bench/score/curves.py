@@ -20,8 +20,7 @@ EVALS_NEEDED = [*RUN, "metric", "fd", *AXES.values()]
 @dataclass(frozen=True)
 class Curve:
     """One run: columns[E] by name (the axes' among them, and the guards that were measured), fd[E] and its standard error
-    se[E], over E evaluations. config_hash: of all that the runs of one table share, empty where nobody noted it; `about`:
-    other facts of its row in runs.csv."""
+    se[E], over E evaluations; `about`: its row of runs.csv."""
 
     task: str
     method: str
@@ -30,12 +29,16 @@ class Curve:
     columns: dict[str, Floats]
     fd: Floats
     se: Floats
-    config_hash: str = ""
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def iteration(self) -> Floats:
         return self.columns["iteration"]
+
+    @property
+    def config_hash(self) -> str:
+        """Of all that the runs of one table share; empty where nobody noted it."""
+        return str(self.about.get("config_hash", ""))
 
     def ends_by(self, budget: float) -> bool:
         """Whether its evaluations reach the budget; a finished run whose do not has lost rows."""
@@ -128,4 +131,4 @@ def curve_of(row: dict[Any, Any], evals: pd.DataFrame) -> Curve:
     se = evals["fd_se"].to_numpy(float) if "fd_se" in evals else np.full(len(evals), np.nan)
     fd, about = evals["fd"].to_numpy(float), {str(name): value for name, value in row.items()}
     identity = row["task"], row["method"], int(row["seed"]), row["status"]
-    return Curve(*identity, columns, fd, se, row.get("config_hash", ""), about)
+    return Curve(*identity, columns, fd, se, about)

@@ -15,7 +15,7 @@ from bench.score.curves import known_axis
 from bench.score.errors import NothingToConclude
 from bench.score.guards import guard_table, lost
 from bench.score.leaderboard import read_races
-from bench.score.speedups import MIN_PAIRS, Speedup, log_costs, student, student_limits
+from bench.score.speedups import MIN_PAIRS, Speedup, half_width, log_costs, student
 from bench.study import BASELINE, Target
 from methods.base import Floats, InputError, nearest
 
@@ -214,4 +214,5 @@ def welch(a: Floats, b: Floats) -> tuple[float, float, float]:
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     total = float(variances.sum())
     freedom = total**2 / float((variances**2 / [len(a) - 1, len(b) - 1]).sum()) if total > 0 else 1.0
-    return student_limits(float(a.mean() - b.mean()), total**0.5, freedom)
+    mean, half = float(a.mean() - b.mean()), half_width(total**0.5, freedom)
+    return mean, mean - half, mean + half

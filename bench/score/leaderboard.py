@@ -118,30 +118,14 @@ def speedup_row(races: Races, guards: pd.DataFrame, method: str, axis: str, refe
     found = races.compare(method, axis, reference)
     pairs = len(found.seeds)
     notes = races.notes(method, axis, pairs, reference) + (lost(guards, method) if reference == BASELINE else [])
-    row = {
+    return {
         "task": races.curves[0].task,
         "method": method,
         "axis": axis,
         "target": races.rules.target,
-        "pairs": pairs,
-        "reached": sum(not one.censored for one in found.ours),
-        "baseline_reached": sum(not one.censored for one in found.theirs),
-        "flags": "; ".join(notes),
-    }
-    if found.speedup is None:
-        return {**row, "bound": "none"}
-    one = found.speedup
-    return {
-        **row,
+        **found.figures(),
         "median_to_target": median(found.ours),
-        "speedup": one.factor,
-        "ci_low": one.ci_low,
-        "ci_high": one.ci_high,
-        "bound": one.bound,
-        "p_value": one.p_value,
-        "detectable": one.detectable,
-        "correlation": one.correlation,
-        "verdict": one.verdict,
+        "flags": "; ".join(notes),
     }
 
 

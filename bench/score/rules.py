@@ -79,7 +79,7 @@ def declared_rules(folder: Path, curves: list[Curve]) -> Rules:
     for curve in curves:
         if curve.task != study["task"]:
             raise InputError(f"{folder}: runs.csv is of task {curve.task!r}, study.json of {study['task']!r}")
-        if curve.config_hash not in ("", study.get("fixed_hash", curve.config_hash)):
+        if curve.config_hash not in ("", study["fixed_hash"] or curve.config_hash):
             raise InputError(
                 f"{folder}: {curve.method} seed {curve.seed} has another fixed part (config_hash) than study.json: it does "
                 "not belong in this table (`fidrace merge` names the field that differs)"

@@ -47,7 +47,8 @@ class Speedup:
 
     def __str__(self) -> str:
         """`1.22x [1.14, 1.31] (10 pairs)`, a bound with its sign."""
-        point = "no point" if np.isnan(self.factor) else f"{self.bound.replace('=', '', self.bound == '=')}{self.factor:.2f}x"
+        sign = "" if self.bound == "=" else self.bound
+        point = "no point" if np.isnan(self.factor) else f"{sign}{self.factor:.2f}x"
         interval = "no interval" if np.isnan(self.ci_low) else f"[{self.ci_low:.2f}, {self.ci_high:.2f}]"
         return f"{point} {interval} ({self.pairs} pairs)"
 
@@ -84,15 +85,14 @@ def student(d: Floats) -> tuple[float, float, float, float, float]:
     if len(d) < MIN_PAIRS:
         return mean, NAN, NAN, NAN, NAN
     error = float(d.std(ddof=1)) / len(d) ** 0.5
-    _, low, high = student_limits(mean, error, len(d) - 1)
+    half = half_width(error, len(d) - 1)
     p_value = float(stdtr(len(d) - 1, -mean / error)) if error > 0 else float(mean <= 0)
-    return mean, low, high, p_value, high - mean
+    return mean, mean - half, mean + half, p_value, half
 
 
-def student_limits(mean: float, error: float, freedom: float) -> tuple[float, float, float]:
-    """A mean and its two-sided 95 % limits by Student's t, from its standard error and degrees of freedom."""
-    half = float(stdtrit(freedom, 0.975)) * error
-    return mean, mean - half, mean + half
+def half_width(error: float, freedom: float) -> float:
+    """Of a two-sided 95 % interval by Student's t, from a standard error and its degrees of freedom."""
+    return float(stdtrit(freedom, 0.975)) * error
 
 
 def correlation(a: Floats, b: Floats) -> float:
