@@ -45,6 +45,7 @@ def test_crossing_is_interpolated_on_the_log_of_fd() -> None:
         pytest.param((80, 40, 9, NAN, 20, 20), None, id="a dip confirmed by NaN is none"),
         pytest.param((80, 40, 40, 20, 5, 5), 350, id="at the budget, confirmed one step past it"),
         pytest.param((80, 40, 40, 40, 40, 5), None, id="only at the confirming evaluation"),
+        pytest.param((80, 40, 40, 40, 40, 5, 5, 5), None, id="past the budget, though rows go on"),
         pytest.param((80, 40, 40, 40, 5, 40), None, id="at the budget, not confirmed"),
         pytest.param((80, 40), None, id="a run that ended early"),
     ],
