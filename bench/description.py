@@ -8,8 +8,8 @@ import pydantic
 from pydantic import Field
 
 from bench.files import read_record
-from bench.study import Goal, Study
-from bench.task import Model, validated
+from bench.study import Study
+from bench.task import Goal, Model, validated
 from methods.base import InputError
 from methods.registry import Registry, content_hash
 

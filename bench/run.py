@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from bench.data.base import quantised
+from bench.data.loading import load
 from bench.events import Event
 from bench.files import BINS, EVAL_COLUMNS, Row, now, write_atomic, write_json, write_table
 from bench.quality.features import load_features
@@ -20,7 +22,6 @@ from bench.quality.heldout import HeldoutGrid
 from bench.quality.pictures import grid_png
 from bench.study import RunSpec
 from bench.train import checkpoint
-from bench.train.data import load, quantised
 from bench.train.loop import OBSERVE_EVERY, Diverged, Training
 from bench.train.sampler import ddim
 from methods.registry import Registry
@@ -41,7 +42,7 @@ class Run:
         self.spec, self.task, self.directory, self.report = spec, spec.task, root / spec.directory, report
         self.device = torch.device(device)
         torch.set_num_threads(self.task.budget.threads)
-        self.data = load(self.task.data.kind, self.task.data.sha256)
+        self.data = load(self.task.data)
         method = Registry(spec.methods_path).compose(spec.method)
         self.training = Training(self.task, method, spec.seed, self.data, self.device)
         self.judge = Judge(self)

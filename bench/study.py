@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from bench.task import Model, Task, load_task, read_toml, validated
 from methods.base import InputError, nearest
@@ -18,7 +18,6 @@ from methods.registry import Registry, content_hash
 
 BASELINE = "baseline"
 Target = float | Literal["baseline-final"]
-Goal = PositiveFloat | Literal["baseline-final"]  # a target that a file names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +192,7 @@ def make_study(
     if value is not None:
         possible_target(value)
     if value is None or value == task.target.fd:
-        unchanged = task.fixed_hash() == load_task(task.name).fixed_hash()
+        unchanged = task.target.fd == "baseline-final" or task.fixed_hash() == load_task(task.name).fixed_hash()
         value, how = task.target.fd, task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
     else:
         how = "post hoc: --target"

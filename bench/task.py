@@ -5,10 +5,10 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from methods.base import InputError, Prediction, nearest
 
@@ -20,17 +20,35 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def later(default: Any, **rules: Any) -> Any:
+    """A field that came after tables were published: at its default it is no part of the fixed part, whose hash they carry."""
+    return Field(default=default, exclude_if=lambda value: value == default, **rules)
+
+
+# A path on this machine: where something lies is no part of what it is.
+Place = Annotated[Path | None, Field(exclude=True), AfterValidator(lambda path: path and path.expanduser().absolute())]
+
+
 class DataConfig(Model):
-    kind: Literal["digits"]
-    sha256: str
+    """`sha256` names the content; where it is empty, a study notes that of what it finds. `root` is the data set's folder
+    (default: one of its kind's name in the cache); images found there are brought to `size` and must be `images` in number;
+    `heldout` of them are kept from training where the set has no test images of its own."""
+
+    kind: Literal["digits", "cifar10", "imagenet", "folder"]
+    sha256: str = ""
     sigma_data: float = Field(gt=0)  # the data's standard deviation in [-1, 1]
     flip: bool = False
+    size: int | None = later(None, gt=0)
+    images: int | None = later(None, gt=0)
+    heldout: int = later(0, ge=0)
+    root: Place = None
 
 
 class NetworkConfig(Model):
-    """The U-Net's fields, in the names of its papers; image size and channels come from the data."""
+    """The U-Net's fields, in the names of its papers; image size and channels come from the data. Kind `diffusers` is that
+    library's UNet2DModel of the same widths; `config` holds more of its arguments, and replaces."""
 
-    kind: Literal["unet"] = "unet"
+    kind: Literal["unet", "diffusers"] = "unet"
     channels: int = Field(gt=0)
     multipliers: tuple[pydantic.PositiveInt, ...] = Field(min_length=1)
     res_blocks: int = Field(gt=0)
@@ -42,11 +60,14 @@ class NetworkConfig(Model):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     classes: int | None = Field(default=None, gt=0)
     norm_groups: int = Field(default=32, gt=0)
+    config: dict[str, Any] = later({})
 
     @pydantic.model_validator(mode="after")
     def _groups_divide(self) -> "NetworkConfig":
         if self.channels % self.norm_groups:
             raise ValueError(f"norm_groups = {self.norm_groups} does not divide {self.channels} channels")
+        if self.config and self.kind != "diffusers":
+            raise ValueError('config holds arguments of kind = "diffusers"')
         return self
 
 
@@ -54,6 +75,7 @@ class DiffusionConfig(Model):
     schedule: Literal["linear", "cosine"]
     timesteps: int = Field(ge=2)
     prediction: Prediction = "eps"
+    learned_sigma: bool = later(False)  # the network gives the reverse variance too, trained by L_hybrid
 
 
 class OptimizerConfig(Model):
@@ -72,18 +94,41 @@ class EmaConfig(Model):
 
 
 class SamplerConfig(Model):
-    kind: Literal["ddim"] = "ddim"
+    kind: Literal["ddim", "ancestral"] = "ddim"
     steps: int = Field(gt=0)
+    batch: int = later(512, gt=0)  # samples at a time
+
+
+INCEPTION_METRICS = {"tf1": "fid", "clean": "fid_clean"}  # by `resize`
 
 
 class QualityConfig(Model):
-    """`metric` is the distance's name in every table; only Inception features may call it fid."""
+    """`metric` is the distance's name in every table; only Inception features may call it fid. `resize`: how images are
+    brought to Inception's size, as in TensorFlow 1 (torch-fidelity) or clean-fid. `final_samples`: how many are drawn
+    once more at the budget, beside the curve's `samples`. `guard_images`: how many training images the guards look at
+    (None: all). `weights` and `reference` (an .npz of mu and sigma) are files."""
 
     metric: str
-    features: Literal["digits"]
-    features_sha256: str
+    features: Literal["digits", "thumb8", "inception"]
+    features_sha256: str = ""
     samples: int = Field(ge=2)
     heldout_repeats: int = Field(gt=0)  # timesteps per held-out image in the eps-MSE
+    resize: Literal["tf1", "clean"] = later("tf1")
+    final_samples: int | None = later(None, ge=2)
+    kid: bool = later(False)
+    guard_images: int | None = later(None, ge=2)
+    reference_sha256: str = later("")
+    weights: Place = None
+    reference: Place = None
+
+    @pydantic.model_validator(mode="after")
+    def _only_inception_is_fid(self) -> "QualityConfig":
+        expected = INCEPTION_METRICS[self.resize] if self.features == "inception" else None
+        if expected and self.metric != expected:
+            raise ValueError(f"Inception features with resize = {self.resize!r} are called {expected!r}, not {self.metric!r}")
+        if not expected and self.metric.lower().startswith("fid"):
+            raise ValueError(f"{self.metric!r} is the name of Inception's distance; call this fd_{self.features}")
+        return self
 
 
 class BudgetConfig(Model):
@@ -92,6 +137,7 @@ class BudgetConfig(Model):
     iterations: int = Field(gt=0)
     evaluations: int = Field(gt=0)
     threads: int = Field(default=1, gt=0)
+    gpu_hours: float | None = later(None, gt=0)  # of training, summed over a run's devices; whichever ends first
 
     @pydantic.model_validator(mode="after")
     def _grid_fits(self) -> "BudgetConfig":
@@ -103,14 +149,33 @@ class BudgetConfig(Model):
         return tuple(round(k * self.iterations / self.evaluations) for k in range(self.evaluations + 2))
 
 
+class SpeedConfig(Model):
+    """How fast the same training goes; all of it changes the last digits or the seconds, so it is held fixed too."""
+
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    fused: bool = True  # AdamW in one kernel
+    foreach: bool = True  # the average of the weights in few kernels
+    resident: bool | None = None  # the training images on the device; None: where they take less than RESIDENT bytes
+    microbatch: int | None = Field(default=None, gt=0)  # examples at a time; their gradients add up to the batch's
+    checkpointing: bool = False  # activations are computed again instead of kept
+
+
+Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target that a file names
+
+
 class TargetConfig(Model):
-    fd: float = Field(gt=0)
+    fd: Goal
     how: str
 
 
 class DefaultsConfig(Model):
     methods: tuple[str, ...]
     seeds: int = Field(gt=0)
+
+
+NOT_FIXED = {"name", "summary", "target", "defaults"}
 
 
 class Task(Model):
@@ -124,6 +189,7 @@ class Task(Model):
     sampler: SamplerConfig
     quality: QualityConfig
     budget: BudgetConfig
+    speed: SpeedConfig = later(SpeedConfig())
     target: TargetConfig
     defaults: DefaultsConfig
 
@@ -135,7 +201,7 @@ class Task(Model):
 
     def fixed(self) -> dict[str, Any]:
         """What every run of one table must share: all but names, the target and the defaults."""
-        return self.model_dump(mode="json", exclude={"name", "summary", "target", "defaults"})
+        return self.model_dump(mode="json", exclude=NOT_FIXED)
 
     def fixed_hash(self) -> str:
         return hashlib.sha256(json.dumps(self.fixed(), sort_keys=True).encode()).hexdigest()
@@ -146,17 +212,20 @@ def task_names() -> list[str]:
 
 
 def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
-    """The packaged task `name` with the dotted fields in `changes` replaced; raises InputError naming what is wrong."""
+    """The packaged task `name` with the dotted fields in `changes` replaced, or left to their defaults where a change is
+    "none"; raises InputError naming what is wrong."""
     if name not in task_names():
         raise InputError(f"unknown task {name!r}{nearest(name, task_names())} (`fidrace tasks` lists all)")
-    table = read_toml(TASKS / f"{name}.toml")
+    table, sections = read_toml(TASKS / f"{name}.toml"), sorted(Task.model_fields.keys() - NOT_FIXED)
     for key, value in changes.items():
         section, _, field = key.partition(".")
-        if section not in Task.model_fields or section in ("name", "summary", "target", "defaults"):
-            raise InputError(f"--set {key}: no section {section!r} to set{nearest(section, Task(**table).fixed())}")
+        if section not in sections:
+            raise InputError(f"--set {key}: no section {section!r} to set{nearest(section, sections)}")
         if not field:
             raise InputError(f"--set {key}: write section.field=value")
-        table[section] = {**table[section], field: value}
+        table[section] = {**table.get(section, {}), field: value}
+        if value == "none":
+            del table[section][field]
     return validated(Task, table, f"task {name}")
 
 

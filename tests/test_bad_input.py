@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.data.digits import digits
+from bench.data.loading import load
 from bench.files import write_atomic
 from bench.quality.digits_classifier import accuracy, loaded
 from bench.quality.features import WEIGHTS
 from bench.score.leaderboard import score
 from bench.store import StudyDir
 from bench.study import make_study
-from bench.train.data import digits, load
+from bench.task import load_task
 from methods.base import InputError
 from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace, Refused
 from tests.test_score import DECLARED, study, write
@@ -254,7 +256,7 @@ def test_a_target_that_is_met_before_training_is_refused_at_the_first_evaluation
 
 def test_data_of_another_content_is_refused() -> None:
     with pytest.raises(InputError, match="SHA-256"):
-        load("digits", "0" * 64)
+        load(load_task("digits", {"data.sha256": "0" * 64}).data)
 
 
 def test_the_packaged_classifier_has_the_accuracy_that_is_reported() -> None:

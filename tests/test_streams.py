@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.data.loading import load
 from bench.task import load_task
-from bench.train.data import load
 from bench.train.loop import Training
 from bench.train.streams import Streams
 from methods.registry import Registry
 
 TASK = load_task("digits")
-DATA = load(TASK.data.kind, TASK.data.sha256)
+DATA = load(TASK.data)
 
 
 class Seen(Exception):

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
 from bench.study import Study
-from bench.train.data import load
 from bench.train.loop import build_network
 from methods.base import Grid, InputError
 from methods.registry import Registry
@@ -15,7 +15,7 @@ from methods.registry import Registry
 def check(study: Study) -> None:
     """Raises InputError where a run of this study could not start."""
     task = study.task
-    data = load(task.data.kind, task.data.sha256)
+    data = load(task.data)
     with torch.device("meta"):
         build_network(task.network, data.train.shape[1:], seed=0)
     load_features(task.quality.features, task.quality.features_sha256, torch.device("cpu"))

@@ -8,11 +8,11 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from bench.data.loading import load
 from bench.events import Event
 from bench.run import Interrupted, Run
 from bench.study import BASELINE, RunSpec, make_study
 from bench.task import load_task
-from bench.train.data import load
 from bench.train.loop import OBSERVE_EVERY, Training
 from methods.registry import Registry
 
@@ -61,7 +61,7 @@ def step_ratio(name: str, registry: Registry, blocks: int, task: str = "digits",
     place in a block is its median over the blocks, after one to warm up.
     """
     loaded = load_task(task, changes)
-    data = load(loaded.data.kind, loaded.data.sha256)
+    data = load(loaded.data)
     torch.set_num_threads(loaded.budget.threads)
     pair = [Training(loaded, registry.compose(each), 0, data, torch.device("cpu")) for each in (name, BASELINE)]
     times = np.zeros((blocks + 1, OBSERVE_EVERY, 2))

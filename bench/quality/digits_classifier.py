@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.train.data import Images, digits
+from bench.data.base import Images
+from bench.data.digits import digits
 from bench.train.streams import Streams
 from methods.base import Ints
 

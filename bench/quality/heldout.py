@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.train.data import Images
+from bench.data.base import Images
 from bench.train.streams import Streams
 
 EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index of x0 -> eps-MSE [B]

@@ -13,8 +13,8 @@ from bench.score.comparison import Comparison, Races
 from bench.score.guards import guard_table, lost
 from bench.score.leaderboard import read_races
 from bench.score.speedups import NAN
-from bench.study import BASELINE, Goal, Target
-from bench.task import Model, load_task, read_toml, task_names, validated
+from bench.study import BASELINE, Target
+from bench.task import Goal, Model, load_task, read_toml, task_names, validated
 from methods.base import InputError
 from methods.registry import Registry
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bench.data.base import Data
 from bench.grid import schedule
 from bench.task import NetworkConfig, Task
 from bench.train.checkpoint import Tensors, load_optimizer, optimizer_tensors, prefixed, without
-from bench.train.data import Data
 from bench.train.diffusion import Diffusion
 from bench.train.network import UNet
 from bench.train.streams import Streams

@@ -11,12 +11,13 @@ from time import perf_counter
 
 import torch
 
+from bench.data.base import quantised
+from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
 from bench.quality.frechet import Moments, Reference, frechet_with_error
 from bench.task import load_task
 from bench.train import checkpoint
-from bench.train.data import load, quantised
 from bench.train.diffusion import Diffusion
 from bench.train.loop import build_network
 from bench.train.sampler import ddim
@@ -26,7 +27,7 @@ from bench.train.streams import Streams
 def main(run: Path) -> None:
     torch.set_num_threads(1)
     task = load_task("digits")
-    data = load(task.data.kind, task.data.sha256)
+    data = load(task.data)
     network = build_network(task.network, data.train.shape[1:], seed=0)
     network.load_state_dict(checkpoint.unpacked(run / "ema.safetensors")[0])
     features = load_features(task.quality.features, task.quality.features_sha256, torch.device("cpu"))

@@ -11,9 +11,9 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from bench.data.loading import load
 from bench.execute.trial import step_ratio
 from bench.task import load_task
-from bench.train.data import load
 from bench.train.loop import Training
 from methods.registry import Registry
 
@@ -38,7 +38,7 @@ def hooks(training: Training, steps: int = 500) -> float:
 
 def main(blocks: int) -> None:
     task = load_task("digits")
-    data = load(task.data.kind, task.data.sha256)
+    data = load(task.data)
     torch.set_num_threads(task.budget.threads)
 
     def training(name: str) -> Training:
