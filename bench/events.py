@@ -1,5 +1,6 @@
 """What a running study tells while it runs."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,3 +15,8 @@ class Event:
     seed: int
     iteration: int
     facts: dict[str, Any]
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -33,6 +33,7 @@ TEXT = {  # by table: `precision` is fp32 in one and a share in the other
 Row = dict[str, Any]
 STATUSES = ("finished", "diverged", "failed", "running")
 KEPT = STATUSES[:2]  # of runs that came to their end
+GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that these ended before their iterations were done
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -61,6 +62,12 @@ def write_json(path: Path, content: Any) -> None:
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """CSV in UTF-8; floats in the shortest form that reads back the same, what was not measured empty."""
     write_atomic(path, pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def with_own(rows: list[Row], columns: list[str]) -> tuple[list[Row], list[str]]:
+    """`rows`, and `columns` with those that somebody added behind them."""
+    own = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    return rows, [*columns, *own]
 
 
 def read_record(path: Path, remedy: str) -> Row:

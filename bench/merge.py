@@ -4,11 +4,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench.files import EVAL_COLUMNS, KEPT, RUN_COLUMNS, Row, records, write_json, write_table
+from bench.files import EVAL_COLUMNS, KEPT, RUN_COLUMNS, Row, records, with_own, write_json, write_table
 from bench.score.comparison import Races, make_races, refuse_unlike
 from bench.score.curves import read_curves
 from bench.score.rules import read_rules
-from bench.store import StudyDir, directory_of, run_of, with_own
+from bench.store import StudyDir, directory_of, run_of
 from methods.base import InputError
 
 Distances = dict[float, str]  # by iteration, as text (NaN equals NaN): what two runs of one seed must have in common

@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 
 from bench.description import read_description, refuse_another, study_json
-from bench.files import EVAL_COLUMNS, RUN_COLUMNS, Row, now, read_record, records, write_json, write_table
+from bench.files import EVAL_COLUMNS, RUN_COLUMNS, Row, now, read_record, records, with_own, write_json, write_table
 from bench.study import RunSpec, Study, run_directory
 from methods.base import InputError
 
@@ -193,9 +193,3 @@ def seed_of(seed: str) -> int:
         return int(float(seed))
     except (ValueError, OverflowError):
         raise InputError(f"runs.csv: {seed!r} is no seed") from None
-
-
-def with_own(rows: list[Row], columns: list[str]) -> tuple[list[Row], list[str]]:
-    """`rows`, and `columns` with those that somebody added behind them."""
-    own = dict.fromkeys(name for row in rows for name in row if name not in columns)
-    return rows, [*columns, *own]

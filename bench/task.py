@@ -43,6 +43,16 @@ class DataConfig(Model):
     heldout: int = later(0, ge=0)
     root: Place = None
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[C, H, W] of its images; raises InputError where the task does not say."""
+        known = {"digits": (1, 8, 8), "cifar10": (3, 32, 32)}
+        if self.kind in known:
+            return known[self.kind]
+        if self.size is None:
+            raise InputError(f"data.kind = {self.kind!r} needs data.size, the side that images are brought to")
+        return 3, self.size, self.size
+
 
 class NetworkConfig(Model):
     """The U-Net's fields, in the names of its papers; image size and channels come from the data. Kind `diffusers` is that
@@ -198,6 +208,15 @@ class Task(Model):
         if self.sampler.steps > self.diffusion.timesteps:
             raise ValueError(f"sampler.steps = {self.sampler.steps} is more than the {self.diffusion.timesteps} timesteps")
         return self
+
+    @property
+    def open(self) -> bool:
+        """Whether content that every run must share is named only by its place so far."""
+        return not self.data.sha256 or bool(self.quality.reference and not self.quality.reference_sha256)
+
+    def drawn_forwards(self) -> int:
+        """Forward passes of one image that all samples of a run take."""
+        return (len(self.budget.grid()) * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
 
     def fixed(self) -> dict[str, Any]:
         """What every run of one table must share: all but names, the target and the defaults."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from methods.base import Ints
 
 Images = NDArray[Any]  # [N, C, H, W], float32 in [-1, 1] or bytes
+CHUNK = 2**24  # elements that are hashed at a time
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Data:
 
 
 def content_sha256(*arrays: NDArray[np.generic]) -> str:
-    """Of the arrays' shapes, types and bytes."""
+    """Of the arrays' shapes, types and bytes in C order; of a memory map only a part is in memory at a time."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, CHUNK):
+            digest.update(flat[start : start + CHUNK].tobytes())
     return digest.hexdigest()
 
 

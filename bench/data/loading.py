@@ -1,14 +1,44 @@
-"""Data sets by their kind."""
+"""Data sets by their kind: whether they are there, how to get them, and as arrays."""
 
 from bench.data.base import Data
+from bench.data.cifar10 import cifar10, fetch_cifar10, intact
 from bench.data.digits import digits
+from bench.data.prepared import REMEDY, listed, prepared
 from bench.task import DataConfig
 from methods.base import InputError
 
 
 def load(config: DataConfig) -> Data:
-    """The data set that a task names; raises InputError where its content is not what the task was made for."""
-    data = digits()
+    """The data set that a task names; raises Missing where it is not there, and InputError where its content is not what
+    the task was made for."""
+    data = _loaded(config)
     if config.sha256 and data.sha256 != config.sha256:
         raise InputError(f"data set {config.kind!r} has SHA-256 {data.sha256}, the task was made for {config.sha256}")
     return data
+
+
+def _loaded(config: DataConfig) -> Data:
+    if config.kind == "digits":
+        return digits()
+    return cifar10(config) if config.kind == "cifar10" else prepared(config)
+
+
+def found(config: DataConfig) -> str:
+    """What is there, as a line for a person; nothing is decoded or written. Raises Missing where nothing is, and
+    InputError where it is damaged."""
+    if config.kind == "digits":
+        return "1,797 images in the package scikit-learn"
+    if config.kind == "cifar10":
+        return f"{intact(config)}: CIFAR-10, every file as published"
+    root, names = listed(config)
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    return f"{root}: {len(names):,} images" + (f" in {len(folders):,} folders" if folders else "")
+
+
+def fetch(config: DataConfig) -> None:
+    """Download the data set into its root; raises InputError where that fails or nobody can do it for you."""
+    if config.kind == "digits":
+        raise InputError("digits come with scikit-learn: there is nothing to fetch")
+    if config.kind != "cifar10":
+        raise InputError(f"data.kind = {config.kind!r} cannot be fetched for you: {REMEDY[config.kind]}")
+    fetch_cifar10(config)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bench.events import Event
+from bench.events import Event, say
 
 Key = tuple[str, int]
 
@@ -139,8 +138,3 @@ def emit(kind: str, **facts: Any) -> None:
     """A line of JSON on stdout; NaN and infinities, which JSON has not, as null."""
     finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in facts.items()}
     print(json.dumps({"event": kind, **finite}), flush=True)
-
-
-def say(text: str) -> None:
-    """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)

@@ -23,7 +23,7 @@ def score(
 ) -> None:
     """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target or --contrast only
     show them."""
-    from bench.report.progress import say
+    from bench.events import say
     from bench.report.tables import publish, stdout, terminal
     from bench.score.leaderboard import score as scored
     from bench.study import parse_contrast, parse_target
@@ -91,8 +91,8 @@ def merge(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for all of their runs.")],
 ) -> None:
     """Put the runs of several folders into one new folder, and score it."""
+    from bench.events import say
     from bench.merge import merged
-    from bench.report.progress import say
     from bench.report.tables import publish, stdout, terminal
     from bench.score.leaderboard import read_races
     from bench.score.leaderboard import score as scored

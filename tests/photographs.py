@@ -1,0 +1,25 @@
+"""Real images in any number: crops of the two photographs that come with scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+SCALES = (2, 4, 8, 12)  # pixels of the photograph to one of the crop, so that a small crop is more than a smooth patch
+
+
+def crops(folder: Path, count: int, size: int, seed: int) -> None:
+    """Write `count` PNG files of `size` x `size` pixels, in one folder for each photograph (china, flower), in turn. The
+    same arguments write the same pixels."""
+    sample, rng = load_sample_images(), np.random.default_rng(seed)
+    names = [Path(name).stem for name in sample.filenames]
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        which = number % len(names)
+        photograph = Image.fromarray(sample.images[which])
+        side = size * rng.choice([scale for scale in SCALES if scale * size <= min(photograph.size)] or [1])
+        left, top = (int(rng.integers(length - side + 1)) for length in photograph.size)
+        crop = photograph.resize((size, size), Image.Resampling.BOX, (left, top, left + side, top + side))
+        crop.save(folder / names[which] / f"{number:05}.png")
