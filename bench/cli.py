@@ -6,7 +6,7 @@ import typer
 
 from bench.verbs import USAGE, guarded
 from bench.verbs.judging import check, claims, merge, score
-from bench.verbs.looking import methods, tasks
+from bench.verbs.looking import doctor, methods, tasks
 from bench.verbs.racing import run
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, score, check, claims, merge, methods, tasks):
+for verb in (run, score, check, claims, merge, methods, tasks, doctor):
     app.command()(guarded(verb))
 
 

@@ -11,19 +11,15 @@ from typing import Any
 
 import torch
 
-from bench.data.base import quantised
 from bench.data.loading import load
 from bench.events import Event
-from bench.files import BINS, EVAL_COLUMNS, Row, now, write_atomic, write_json, write_table
-from bench.quality.features import load_features
-from bench.quality.frechet import Moments, Reference, frechet_with_error
-from bench.quality.guards import Guards
-from bench.quality.heldout import HeldoutGrid
+from bench.files import EVAL_COLUMNS, GPU_HOURS, Row, now, with_own, write_atomic, write_json, write_table
+from bench.quality.judge import Judge
 from bench.quality.pictures import grid_png
 from bench.study import RunSpec
 from bench.train import checkpoint
 from bench.train.loop import OBSERVE_EVERY, Diverged, Training
-from bench.train.sampler import ddim
+from bench.train.ranks import Ranks
 from methods.registry import Registry
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -38,15 +34,16 @@ class Interrupted(Exception):
 class Run:
     """One spec at work in its directory."""
 
-    def __init__(self, spec: RunSpec, root: Path, device: str, report: Callable[[Event], None]):
+    def __init__(self, spec: RunSpec, root: Path, ranks: Ranks, report: Callable[[Event], None]):
         self.spec, self.task, self.directory, self.report = spec, spec.task, root / spec.directory, report
-        self.device = torch.device(device)
+        self.ranks, self.device = ranks, ranks.device
         torch.set_num_threads(self.task.budget.threads)
         self.data = load(self.task.data)
         method = Registry(spec.methods_path).compose(spec.method)
-        self.training = Training(self.task, method, spec.seed, self.data, self.device)
-        self.judge = Judge(self)
+        self.training = Training(self.task, method, spec.seed, self.data, ranks)
+        self.judge = Judge(self.task, self.data, self.training)
         self.evaluations: list[Row] = []
+        self.final: Row = {}
         self.eval_seconds = 0.0
         self.row: Row = {}
 
@@ -57,8 +54,11 @@ class Run:
             for goal in self.task.budget.grid():
                 if goal < self.training.iteration or goal in (row["iteration"] for row in self.evaluations):
                     continue
+                if self.spent():
+                    self.row["ended_by"] = GPU_HOURS
+                    break
                 while self.training.iteration < goal:
-                    if should_stop():
+                    if self.ranks.agreed(should_stop()):
                         self.save()
                         raise Interrupted
                     self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
@@ -70,29 +70,35 @@ class Run:
             self.finish("diverged", str(error))
         return self.row
 
+    def spent(self) -> bool:
+        """Whether the GPU-hours are. The evaluation before this only confirms, as the one past the iterations does."""
+        hours = self.task.budget.gpu_hours
+        return hours is not None and self.ranks.agreed(self.training.seconds * self.ranks.count >= hours * 3600)
+
     def start(self) -> None:
         """Take up the checkpoint where there is one, else begin anew."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.ranks.first:
+            self.directory.mkdir(parents=True, exist_ok=True)
         started = now()
         if (self.directory / CHECKPOINT).exists():
             tensors, facts = checkpoint.unpacked(self.directory / CHECKPOINT)
             self.training.load(tensors, facts["iteration"], facts["train_seconds"])
             self.evaluations, self.eval_seconds, started = facts["evaluations"], facts["eval_seconds"], facts["started"]
+            self.final = facts.get("final", {})
         self.row = {
             "task": self.task.name,
             "method": self.spec.method,
             "seed": self.spec.seed,
             "status": "running",
-            "device": device_name(self.device),
-            "precision": "fp32",
+            "device": device_name(self.ranks),
+            "precision": self.task.speed.precision,
             "threads": self.task.budget.threads,
             "config_hash": self.task.fixed_hash(),
             "method_hash": self.spec.method_hash,
             "revision": revision(),
             "fidrace_version": version("fidrace"),
             "started": started,
-            "precision_ceiling": self.judge.guards.ceiling[0],
-            "recall_ceiling": self.judge.guards.ceiling[1],
+            **self.judge.ceilings(),
             "directory": str(self.spec.directory),
             "packages": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         }
@@ -100,13 +106,16 @@ class Run:
         self.tell("run_started")
 
     def evaluate(self) -> None:
-        """Append the row of the present iteration; not on the clock."""
+        """Append the row of the present iteration, and at the budget note what many samples say; not on the clock."""
         start = perf_counter()
         measured, images = self.judge.measure()
+        if self.training.iteration == self.task.budget.iterations:
+            self.final = self.judge.final()
         self.evaluations.append({**self.place(), "metric": self.task.quality.metric, **measured})
-        write_atomic(self.directory / "samples.png", grid_png(images[:PICTURED]))
         self.eval_seconds += perf_counter() - start
-        write_table(self.directory / "evals.csv", self.evaluations, EVAL_COLUMNS)
+        if self.ranks.first:
+            write_atomic(self.directory / "samples.png", grid_png(images[:PICTURED]))
+            write_table(self.directory / "evals.csv", *with_own(self.evaluations, EVAL_COLUMNS))
         self.tell("evaluation", **measured)
 
     def place(self) -> Row:
@@ -128,67 +137,42 @@ class Run:
             "train_seconds": self.training.seconds,
             "eval_seconds": self.eval_seconds,
             "evaluations": self.evaluations,
+            "final": self.final,
             "started": self.row["started"],
         }
-        write_atomic(self.directory / CHECKPOINT, checkpoint.packed(self.training.tensors(), facts))
+        tensors = self.training.tensors()
+        if self.ranks.first:
+            write_atomic(self.directory / CHECKPOINT, checkpoint.packed(tensors, facts))
         self.record()
 
     def finish(self, status: str, error: str = "") -> None:
         """The run's last files: the averaged weights and its row; the checkpoint goes."""
         if status == "finished":
-            write_atomic(self.directory / "ema.safetensors", checkpoint.packed(dict(self.training.ema.state_dict()), {}))
-        self.row.update(status=status, error=error, ended=now())
+            self.final = self.final or self.judge.final()
+            if self.ranks.first:
+                weights = checkpoint.packed(dict(self.training.ema.state_dict()), {})
+                write_atomic(self.directory / "ema.safetensors", weights)
+        self.row.update(self.final, status=status, error=error, ended=now())
         self.record()
-        (self.directory / CHECKPOINT).unlink(missing_ok=True)
+        if self.ranks.first:
+            (self.directory / CHECKPOINT).unlink(missing_ok=True)
         self.tell("run_ended", status=status, error=error)
 
     def record(self) -> None:
         place = self.place()
         place["iterations"] = place.pop("iteration")
         self.row.update(place, eval_seconds=round(self.eval_seconds, 3))
-        write_json(self.directory / "run.json", self.row)
+        if self.ranks.first:
+            write_json(self.directory / "run.json", self.row)
 
     def tell(self, kind: str, **facts: Any) -> None:
         self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, self.training.iteration, facts))
 
 
-class Judge:
-    """What a run's averaged network is worth: distance to the training images, guards, loss on the held-out ones."""
-
-    def __init__(self, run: Run):
-        self.training, self.config, self.data, self.device = run.training, run.task.quality, run.data, run.device
-        self.steps = run.task.sampler.steps
-        self.features = load_features(self.config.features, self.config.features_sha256, run.device)
-        train, heldout = (self.features(torch.from_numpy(part)) for part in (self.data.train, self.data.heldout))
-        moments = Moments.of(train)
-        self.reference = Reference.from_moments(moments.mean, moments.covariance)
-        self.guards = Guards.of(train, heldout, self.config.samples)
-        self.heldout = HeldoutGrid.of(self.data.heldout, run.task.diffusion.timesteps, self.config.heldout_repeats, run.device)
-        self.heldout_labels = torch.from_numpy(self.data.heldout_labels).to(run.device)
-        streams, shape = self.training.streams, (self.config.samples, *self.data.train.shape[1:])
-        self.latents = torch.from_numpy(streams.normal("latents", 0, shape)).to(run.device)
-        classes = run.task.network.classes
-        drawn = streams.at("labels").integers(classes, size=self.config.samples) if classes else None
-        self.labels = None if drawn is None else torch.from_numpy(drawn).to(run.device)
-
-    def measure(self) -> tuple[Row, torch.Tensor]:
-        """The measured columns of evals.csv, and the images they were measured on."""
-        network, diffusion = self.training.ema.eval(), self.training.diffusion
-        samples = ddim(network, diffusion, self.latents, self.steps, self.labels)
-        images = torch.from_numpy(quantised(samples.cpu().numpy(), self.data.levels))
-        features = self.features(images)
-        fd, error = frechet_with_error(self.reference, features)
-
-        def eps_mse(x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-            return diffusion.eps_mse(network, x0, eps, t, None if self.labels is None else self.heldout_labels[index])
-
-        loss, bins = self.heldout.loss(eps_mse, BINS)
-        by_bin = {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
-        return {"fd": fd, "fd_se": error, **self.guards.measure(features), "val_loss": loss, **by_bin}, images
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
+def device_name(ranks: Ranks) -> str:
+    """What a run trains on: `cpu x86_64`, `2 x NVIDIA A100`."""
+    one = torch.cuda.get_device_name(ranks.device) if ranks.device.type == "cuda" else f"cpu {platform.machine()}"
+    return one if ranks.count == 1 else f"{ranks.count} x {one}"
 
 
 @lru_cache

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 from typer.testing import CliRunner
 
@@ -38,6 +39,15 @@ FAILING = (
 
 Fidrace = Callable[..., subprocess.CompletedProcess[str]]
 Refused = Callable[..., str]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """On tensors this small more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -66,8 +66,13 @@ def test_the_packaged_claims_are_those_of_three_papers_with_where_they_were_read
 def test_what_was_not_run_says_what_would_decide_it(fidrace: Fidrace) -> None:
     said = " ".join(fidrace("claims").stdout.replace("│", " ").split())
     assert said.count("not run") == 4
-    # 2 methods x 3 seeds x 500,000 iterations of 256 images at 25 images a second
-    assert f"{2 * 3 * 500_000 * 256 / 25 / 3600:,.0f} V100-hours for 3 seeds" in said
+    for task in ("cifar10", "imagenet128"):
+        assert f"fidrace run {task} -m 'clts+mdlrc' --seeds 10 && fidrace claims results/local/{task}" in said
+    assert said.count("here yet: it takes") == 2
+    # 2 methods x 3 seeds x 510,000 iterations of 256 images at 25 images a second, and at a third of the work 52 evaluations of
+    # 10,000 samples and one of 50,000, in 50 steps each
+    drawn = (52 * 10_000 + 50_000) * 50
+    assert f"{2 * 3 * (510_000 * 256 + drawn / 3) / 25 / 3600:,.0f} V100-hours for 3 seeds" in said
 
 
 def test_a_claim_on_another_task_gets_evidence_and_no_verdict(fidrace: Fidrace, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
-"""Noise schedules and the diffusion process against diffusers' schedulers and closed forms."""
+"""Noise schedules and the eps-MSE against diffusers' schedulers and closed forms."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddpm import betas_for_alpha_bar
 from torch import Tensor, nn
 
 from bench.grid import cosine_abar, linear_abar, named_schedule
 from bench.train.diffusion import Diffusion
-from bench.train.sampler import ddim, leading_timesteps
 from methods.base import InputError
 
 
@@ -16,6 +18,23 @@ from methods.base import InputError
 def test_schedules_equal_diffusers_at_1000_steps(name: str, theirs: str) -> None:
     expected = DDPMScheduler(num_train_timesteps=1000, beta_schedule=theirs).alphas_cumprod.double().numpy()
     np.testing.assert_allclose(named_schedule(f"{name}-1000"), expected, rtol=2e-4, atol=1e-9)  # theirs is float32
+
+
+def betas(abar: np.ndarray) -> np.ndarray:
+    return 1 - abar / np.append(1.0, abar[:-1])
+
+
+@pytest.mark.parametrize("T", [1000, 4000])
+def test_cosine_betas_equal_those_of_diffusers(T: int) -> None:
+    expected = betas_for_alpha_bar(T).double().numpy()
+    np.testing.assert_allclose(betas(cosine_abar(T)), expected, rtol=1e-6)  # theirs are computed in double, kept in float32
+
+
+@pytest.mark.parametrize("T", [1000, 4000])
+def test_linear_betas_rise_evenly_from_a_tenth_over_T_to_20_over_T(T: int) -> None:
+    expected = [(0.1 + (20 - 0.1) * t / (T - 1)) / T for t in range(T)]
+    np.testing.assert_allclose(betas(linear_abar(T)), expected, rtol=1e-10)
+    assert np.log(linear_abar(T)[-1]) == pytest.approx(math.fsum(math.log1p(-beta) for beta in expected), rel=1e-12)
 
 
 @pytest.mark.parametrize(("name", "above_5", "above_1"), [("linear-1000", 0.13, 0.26), ("cosine-4000", 0.26, 0.50)])
@@ -34,52 +53,6 @@ def test_linear_schedule_ends_at_the_same_noise_whatever_its_length() -> None:
 def test_a_grid_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         named_schedule(text)
-
-
-class Predictor(nn.Module):
-    """A fixed nonlinear function of x and t, shaped like a network."""
-
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        return torch.tanh(x.roll(1, -1) * (1 + t[:, None, None, None] / 1000)) * 0.8
-
-
-@pytest.mark.parametrize("steps", [5, 10, 50])
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_ddim_equals_diffusers(prediction: str, steps: int) -> None:
-    names = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
-    scheduler = DDIMScheduler(
-        beta_schedule="squaredcos_cap_v2", prediction_type=names[prediction], clip_sample=True, set_alpha_to_one=True
-    )
-    scheduler.set_timesteps(steps)
-    assert scheduler.timesteps.tolist() == leading_timesteps(1000, steps).tolist()
-    latents = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    x = latents
-    for t in scheduler.timesteps:
-        x = scheduler.step(Predictor()(x, t.expand(6)), t, x, eta=0.0, use_clipped_model_output=True).prev_sample
-    diffusion = Diffusion(cosine_abar(1000), prediction)  # type: ignore[arg-type]
-    torch.testing.assert_close(ddim(Predictor(), diffusion, latents, steps, batch=4), x, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(("T", "steps"), [(1000, 7), (4000, 250), (10, 10)])
-def test_sampling_timesteps_descend_evenly_to_zero(T: int, steps: int) -> None:
-    timesteps = leading_timesteps(T, steps)
-    assert len(timesteps) == steps
-    assert timesteps[-1] == 0
-    assert set(-np.diff(timesteps)) <= {T // steps, T // steps + 1}
-
-
-def test_ddim_with_the_optimal_predictor_of_a_gaussian_returns_its_variance() -> None:
-    """For x0 ~ N(0, s^2) the best eps_hat is sqrt(1 - abar) x_t / (abar s^2 + 1 - abar), and the flow keeps Gaussians."""
-    s, abar = 0.2, cosine_abar(1000)
-
-    class Optimal(nn.Module):
-        def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-            a = torch.tensor(abar, dtype=torch.float32)[t.round().long()][:, None, None, None]
-            return (1 - a).sqrt() * x / (a * s**2 + 1 - a)
-
-    latents = torch.randn(2000, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    samples = ddim(Optimal(), Diffusion(abar, "eps"), latents, steps=250)
-    assert float(samples.std()) == pytest.approx(s, rel=0.03)
 
 
 def test_one_predictor_expressed_as_eps_x0_and_v_has_one_eps_mse() -> None:

@@ -67,7 +67,7 @@ def test_features_that_are_not_finite_measure_nothing() -> None:
 
 def test_held_out_digits_score_one_in_twenty_and_close_to_the_ceiling() -> None:
     task, data = load_task("digits"), digits()
-    features = load_features(task.quality.features, task.quality.features_sha256, torch.device("cpu"))
+    features = load_features(task.quality, torch.device("cpu"))
     train, heldout = (features(torch.from_numpy(part)) for part in (data.train, data.heldout))
     guards = Guards.of(train, heldout, samples=len(heldout))
     found = guards.measure(heldout)

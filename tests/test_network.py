@@ -1,35 +1,71 @@
 """The U-Net against the papers' parameter counts and against diffusers' model with the same weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+from bench.study import make_study
+from bench.task import Task, load_task, task_names
+from bench.train.architectures import build_network
 from bench.train.network import UNet
 
-CIFAR10 = dict(image_size=32, channels=128, multipliers=(1, 2, 2, 2), res_blocks=3, attention_resolutions=(16, 8), heads=4)
-ADM128 = dict(
-    image_size=128,
-    channels=256,
-    multipliers=(1, 1, 2, 3, 4),
-    res_blocks=2,
-    attention_resolutions=(32, 16, 8),
-    resblock_updown=True,
-)
+STUDIES = Path(__file__).parents[1] / "studies"
+PUBLISHED = {"cifar10": 52_546_438, "imagenet128": 421_529_606}
+OTHERS = {"digits": 45_041, "folder": 121_063_942, "imagenet64": 295_904_454}  # checked below, against diffusers'
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def on_meta(task: Task) -> nn.Module:
+    shape = (1, 8, 8) if task.data.kind == "digits" else (3, task.data.size or 0, task.data.size or 0)
+    with torch.device("meta"):
+        return build_network(task.network, shape, seed=0, learned_sigma=task.diffusion.learned_sigma)
+
+
+def test_every_packaged_task_has_its_number_of_parameters() -> None:
+    assert {name: count(on_meta(load_task(name))) for name in task_names()} == PUBLISHED | OTHERS
+
+
+def test_adm128_with_the_heads_of_its_released_weights_has_as_many_parameters() -> None:
+    task = make_study(str(STUDIES / "adm128-4heads.toml")).task
+    assert (task.network.heads, task.network.head_channels) == (4, None)
+    assert count(on_meta(task)) == PUBLISHED["imagenet128"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "count"),
+    ("task", "widths", "blocks", "levels", "more"),
     [
-        (dict(**CIFAR10, scale_shift=True, dropout=0.3), 52_546_438),
-        (dict(**ADM128, scale_shift=True, classes=1000, head_channels=64), 421_529_606),
-        (dict(**ADM128, scale_shift=True, classes=1000, heads=4), 421_529_606),
+        ("digits", (8, 16), 1, "--", dict(in_channels=1, out_channels=1, norm_num_groups=4, attn_norm_num_groups=4)),
+        ("folder", (128, 256, 384, 512), 3, "--aa", {}),
+        ("imagenet64", (192, 384, 576, 768), 3, "raaa", dict(num_class_embeds=1000)),
+        ("imagenet128", (256, 256, 512, 768, 1024), 2, "rraaa", dict(num_class_embeds=1000)),
+        ("cifar10", (128, 256, 256, 256), 3, "-aa-", {}),
     ],
 )
-def test_the_papers_networks_have_their_published_number_of_parameters(fields: dict, count: int) -> None:
+def test_diffusers_unet_of_the_same_sizes_has_as_many_parameters(
+    task: str, widths: tuple[int, ...], blocks: int, levels: str, more: dict
+) -> None:
+    down = {"-": "DownBlock2D", "r": "ResnetDownsampleBlock2D", "a": "AttnDownBlock2D"}
+    up = {"-": "UpBlock2D", "r": "ResnetUpsampleBlock2D", "a": "AttnUpBlock2D"}
+    fields = dict(in_channels=3, out_channels=6, norm_num_groups=32, attn_norm_num_groups=32)
+    if "r" in levels:
+        fields |= dict(downsample_type="resnet", upsample_type="resnet")
     with torch.device("meta"):
-        network = UNet(in_channels=3, out_channels=6, **fields)
-    assert sum(parameter.numel() for parameter in network.parameters()) == count
+        theirs = UNet2DModel(
+            block_out_channels=widths,
+            layers_per_block=blocks,
+            down_block_types=[down[level] for level in levels],
+            up_block_types=[up[level] for level in reversed(levels)],
+            attention_head_dim=8,
+            resnet_time_scale_shift="scale_shift",
+            **fields | more,
+        )
+    assert count(theirs) == (PUBLISHED | OTHERS)[task]
 
 
 @pytest.mark.parametrize("resblock_updown", [False, True])
@@ -124,15 +160,16 @@ def ported(theirs: UNet2DModel, ours: UNet) -> UNet:
     return ours
 
 
+@pytest.mark.parametrize("out", [3, 6], ids=["eps", "eps-and-sigma"])
 @pytest.mark.parametrize(("scale_shift", "updown", "classes"), [(False, False, None), (True, True, 7)], ids=["iddpm", "adm"])
 def test_outputs_and_gradients_equal_diffusers_with_ported_weights(
-    scale_shift: bool, updown: bool, classes: int | None
+    scale_shift: bool, updown: bool, classes: int | None, out: int
 ) -> None:
     torch.manual_seed(0)
     theirs = UNet2DModel(
         sample_size=16,
         in_channels=3,
-        out_channels=3,
+        out_channels=out,
         block_out_channels=(32, 64),
         layers_per_block=2,
         norm_num_groups=32,
@@ -148,7 +185,7 @@ def test_outputs_and_gradients_equal_diffusers_with_ported_weights(
     ours = UNet(
         image_size=16,
         in_channels=3,
-        out_channels=3,
+        out_channels=out,
         channels=32,
         multipliers=(1, 2),
         res_blocks=2,
@@ -158,11 +195,11 @@ def test_outputs_and_gradients_equal_diffusers_with_ported_weights(
         resblock_updown=updown,
         classes=classes,
     )
-    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    assert count(ours) == count(theirs)
     ported(theirs, ours)
     x, t = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 500, 999])
     labels = None if classes is None else torch.tensor([0, 3, 6, 3])
-    probe = torch.randn(4, 3, 16, 16)
+    probe = torch.randn(4, out, 16, 16)
     results = []
     for output_of in (lambda z: ours(z, t, labels), lambda z: theirs(z, t, class_labels=labels).sample):
         z = x.clone().requires_grad_()

@@ -10,6 +10,7 @@ import torch
 from bench.events import Event
 from bench.run import CHECKPOINT, Interrupted, Run
 from bench.study import RunSpec, make_study
+from bench.train.ranks import Ranks
 
 CHANGES = {
     "budget.evaluations": 3,
@@ -20,6 +21,7 @@ CHANGES = {
     "network.dropout": 0.1,
     "optimizer.warmup": 5,
 }
+ALONE = Ranks(torch.device("cpu"))
 TIMES = ["train_seconds"]
 
 ADAPTIVE = '''
@@ -58,7 +60,7 @@ def spec(method: str, folder: Path, **changes: object) -> RunSpec:
 def run(one: RunSpec, root: Path, stop_after: int | None = None) -> tuple[Run, list[Event]]:
     """Execute, asking it to stop after so many iterations of this call."""
     events: list[Event] = []
-    work = Run(one, root, "cpu", events.append)
+    work = Run(one, root, ALONE, events.append)
     begun: list[int] = []
 
     def should_stop() -> bool:
@@ -153,7 +155,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_as_diverged_with_what_it_me
 def test_held_out_loss_is_one_grid_for_all_seeds_and_its_bins_average_to_it(tmp_path: Path) -> None:
     work, _ = run(spec("baseline", tmp_path), tmp_path)
     grid = work.judge.heldout
-    other = Run(spec("clts", tmp_path), tmp_path, "cpu", lambda event: None).judge.heldout
+    other = Run(spec("clts", tmp_path), tmp_path, ALONE, lambda event: None).judge.heldout
     assert all(torch.equal(getattr(grid, name), getattr(other, name)) for name in ("x0", "eps", "t", "index"))
     assert (np.diff(grid.t.numpy()) >= 0).all()
     assert grid.t.double().mean() == pytest.approx(500, abs=2)
@@ -174,3 +176,16 @@ def test_adams_bias_correction_by_the_current_beta_is_within_one_percent_of_the_
     used, exact = 1 - betas ** np.arange(1, horizon + 1), 1 - np.cumprod(betas)
     assert np.abs(exact / used - 1).max() < 0.01
     assert np.abs(exact / used - 1)[60:].max() < 1e-3
+
+
+def test_the_distance_of_many_samples_is_measured_once_at_the_budget_and_survives_a_stop(tmp_path: Path) -> None:
+    one = spec("baseline", tmp_path, **{"quality.final_samples": 300, "quality.kid": True})
+    whole, _ = run(one, tmp_path / "whole")
+    at_budget = next(row for row in whole.evaluations if row["iteration"] == 36)
+    assert whole.row["final_samples"] == 300
+    assert 0 < whole.row["final_fd"] < at_budget["fd"]  # fewer samples, larger distance
+    assert np.isfinite([row["kid"] for row in whole.evaluations]).all()
+    run(one, tmp_path / "parts", stop_after=40)
+    parts, _ = run(one, tmp_path / "parts")
+    assert parts.row["final_fd"] == whole.row["final_fd"]
+    assert "final_fd" not in run(spec("baseline", tmp_path), tmp_path)[0].row

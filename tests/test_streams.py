@@ -10,11 +10,13 @@ import torch
 from bench.data.loading import load
 from bench.task import load_task
 from bench.train.loop import Training
+from bench.train.ranks import Ranks
 from bench.train.streams import Streams
 from methods.registry import Registry
 
 TASK = load_task("digits")
 DATA = load(TASK.data)
+ALONE = Ranks(torch.device("cpu"))
 
 
 class Seen(Exception):
@@ -23,7 +25,7 @@ class Seen(Exception):
 
 def first_batch(method: str, seed: int) -> dict[str, torch.Tensor]:
     """Initial weights, and the images, noise and timesteps that the first step hands to the loss."""
-    training = Training(TASK, Registry().compose(method), seed, DATA, torch.device("cpu"))
+    training = Training(TASK, Registry().compose(method), seed, DATA, ALONE)
     weights = torch.cat([parameter.detach().flatten() for parameter in training.network.parameters()])
     caught = {}
 
@@ -45,7 +47,7 @@ def test_methods_that_differ_only_in_p_share_weights_images_noise_and_uniforms()
 
 def test_uniforms_are_shared_where_p_differs() -> None:
     """Timesteps of a method with another p come from the same u: they keep the order of the baseline's."""
-    training = Training(TASK, Registry().compose("clts[sigma=0.1]"), 0, DATA, torch.device("cpu"))
+    training = Training(TASK, Registry().compose("clts[sigma=0.1]"), 0, DATA, ALONE)
     u = training.streams.uniform("timesteps", 300, 64)
     chosen = training.method.timesteps(u, 300)
     uniform = Registry().compose("baseline")

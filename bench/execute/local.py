@@ -19,10 +19,14 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Protocol
 
 from bench.events import Event
 from bench.study import RunSpec
 from methods.base import InputError
+
+if TYPE_CHECKING:
+    from bench.train.ranks import Ranks
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SPAWN = multiprocessing.get_context("spawn")
@@ -49,6 +53,13 @@ class Refused:
 
 
 Message = Event | Ended | Stopped | Refused
+
+
+class Stop(Protocol):
+    """Asks runs to save their state and end; an event of threads or of processes."""
+
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
 
 
 def devices(wanted: str) -> list[str]:
@@ -161,7 +172,7 @@ class Local:
 
 
 @contextlib.contextmanager
-def interrupts(stop: StopEvent) -> Iterator[Connection]:
+def interrupts(stop: Stop) -> Iterator[Connection]:
     """Turn the first Ctrl-C into `stop` being set and a message on the connection given, so that it never cuts a
     conversation with a worker in two; the next one raises KeyboardInterrupt. Does nothing outside the main thread."""
     woken, waker = SPAWN.Pipe(duplex=False)
@@ -196,25 +207,34 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> None:
-    """A worker's life: specs in, messages out, until the parent closes the pipe."""
+def attempt(spec: RunSpec, root: Path, ranks: "Ranks", report: Callable[[Event], None], stop: Stop) -> Message:
+    """Do one run to its end, and say which end it was."""
     from bench.run import Interrupted, Run
 
-    def attempt(spec: RunSpec, report: Callable[[Event], None]) -> Message:
-        try:
-            Run(spec, root, device, report).execute(stop.is_set)
-        except Interrupted:
-            return Stopped()
-        except InputError as error:
-            return Refused(str(error))
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return Refused(f"no space left for {root}; free some, and the same command goes on")
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            text = " ".join(str(error).split())
-            return Ended(spec, f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})")
-        return Ended(spec)
+    try:
+        Run(spec, root, ranks, report).execute(stop.is_set)
+    except Interrupted:
+        return Stopped()
+    except InputError as error:
+        return Refused(str(error))
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Refused(f"no space left for {root}; free some, and the same command goes on")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split())
+        return Ended(spec, f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})")
+    return Ended(spec)
 
+
+def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> None:
+    """A worker's life: specs in, messages out, until the parent closes the pipe."""
+    import torch
+
+    from bench.train.ranks import Ranks
+
+    ranks = Ranks(torch.device(device))
+    if ranks.device.type == "cuda":  # what names no device, pinned memory for one, belongs to this one
+        torch.cuda.set_device(ranks.device)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            connection.send(attempt(connection.recv(), connection.send))
+            connection.send(attempt(connection.recv(), root, ranks, connection.send, stop))

@@ -1,24 +1,42 @@
 """What can be known to be wrong before anything is written: data, network sizes, feature weights, methods."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from bench.cache import sha256_of
 from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
 from bench.study import Study
-from bench.train.loop import build_network
+from bench.task import Task
+from bench.train.architectures import check_network
 from methods.base import Grid, InputError
 from methods.registry import Registry
+
+
+def resolved(study: Study, data_sha256: str = "") -> Study:
+    """The study with the content of its data (unless known already) and reference noted in its fixed part, where the task
+    leaves that open. Raises InputError where they are not there."""
+    task = study.task
+    if not task.data.sha256:
+        task = changed(task, "data", sha256=data_sha256 or load(task.data).sha256)
+    if task.quality.reference and not task.quality.reference_sha256:
+        task = changed(task, "quality", reference_sha256=sha256_of(task.quality.reference))
+    return replace(study, task=task)
+
+
+def changed(task: Task, section: str, **fields: str) -> Task:
+    return task.model_copy(update={section: getattr(task, section).model_copy(update=fields)})
 
 
 def check(study: Study) -> None:
     """Raises InputError where a run of this study could not start."""
     task = study.task
     data = load(task.data)
-    with torch.device("meta"):
-        build_network(task.network, data.train.shape[1:], seed=0)
-    load_features(task.quality.features, task.quality.features_sha256, torch.device("cpu"))
+    check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
+    load_features(task.quality, torch.device("cpu"))
     registry = Registry(study.methods_path)
     abar = schedule(task.diffusion.schedule, task.diffusion.timesteps)
     for name in study.methods:

@@ -1,16 +1,23 @@
 """A whole study: what is already there stays, the rest is run, the tables are made from both."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from bench.events import Event
-from bench.execute.local import Ended, Local
+from bench.execute.local import Ended
 from bench.files import KEPT
 from bench.store import StudyDir
 from bench.study import RunSpec, Study
 from methods.base import InputError
+
+
+class Executor(Protocol):
+    """Does runs somewhere, telling what happens as it happens."""
+
+    def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]: ...
 
 
 @dataclass
@@ -36,7 +43,7 @@ class Race:
         rows = [row for spec in self.study.specs() if (row := self.directory.row(spec))]
         return [f"{row['method']} seed {row['seed']}: {row['error']}" for row in rows if row["status"] == "failed"]
 
-    def execute(self, executor: Local, specs: list[RunSpec]) -> Generator[Event]:
+    def execute(self, executor: Executor, specs: list[RunSpec]) -> Generator[Event]:
         """Run `specs`, telling what happens; the tables of the folder keep up, whatever ends it."""
         for spec in specs:
             row = self.directory.row(spec)

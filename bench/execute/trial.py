@@ -14,6 +14,7 @@ from bench.run import Interrupted, Run
 from bench.study import BASELINE, RunSpec, make_study
 from bench.task import load_task
 from bench.train.loop import OBSERVE_EVERY, Training
+from bench.train.ranks import Ranks
 from methods.registry import Registry
 
 STEPS = 50
@@ -49,7 +50,7 @@ def execute(spec: RunSpec, root: Path, stop_at: int | None = None) -> Run:
     def ignore(event: Event) -> None:
         pass
 
-    run = Run(spec, root, "cpu", ignore)
+    run = Run(spec, root, Ranks(torch.device("cpu")), ignore)
     run.execute(lambda: run.training.iteration == stop_at)
     return run
 
@@ -63,7 +64,7 @@ def step_ratio(name: str, registry: Registry, blocks: int, task: str = "digits",
     loaded = load_task(task, changes)
     data = load(loaded.data)
     torch.set_num_threads(loaded.budget.threads)
-    pair = [Training(loaded, registry.compose(each), 0, data, torch.device("cpu")) for each in (name, BASELINE)]
+    pair = [Training(loaded, registry.compose(each), 0, data, Ranks(torch.device("cpu"))) for each in (name, BASELINE)]
     times = np.zeros((blocks + 1, OBSERVE_EVERY, 2))
     for block in times:
         for step in block:

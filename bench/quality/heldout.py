@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.data.base import Images
+from bench.train.ranks import Ranks
 from bench.train.streams import Streams
 
 EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index of x0 -> eps-MSE [B]
@@ -18,7 +19,8 @@ EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index
 
 @dataclass(frozen=True)
 class HeldoutGrid:
-    """x0[M, C, H, W], eps the same, t[M] ascending and evenly spread, index[M] of each x0 among the held-out images."""
+    """x0[M, C, H, W] as stored, eps of its shape, t[M] ascending and evenly spread, index[M] of each x0 among the held-out
+    images."""
 
     x0: Tensor
     eps: Tensor
@@ -26,18 +28,18 @@ class HeldoutGrid:
     index: Tensor
 
     @classmethod
-    def of(cls, images: Images, T: int, repeats: int, device: torch.device) -> "HeldoutGrid":
+    def of(cls, images: Images, T: int, repeats: int) -> "HeldoutGrid":
         """Every held-out image `repeats` times, in shuffled order, against timesteps at the midpoints of M equal cells."""
         streams = Streams("heldout")
         index = np.concatenate([streams.at("order", k).permutation(len(images)) for k in range(repeats)])
         eps = streams.normal("noise", 0, (len(index), *images.shape[1:]))
         t = ((np.arange(len(index)) + 0.5) / len(index) * T).astype(np.int64)
-        tensors = (torch.from_numpy(array).to(device) for array in (images[index], eps, t, index))
-        return cls(*tensors)
+        return cls(*(torch.from_numpy(array) for array in (images[index], eps, t, index)))
 
     @torch.no_grad()
-    def loss(self, eps_mse: EpsMse, bins: int, batch: int = 1000) -> tuple[float, list[float]]:
-        """The mean eps-MSE, and its mean in `bins` equal ranges of t."""
-        parts = zip(*(tensor.split(batch) for tensor in (self.x0, self.eps, self.t, self.index)), strict=True)
-        loss = torch.cat([eps_mse(*part) for part in parts]).double().cpu()
+    def loss(self, eps_mse: EpsMse, bins: int, ranks: Ranks, batch: int = 1000) -> tuple[float, list[float]]:
+        """The mean eps-MSE, and its mean in `bins` equal ranges of t; the ranks share the grid."""
+        mine = (tensor.tensor_split(ranks.count)[ranks.rank] for tensor in (self.x0, self.eps, self.t, self.index))
+        parts = zip(*(tensor.split(batch) for tensor in mine), strict=True)
+        loss = ranks.gathered(torch.cat([eps_mse(*part) for part in parts])).double().cpu()
         return float(loss.mean()), [float(part.mean()) for part in loss.tensor_split(bins)]

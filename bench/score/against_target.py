@@ -21,7 +21,7 @@ POINTS = 24
 def kept_by(curve: Curve, budget: float) -> float:
     """The lowest target that a run reaches by the budget and confirms; NaN where there is none."""
     fd = np.where(np.isfinite(curve.fd), curve.fd, np.inf)[1:]
-    pairs = np.maximum(fd[:-1], fd[1:])[curve.iteration[1:-1] <= budget]
+    pairs = np.maximum(fd[:-1], fd[1:])[curve.iteration[1:-1] <= curve.within(budget)]
     return float(pairs.min()) if len(pairs) and np.isfinite(pairs.min()) else float("nan")
 
 

@@ -14,7 +14,7 @@ from bench.score.guards import guard_table, lost
 from bench.score.leaderboard import read_races
 from bench.score.speedups import NAN
 from bench.study import BASELINE, Target
-from bench.task import Goal, Model, load_task, read_toml, task_names, validated
+from bench.task import Goal, Model, Task, load_task, read_toml, task_names, validated
 from methods.base import InputError
 from methods.registry import Registry
 
@@ -61,17 +61,18 @@ class Claim(Model):
 
     def hours(self) -> str:
         """What 2 methods cost for the fewest seeds of a verdict, and for a published one."""
-        iterations, batch = self.iterations, self.batch
+        iterations, batch, drawn = self.iterations, self.batch, 0
         if self.task in task_names():
             task = load_task(self.task)
-            iterations, batch = task.budget.iterations, task.optimizer.batch
+            iterations, batch, drawn = task.budget.grid()[-1], task.optimizer.batch, task.drawn_forwards()
         if not (iterations and batch and self.rate):
             return "GPU-hours not known: nobody has measured its rate for us"
-        run = iterations * batch / self.rate / 3600
+        run = (iterations * batch + drawn / 3) / self.rate / 3600  # a forward pass is a third of a step's work
         few, many = (2 * seeds * run for seeds in (MIN_SEEDS, PUBLISHED_SEEDS))
+        samples = f" and {drawn:,} forward passes to draw samples" if drawn else ""
         return (
             f"about {few:,.0f} {self.gpu}-hours for {MIN_SEEDS} seeds, {many:,.0f} for {PUBLISHED_SEEDS} "
-            f"({iterations:,} iterations of {batch} images, {self.rate:g} images/s: {self.rate_source})"
+            f"({iterations:,} iterations of {batch} images{samples}, {self.rate:g} images/s: {self.rate_source})"
         )
 
 
@@ -158,15 +159,21 @@ def judge_one(claim: Claim, races: Races) -> list[Judged]:
 
 def changed(races: Races) -> str:
     """The first field in which the runs' fixed part is not that of the packaged task of their name; empty where it is, where
-    nobody noted it, and where there is no such task."""
+    nobody noted it, and where there is no such task. How fast a run goes (`speed`) is no other task."""
     name = races.curves[0].task
     if name not in task_names():
         return ""
     task = load_task(name)
     if races.rules.fixed:
-        return next((field for field, *_ in differences(task.fixed(), races.rules.fixed)), "")
+        found = differences(task.fixed(), races.rules.fixed)
+        return next((field for field, *_ in found if not field.startswith("speed") and field not in open_fields(task)), "")
     hashes = {curve.config_hash for curve in races.curves} - {""}
-    return "" if hashes <= {task.fixed_hash()} else "config_hash"
+    return "" if task.open or hashes <= {task.fixed_hash()} else "config_hash"
+
+
+def open_fields(task: Task) -> set[str]:
+    """The fields that a study notes because the task leaves them open."""
+    return set() if task.data.sha256 else {"data.sha256"}
 
 
 def measured(claim: Claim, races: Races, said: str) -> Judged:

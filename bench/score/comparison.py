@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.description import differences
+from bench.files import GPU_HOURS
 from bench.score.crossings import Reached, cost, crossing, flat
 from bench.score.curves import Curve
 from bench.score.rules import FINAL, Rules
@@ -88,7 +89,8 @@ class Races:
 
     def final(self, curve: Curve) -> float:
         """FD at the budget, NaN where the run did not come so far."""
-        return float(np.interp(self.rules.budget, curve.iteration, curve.fd)) if curve.ends_by(self.rules.budget) else NAN
+        budget = curve.within(self.rules.budget)
+        return float(np.interp(budget, curve.iteration, curve.fd)) if curve.ends_by(budget) else NAN
 
     def costs(self, method: str, axis: str) -> dict[int, Reached]:
         """By seed; runs whose cost on the axis was not measured are left out, and those whose baseline sets no target."""
@@ -101,8 +103,11 @@ class Races:
         """By seed, NaN where an axis was not measured."""
         budget, runs = self.rules.budget, self.usable[method]
         if self.rules.target == FINAL and method == BASELINE:  # by definition, at the budget
-            ends = {seed: (curve.at_budget(axis, budget), curve.iteration) for seed, curve in runs.items()}
-            return {seed: Reached(at, at, at, int(np.searchsorted(n, budget))) for seed, (at, n) in ends.items()}
+            ends = {seed: (curve.at_budget(axis, budget), curve) for seed, curve in runs.items()}
+            return {
+                seed: Reached(at, at, at, int(np.searchsorted(curve.iteration, curve.within(budget))))
+                for seed, (at, curve) in ends.items()
+            }
         found = {seed: cost(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
         for seed, one in found.items():
             if one.censored and not np.isfinite(one.cost):  # no clock makes a run arrive that does not
@@ -160,9 +165,11 @@ class Races:
         return [*(note for note, holds in notes.items() if holds), *counts, *(f"baseline: {count}" for count in theirs)]
 
     def missing(self, method: str) -> list[str]:
-        """How many runs of the method ended badly, or not yet."""
+        """How many runs of the method ended badly, early, or not yet."""
         statuses = [curve.status for curve in self.curves if curve.method == method]
-        return [f"{statuses.count(status)} {status}" for status in MISSING if status in statuses]
+        late = sum(curve.timed_out for curve in self.curves if curve.method == method)
+        timed_out = [f"{late} ended by {GPU_HOURS}"] if late else []
+        return [f"{statuses.count(status)} {status}" for status in MISSING if status in statuses] + timed_out
 
 
 def make_races(curves: list[Curve], rules: Rules) -> Races:

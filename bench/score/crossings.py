@@ -49,7 +49,7 @@ def crossing(curve: Curve, target: float, budget: float) -> tuple[int, float] | 
     elif len(fd) and fd[0] <= target:
         raise InputError(f"{curve.method} seed {curve.seed} is at the target {target:g} at iteration 0: choose a lower one")
     k = crossing_index(fd, target)
-    if k is None or n[k + 1] > budget:
+    if k is None or n[k + 1] > curve.within(budget):
         return None
     if not np.isfinite(fd[k]):
         return k - skipped, 1.0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.files import BINS, STATUSES, read_table
+from bench.files import BINS, GPU_HOURS, STATUSES, read_table
 from methods.base import Floats, InputError, nearest
 
 GUARDS = ("precision", "recall", "memorised", "val_loss", *(f"val_loss_bin{k}" for k in range(BINS)))
@@ -40,9 +40,19 @@ class Curve:
         """Of all that the runs of one table share; empty where nobody noted it."""
         return str(self.about.get("config_hash", ""))
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether its GPU-hours ended it before its iterations were done."""
+        return self.about.get("ended_by") == GPU_HOURS and len(self.iteration) > 1
+
+    def within(self, budget: float) -> float:
+        """The run's own budget in iterations: where GPU-hours ended it first, the evaluation before its last, which only
+        confirms."""
+        return min(budget, float(self.iteration[-2])) if self.timed_out else budget
+
     def ends_by(self, budget: float) -> bool:
-        """Whether its evaluations reach the budget; a finished run whose do not has lost rows."""
-        return bool(len(self.fd) and self.iteration[-1] >= budget)
+        """Whether its evaluations reach its budget; a finished run whose do not has lost rows."""
+        return bool(len(self.fd) and self.iteration[-1] >= self.within(budget))
 
     @property
     def stillborn(self) -> bool:
@@ -60,7 +70,7 @@ class Curve:
     def at_budget(self, axis: str, budget: float) -> float:
         """The axis at the budget; for a run that ended before it, in proportion to its last evaluation; NaN where it has none
         but that of iteration 0."""
-        x = self.columns[AXES[axis]]
+        x, budget = self.columns[AXES[axis]], self.within(budget)
         if axis == "iterations":
             return float(budget)
         if len(x) and budget <= self.iteration[-1]:

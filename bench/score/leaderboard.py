@@ -175,7 +175,7 @@ def median(costs: list[Reached]) -> float:
 
 def final_fd(curve: Curve, budget: float) -> float:
     """FD at the budget, or at the last evaluation of a run that ended before it; NaN for a run without any."""
-    within = curve.fd[curve.iteration <= budget]
+    within = curve.fd[curve.iteration <= curve.within(budget)]
     return float(within[-1]) if len(within) else NAN
 
 

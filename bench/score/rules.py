@@ -45,7 +45,8 @@ class Rules:
 
     def whole(self, curve: Curve) -> bool:
         """Whether the evaluations of a finished run are all there; one whose are not has lost rows."""
-        return curve.ends_by(self.budget) and {*self.evaluations_at} <= {*curve.iteration}
+        due = {n for n in self.evaluations_at if not curve.timed_out or n <= curve.iteration[-1]}
+        return curve.ends_by(self.budget) and due <= {*curve.iteration}
 
 
 def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless: bool = False) -> Rules:

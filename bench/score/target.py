@@ -24,7 +24,7 @@ def fd_at_share(curve: Curve, budget: float) -> float:
 
 
 def counts(curve: Curve, budget: float) -> bool:
-    return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget)
+    return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget) and not curve.timed_out
 
 
 def target_of(curves: list[Curve], budget: float) -> float:

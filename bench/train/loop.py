@@ -1,24 +1,32 @@
 """Training: one network, one method, one seed, iteration by iteration.
 
 Every chance is a stream of (seed, iteration), so the state is weights, optimizer, EMA and what the method has seen.
+Nothing in a step waits for the device; once in OBSERVE_EVERY iterations the losses are read.
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_avg_fn, get_ema_multi_avg_fn
 
 from bench.data.base import Data
 from bench.grid import schedule
-from bench.task import NetworkConfig, Task
+from bench.task import Task
+from bench.train.architectures import build_network
+from bench.train.batches import Batches, sent
 from bench.train.checkpoint import Tensors, load_optimizer, optimizer_tensors, prefixed, without
 from bench.train.diffusion import Diffusion
-from bench.train.network import UNet
+from bench.train.ranks import Ranks
+from bench.train.speed import arranged, autocast, set_float32
 from bench.train.streams import Streams
-from methods.base import Grid, InputError
+from methods.base import Grid, InputError, Ints
 from methods.composition import Composition
 
 OBSERVE_EVERY = 10  # iterations between two deliveries to the method, and two looks at whether the loss is finite
@@ -30,55 +38,49 @@ class Diverged(Exception):
 
 @dataclass
 class Seen:
-    """Timesteps and losses [k, B] of the iterations not yet delivered to the method."""
+    """Of the iterations not yet delivered to the method: timesteps [B] of whole batches, losses [b] of this rank."""
 
-    t: list[Tensor]
+    t: list[Ints]
     loss: list[Tensor]
 
 
-def build_network(config: NetworkConfig, image_shape: tuple[int, ...], seed: int) -> UNet:
-    """The task's network for images [C, H, W], with the initial weights of `seed`; raises InputError where sizes clash."""
-    channels, height, _ = image_shape
-    fields = config.model_dump(exclude={"kind"})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Streams(seed).integer("init"))
-        try:
-            return UNet(image_size=height, in_channels=channels, out_channels=channels, **fields)
-        except ValueError as error:
-            raise InputError(f"network: {error}") from error
-
-
 class Training:
-    """A run in memory. `step` advances it by one iteration; `tensors` and `load` carry it through a checkpoint."""
+    """A run in memory. `step` advances it by one iteration; `tensors` and `load` carry it through a checkpoint. With more
+    than one rank, all of them do the same at the same time."""
 
-    def __init__(self, task: Task, method: Composition, seed: int, data: Data, device: torch.device):
-        self.task, self.method, self.device = task, method, device
+    def __init__(self, task: Task, method: Composition, seed: int, data: Data, ranks: Ranks):
+        self.task, self.method, self.ranks, self.device = task, method, ranks, ranks.device
+        if task.optimizer.batch % ranks.count:
+            raise InputError(f"a batch of {task.optimizer.batch} does not divide among {ranks.count} processes")
         self.streams = Streams(seed)
-        self.images = torch.from_numpy(data.train).to(device)
-        self.labels = torch.from_numpy(data.train_labels).to(device) if task.network.classes else None
+        self.batches = Batches(task, data, self.streams, ranks)
         abar = schedule(task.diffusion.schedule, task.diffusion.timesteps)
-        self.diffusion = Diffusion(abar, task.diffusion.prediction, device)
+        sigma = task.diffusion.learned_sigma
+        self.diffusion = Diffusion(abar, task.diffusion.prediction, self.device, sigma, data.levels)
         method.prepare(Grid(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
 
-        self.network = build_network(task.network, data.train.shape[1:], seed).to(device)
+        set_float32(task.speed)
+        network = build_network(task.network, data.train.shape[1:], seed, sigma, task.speed.checkpointing)
+        self.network = network.to(self.device)
         config = task.optimizer
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
-            fused=True,
+            fused=task.speed.fused,
         )
-        average = get_ema_multi_avg_fn(task.ema.decay)
-        self.average = AveragedModel(self.network, device=device, multi_avg_fn=average)
-        self.average.n_averaged.fill_(1)  # the average starts at the initial weights, as improved-diffusion's does
+        self.ema = arranged(deepcopy(self.network).eval(), task.speed)  # starts at the initial weights, as OpenAI's does
+        self.model = self.shared(arranged(self.network, task.speed))
         self.iteration = 0
         self.seconds = 0.0  # spent in `advance`
         self.seen = Seen([], [])
 
-    @property
-    def ema(self) -> torch.nn.Module:
-        return self.average.module
+    def shared(self, network: nn.Module) -> nn.Module:
+        """The network as the loop calls it: its gradients become the mean over the ranks."""
+        if self.ranks.count == 1:
+            return network
+        return DistributedDataParallel(network, [self.device] if self.device.type == "cuda" else None)
 
     def advance(self, iterations: int) -> None:
         """Train on the clock; raises Diverged once the loss is known not to be finite."""
@@ -94,31 +96,54 @@ class Training:
             self.seconds += perf_counter() - start
 
     def step(self) -> None:
-        n, batch = self.iteration, self.task.optimizer.batch
-        picked = torch.from_numpy(self.streams.order(n, batch, len(self.images))).to(self.device)
-        x0 = self.images[picked]
-        if self.task.data.flip:
-            flipped = torch.from_numpy(self.streams.uniform("flips", n, batch) < 0.5).to(self.device)
-            x0 = torch.where(flipped[:, None, None, None], x0.flip(-1), x0)
-        eps = torch.from_numpy(self.streams.normal("noise", n, tuple(x0.shape))).to(self.device)
-        chosen = self.method.timesteps(self.streams.uniform("timesteps", n, batch), n)
-        t = torch.from_numpy(chosen).to(self.device)
-        if self.task.network.dropout:
-            torch.manual_seed(self.streams.integer("dropout", n))
-        loss = self.diffusion.eps_mse(self.network, x0, eps, t, None if self.labels is None else self.labels[picked])
+        n = self.iteration
+        batch = self.batches.at(n)
+        chosen = self.method.timesteps(batch.uniforms, n)
         weight = self.method.loss_weight(n)
-        if weight is None:
-            objective = loss.mean()
-        else:
-            objective = (torch.from_numpy(weight[chosen]).to(loss) * loss).mean()
+        mine = self.ranks.slice_of(chosen)
+        t = sent(torch.from_numpy(mine), self.device)
+        w = None if weight is None else sent(torch.from_numpy(weight[mine].astype(np.float32)), self.device)
+        if self.task.network.dropout:
+            torch.manual_seed(self.streams.integer(f"dropout/{self.ranks.rank}" if self.ranks.rank else "dropout", n))
         self.optimizer.zero_grad()
-        objective.backward()
+        losses = []
+        for part in self.parts(len(t)):
+            with self.without_exchange(part.stop < len(t)):
+                with autocast(self.task.speed, self.device):
+                    labels = None if batch.labels is None else batch.labels[part]
+                    loss, bound = self.diffusion.losses(self.model, batch.x0[part], batch.eps[part], t[part], labels)
+                objective = (loss if w is None else w[part] * loss).mean()
+                if bound is not None:  # never weighted: a method's weight is defined on the eps-MSE
+                    objective = objective + bound.mean()
+                (objective * (len(loss) / len(t))).backward()
+            losses.append(loss.detach())
         self.set_optimizer(n)
         self.optimizer.step()
-        self.average.update_parameters(self.network)
-        self.seen.t.append(t)
-        self.seen.loss.append(loss.detach())
+        self.update_ema()
+        self.seen.t.append(chosen)
+        self.seen.loss.append(torch.cat(losses))
         self.iteration += 1
+
+    def parts(self, count: int) -> Iterator[slice]:
+        """`count` examples, as many at a time as the device is to hold."""
+        size = self.task.speed.microbatch or count
+        for start in range(0, count, size):
+            yield slice(start, min(start + size, count))
+
+    def without_exchange(self, more: bool) -> AbstractContextManager[None]:
+        """While `more` parts of the batch follow, ranks keep their gradients for themselves."""
+        return self.model.no_sync() if more and isinstance(self.model, DistributedDataParallel) else nullcontext()
+
+    def update_ema(self) -> None:
+        # torch's own update, called without AveragedModel, which looks at a counter on the device in every step
+        decay, speed = self.task.ema.decay, self.task.speed
+        pair = [parameter.detach() for parameter in self.ema.parameters()], [p.detach() for p in self.network.parameters()]
+        if speed.foreach:
+            get_ema_multi_avg_fn(decay)(*pair, 1)
+            return
+        average = get_ema_avg_fn(decay)
+        for mean, new in zip(*pair, strict=True):
+            mean.copy_(average(mean, new, 1))
 
     def set_optimizer(self, n: int) -> None:
         """Learning rate and beta1 of iteration n.
@@ -138,16 +163,26 @@ class Training:
         """Hand the method what it may observe, in sample order; raises Diverged where a loss is not finite."""
         if not self.seen.t:
             return
-        loss = torch.stack(self.seen.loss).double().cpu().numpy()
+        loss = self.losses().double().cpu().numpy()
         if not np.isfinite(loss).all():
             raise Diverged(f"loss not finite by iteration {self.iteration}")
-        for t, losses in zip(torch.stack(self.seen.t).cpu().numpy(), loss, strict=True):
+        for t, losses in zip(self.seen.t, loss, strict=True):
             self.method.observe(t, losses)
         self.seen = Seen([], [])
 
+    def losses(self) -> Tensor:
+        """The losses [k, B] that were not yet delivered, of all ranks, in the order of the examples."""
+        return self.ranks.gathered(torch.stack(self.seen.loss, 1)).T
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The averaged network's output [B, C, H, W], float32, in the run's number format; t already scaled."""
+        with autocast(self.task.speed, self.device):
+            return self.ema(x, t, labels).float()
+
     def tensors(self) -> Tensors:
         """All that changes in training, but for the iteration and the clock."""
-        seen = {"t": torch.stack(self.seen.t), "loss": torch.stack(self.seen.loss)} if self.seen.t else {}
+        seen = {"t": torch.from_numpy(np.stack(self.seen.t)), "loss": self.losses()} if self.seen.t else {}
         state = {name: torch.from_numpy(np.asarray(value)) for name, value in self.method.state_dict().items()}
         return {
             **prefixed("network", self.network.state_dict()),
@@ -163,5 +198,8 @@ class Training:
         load_optimizer(self.optimizer, without("optimizer", tensors))
         self.method.load_state_dict({name: value.numpy() for name, value in without("method", tensors).items()})
         seen = without("seen", tensors)
-        self.seen = Seen(*(list(seen[key].to(self.device).unbind()) for key in ("t", "loss"))) if seen else Seen([], [])
+        self.seen = Seen([], [])
+        if seen:
+            losses = [self.ranks.slice_of(loss).to(self.device) for loss in seen["loss"]]
+            self.seen = Seen(list(seen["t"].numpy()), losses)
         self.iteration, self.seconds = iteration, seconds

@@ -7,12 +7,13 @@ qkv of attention is laid out head by head. x[B, C, H, W] images, emb[B, 4 * chan
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -121,11 +122,19 @@ class Upsample(nn.Conv2d):
 
 
 class Stage(nn.ModuleList):
-    """Modules in a row, each called with (x, emb)."""
+    """Modules in a row, each called with (x, emb). With `checkpointing`, what is inside a residual or attention block is
+    computed again in the backward pass, with the same dropout, instead of kept."""
+
+    def __init__(self, modules: Iterable[nn.Module] = (), checkpointing: bool = False):
+        super().__init__(modules)
+        self.checkpointing = checkpointing
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         for module in self:
-            x = module(x, emb)
+            if self.checkpointing and torch.is_grad_enabled() and isinstance(module, ResBlock | Attention):
+                x = checkpoint(module, x, emb, use_reentrant=False)
+            else:
+                x = module(x, emb)
         return x
 
 
@@ -153,6 +162,7 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         classes: int | None = None,
         norm_groups: int = 32,
+        checkpointing: bool = False,
     ):
         super().__init__()
         if image_size % 2 ** (len(multipliers) - 1):
@@ -172,8 +182,11 @@ class UNet(nn.Module):
                 raise ValueError(f"{width} channels do not divide into heads ({heads=}, {head_channels=})")
             return Attention(width, count, norm_groups)
 
+        def stage(*modules: nn.Module) -> Stage:
+            return Stage(modules, checkpointing)
+
         def block(entering: int, leaving: int, size: int) -> Stage:
-            return Stage([res(entering, leaving), *([attention(leaving)] if size in attention_resolutions else [])])
+            return stage(res(entering, leaving), *([attention(leaving)] if size in attention_resolutions else []))
 
         width, size = channels, image_size
         self.conv_in = nn.Conv2d(in_channels, channels, 3, padding=1)
@@ -185,19 +198,19 @@ class UNet(nn.Module):
                 width = channels * multiplier
                 skips.append(width)
             if level < len(multipliers) - 1:
-                self.down.append(Stage([res(width, width, "down") if resblock_updown else Downsample(width)]))
+                self.down.append(stage(res(width, width, "down") if resblock_updown else Downsample(width)))
                 skips.append(width)
                 size //= 2
-        self.middle = Stage([res(width, width), attention(width), res(width, width)])
+        self.middle = stage(res(width, width), attention(width), res(width, width))
         self.up = nn.ModuleList()
         for level, multiplier in reversed(list(enumerate(multipliers))):
             for index in range(res_blocks + 1):
-                stage = block(width + skips.pop(), channels * multiplier, size)
+                rising = block(width + skips.pop(), channels * multiplier, size)
                 width = channels * multiplier
                 if level and index == res_blocks:
-                    stage.append(res(width, width, "up") if resblock_updown else Upsample(width))
+                    rising.append(res(width, width, "up") if resblock_updown else Upsample(width))
                     size *= 2
-                self.up.append(stage)
+                self.up.append(rising)
         self.out_norm = Norm(norm_groups, width)
         self.conv_out = zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
 

@@ -13,7 +13,7 @@ from methods.base import Floats, Ints
 
 
 class Streams:
-    """The streams of one seed. Names in use: init, order, flips, noise, timesteps, dropout, latents, labels."""
+    """The streams of one seed. Names in use: init, order, flips, noise, timesteps, dropout, latents, labels, ancestral."""
 
     def __init__(self, seed: int | str):
         self.seed = seed

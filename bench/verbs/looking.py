@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.verbs import GATE, MethodsPath, fail
+from bench.verbs import GATE, USAGE, MethodsPath, fail
 from methods.base import InputError
 
 
@@ -57,3 +57,30 @@ def tasks(name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A t
             print(f"{known:12} {load_task(known).summary}")
     else:
         print((TASKS / f"{load_task(name).name}.toml").read_text(encoding="utf-8"), end="")
+
+
+def doctor(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task whose needs to look at.")] = None,
+    change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As in run: data.root=DIR.")] = [],
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download what TASK needs and anybody may have.")] = False,
+) -> None:
+    """What this machine has: devices, number formats, and of TASK (else of each task) data, weights and disk; of what is
+    missing, the line that gets it. Exit code 2 where TASK lacks something."""
+    from bench.execute import doctor as looks
+    from bench.study import assignment
+    from bench.task import load_task, task_names
+
+    if name is None and (fetch or change):
+        raise InputError("doctor: --fetch and --set need a TASK")
+    tasks = [load_task(known, dict(map(assignment, change))) for known in ([name] if name else task_names())]
+    if fetch:
+        looks.fetch(tasks[0])
+    for finding in looks.machine():
+        print(f"  {finding.what:22} {finding.said}")
+    lacking = 0
+    for task in tasks:
+        for one in looks.needs(task):
+            print(f"{'✓' if one.there else '✗'} {f'{task.name} {one.what}':22} {one.said}")
+            lacking += not one.there
+    if name and lacking:
+        fail(f"{name} lacks {lacking} of what it needs", USAGE)

@@ -1,5 +1,6 @@
 """`fidrace run`: races methods, and scores what the folder then holds."""
 
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.verbs import SOME_FAILED, USAGE, MethodsPath, fail
+from methods.base import InputError
 
 if TYPE_CHECKING:
-    from bench.execute.race import Race
-    from bench.study import RunSpec
+    from bench.execute.local import Local
+    from bench.execute.race import Executor, Race
+    from bench.store import StudyDir
+    from bench.study import RunSpec, Study
+    from bench.train.ranks import Ranks
 
 
 def run(
@@ -18,6 +23,7 @@ def run(
     method: Annotated[list[str], typer.Option("-m", "--method", help="A method; repeat. Default: the task's.")] = [],
     seeds: Annotated[str | None, typer.Option(metavar="N|a,b,c", help="3 means 0, 1, 2.")] = None,
     budget: Annotated[int | None, typer.Option(metavar="ITERS", help="Iterations of every run.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(metavar="H", help="End every run after so much training, too.")] = None,
     target: Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="The distance to reach.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: results/local/<study>.")] = None,
     workers: Annotated[
@@ -32,21 +38,34 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
 ) -> None:
-    """Race methods to a target distance. What DIR already holds is not run again."""
+    """Race methods to a target distance. What DIR already holds is not run again. Started by torchrun, its processes train
+    each run together."""
+    from bench.events import say
     from bench.execute.race import Race, default_out
-    from bench.report.progress import say
     from bench.store import StudyDir
     from bench.study import assignment, make_study, parse_target
 
-    study = make_study(source, method, seeds, budget, parse_target(target), dict(map(assignment, change)), methods_path)
+    changes = dict(map(assignment, change)) | ({} if gpu_hours is None else {"budget.gpu_hours": gpu_hours})
+    study = make_study(source, method, seeds, budget, parse_target(target), changes, methods_path)
+    group = gathered(device, workers) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    first = group is None or group.first
+    if dry_run and not first:
+        return
     directory = StudyDir(out or default_out(study))
+    study = settled(study, directory, dry_run)
     race = Race(study, directory, retry_failed)
     fresh = fresh and (directory.path / "study.json").exists()
+    if dry_run:
+        known = not (fresh or study.task.open)
+        if known:
+            directory.merged(study)
+        plan(race, race.plan() if known else list(study.specs()), device)
+        return
+    if group and not first:
+        follow(race, group)
+        return
     if not fresh:
         directory.merged(study)  # refuses a folder of something else before anything is written
-    if dry_run:
-        describe(race, list(study.specs()) if fresh else race.plan())
-        return
     team = ready(race, device) if fresh or race.plan() else []
     if fresh and not yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} stays as it is", USAGE)
@@ -57,14 +76,43 @@ def run(
         directory.adopt()
         specs = race.plan()
         describe(race, specs)
-        if specs:
-            perform(race, specs, team, workers, as_json)
+        if specs or group:
+            perform(race, specs, group or local(race, team, workers), as_json)
         conclude(race, as_json)
     if failures := race.failures():
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
         for failure in failures:
             say(f"  {failure}")
         raise typer.Exit(SOME_FAILED)
+
+
+def gathered(device: str, workers: int | None) -> "Ranks":
+    """The group of processes that torchrun started."""
+    from bench.execute.local import devices
+    from bench.train.ranks import joined
+
+    if workers:
+        raise InputError("--workers: under torchrun all processes train one run at a time; leave it out")
+    return joined(devices(device))
+
+
+def settled(study: "Study", directory: "StudyDir", dry_run: bool) -> "Study":
+    """The study with the content of its data noted. A dry run decodes no images: it takes what the folder has noted, says what
+    data there are, and goes on without."""
+    if not study.task.open:
+        return study
+    from bench.data.loading import found
+    from bench.events import say
+    from bench.execute.preflight import resolved
+
+    if not dry_run:
+        return resolved(study)
+    try:
+        say(found(study.task.data))
+    except InputError as error:
+        say(str(error))
+    noted = directory.declared()["fixed"]["data"] if (directory.path / "study.json").exists() else {}
+    return resolved(study, str(noted.get("sha256", ""))) if noted else study
 
 
 def ready(race: "Race", device: str) -> list[str]:
@@ -77,9 +125,21 @@ def ready(race: "Race", device: str) -> list[str]:
     return found
 
 
+def plan(race: "Race", specs: "list[RunSpec]", device: str) -> None:
+    """Say what is about to be run, and what it will take."""
+    from bench.events import say
+    from bench.execute.estimate import estimate
+    from bench.execute.local import devices
+    from bench.report.plan import cost_lines
+
+    describe(race, specs)
+    for line in cost_lines(race.study.task, estimate(race.study, devices(device)[0]), len(specs)):
+        say(line)
+
+
 def describe(race: "Race", specs: "list[RunSpec]") -> None:
     """Say what is about to be run, and where it goes."""
-    from bench.report.progress import say
+    from bench.events import say
 
     study, task = race.study, race.study.task
     if study.baseline_added:
@@ -94,14 +154,44 @@ def describe(race: "Race", specs: "list[RunSpec]") -> None:
     say(f"methods: {', '.join(study.methods)}; into {race.directory.path}")
 
 
-def perform(race: "Race", specs: "list[RunSpec]", team: list[str], workers: int | None, as_json: bool) -> None:
-    """Run `specs` on worker processes and show how they go."""
+def local(race: "Race", team: list[str], workers: int | None) -> "Local":
+    """Worker processes on this machine."""
+    from bench.execute.local import Local, default_workers
+
+    threads = race.study.task.budget.threads
+    return Local(race.directory.path, team, workers or default_workers(team, threads), threads)
+
+
+def chosen(race: "Race", specs: "list[RunSpec]", group: "Ranks") -> "list[RunSpec]":
+    """`specs` as the first rank gives them, for all ranks to run the same."""
+    every = list(race.study.specs())
+    wanted = {spec.directory for spec in specs}
+    told = group.told([spec.directory in wanted for spec in every])
+    return [spec for spec, one in zip(every, told, strict=True) if one]
+
+
+def follow(race: "Race", group: "Ranks") -> None:
+    """Take part in the runs of the first rank, which speaks and writes."""
+    from bench.execute.together import Together
+
+    Together(race.directory.path, group).others(chosen(race, [], group))
+
+
+def perform(race: "Race", specs: "list[RunSpec]", where: "Local | Ranks", as_json: bool) -> None:
+    """Run `specs` and show how they go."""
     from rich.console import Console
 
-    from bench.execute.local import Local, default_workers
+    from bench.execute.local import Local
     from bench.report.progress import JsonLines, Live, PlainLines, Reporter
 
     task = race.study.task
+    executor: Executor
+    if isinstance(where, Local):
+        executor = where
+    else:
+        from bench.execute.together import Together
+
+        executor, specs = Together(race.directory.path, where), chosen(race, specs, where)
     console = Console(stderr=True)
     reporter: Reporter
     if as_json:
@@ -110,8 +200,6 @@ def perform(race: "Race", specs: "list[RunSpec]", team: list[str], workers: int 
         reporter = Live(len(specs), task.quality.metric, task.budget.grid()[-1], console)
     else:
         reporter = PlainLines(len(specs), task.quality.metric)
-    threads = task.budget.threads
-    executor = Local(race.directory.path, team, workers or default_workers(team, threads), threads)
     with reporter, closing(race.execute(executor, specs)) as events:
         for event in events:
             reporter.hear(event)
@@ -119,7 +207,8 @@ def perform(race: "Race", specs: "list[RunSpec]", team: list[str], workers: int 
 
 def conclude(race: "Race", as_json: bool) -> None:
     """Score the folder, write its tables and show them."""
-    from bench.report.progress import emit, say
+    from bench.events import say
+    from bench.report.progress import emit
     from bench.report.tables import publish, stdout, terminal
     from bench.score.errors import NothingToConclude
     from bench.score.leaderboard import score

@@ -16,11 +16,11 @@ from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
 from bench.quality.frechet import Moments, Reference, frechet_with_error
-from bench.task import load_task
+from bench.task import SamplerConfig, load_task
 from bench.train import checkpoint
+from bench.train.architectures import build_network
 from bench.train.diffusion import Diffusion
-from bench.train.loop import build_network
-from bench.train.sampler import ddim
+from bench.train.sampler import sample
 from bench.train.streams import Streams
 
 
@@ -30,7 +30,7 @@ def main(run: Path) -> None:
     data = load(task.data)
     network = build_network(task.network, data.train.shape[1:], seed=0)
     network.load_state_dict(checkpoint.unpacked(run / "ema.safetensors")[0])
-    features = load_features(task.quality.features, task.quality.features_sha256, torch.device("cpu"))
+    features = load_features(task.quality, torch.device("cpu"))
     moments = Moments.of(features(torch.from_numpy(data.train)))
     reference = Reference.from_moments(moments.mean, moments.covariance)
     diffusion = Diffusion(schedule(task.diffusion.schedule, task.diffusion.timesteps), task.diffusion.prediction)
@@ -41,7 +41,8 @@ def main(run: Path) -> None:
         latents = torch.from_numpy(Streams(0).normal("latents", 0, (samples, 1, 8, 8)))
         for steps in (4, 6, 8, 10, 20, 50):
             start = perf_counter()
-            images = torch.from_numpy(quantised(ddim(network, diffusion, latents, steps).numpy(), data.levels))
+            drawn = sample(SamplerConfig(steps=steps), network, diffusion, latents, Streams(0))
+            images = torch.from_numpy(quantised(drawn.numpy(), data.levels))
             fd, se = frechet_with_error(reference, features(images))
             print(f"{samples:7}  {steps:5}  {fd:6.2f}  {se:5.2f}  {se / fd:6.1%}  {perf_counter() - start:7.2f}", flush=True)
 

@@ -15,6 +15,7 @@ from bench.data.loading import load
 from bench.execute.trial import step_ratio
 from bench.task import load_task
 from bench.train.loop import Training
+from bench.train.ranks import Ranks
 from methods.registry import Registry
 
 REGISTRY = Registry()
@@ -42,7 +43,7 @@ def main(blocks: int) -> None:
     torch.set_num_threads(task.budget.threads)
 
     def training(name: str) -> Training:
-        return Training(task, REGISTRY.compose(name), 0, data, torch.device("cpu"))
+        return Training(task, REGISTRY.compose(name), 0, data, Ranks(torch.device("cpu")))
 
     baseline = training("baseline")
     baseline.advance(20)

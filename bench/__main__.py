@@ -1,0 +1,5 @@
+"""`python -m bench` is `fidrace`, for torchrun."""
+
+from bench.cli import main
+
+main()

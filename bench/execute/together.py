@@ -1,0 +1,72 @@
+"""Every run by all processes that torchrun started: each trains on its slice of every batch, and the first one speaks."""
+
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+
+from bench.events import Event
+from bench.execute.local import Ended, Message, Refused, attempt, interrupts
+from bench.study import RunSpec
+from bench.train.ranks import Ranks, left
+from methods.base import InputError
+
+
+class Together:
+    """Runs by the whole group, one after another; on the first rank. `others` is for the rest."""
+
+    def __init__(self, root: Path, ranks: Ranks):
+        self.root, self.ranks, self.stop = root, ranks, threading.Event()
+
+    def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
+        """As `Local.execute`; after a run that failed the others do not follow, since the group is out of step."""
+        with interrupts(self.stop):
+            for spec in specs:
+                with closing(self.one(spec)) as messages:
+                    for message in messages:
+                        if isinstance(message, Refused):
+                            raise InputError(message.message)
+                        if isinstance(message, Event | Ended):
+                            yield message
+                if isinstance(message, Ended) and message.reason:
+                    return
+                if self.stop.is_set():
+                    raise KeyboardInterrupt
+        left()
+
+    def one(self, spec: RunSpec) -> Generator[Message]:
+        """The run in a thread, so that what it tells is passed on as it happens. Closed early, it saves its state."""
+        told: SimpleQueue[Message] = SimpleQueue()
+
+        def do() -> None:
+            if self.ranks.device.type == "cuda":
+                torch.cuda.set_device(self.ranks.device)
+            told.put(attempt(spec, self.root, self.ranks, told.put, self.stop))
+
+        thread = threading.Thread(target=do, name=str(spec.directory))
+        thread.start()
+        try:
+            while isinstance(message := told.get(), Event):
+                yield message
+        except GeneratorExit:
+            self.stop.set()
+            raise
+        finally:
+            thread.join()
+        yield message
+
+    def others(self, specs: Iterable[RunSpec]) -> None:
+        """Take part in `specs` without a word. Raises InputError for what the first rank is told, too."""
+        with interrupts(self.stop):
+            for spec in specs:
+                ended = attempt(spec, self.root, self.ranks, lambda event: None, self.stop)
+                if isinstance(ended, Refused):
+                    raise InputError(ended.message)
+                if isinstance(ended, Ended) and ended.reason:
+                    raise RuntimeError(f"{spec.directory}: {ended.reason}")
+                if self.stop.is_set():
+                    raise KeyboardInterrupt
+        left()

@@ -1,0 +1,95 @@
+"""What a run's averaged network is worth: distance to the training images, guards, loss on the held-out ones.
+
+Samples are drawn, and looked at, in chunks of the sampler's batch; the ranks of a run share the chunks.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.base import Data, quantised, unit
+from bench.files import BINS, Row
+from bench.quality.features import load_features
+from bench.quality.frechet import frechet_with_error
+from bench.quality.heldout import HeldoutGrid
+from bench.quality.kid import kid_columns
+from bench.quality.reference import load_reference
+from bench.task import Task
+from bench.train.loop import Training
+from bench.train.sampler import sample
+
+
+class Judge:
+    """Of one run. Distances and guards are the first rank's to compute; the others help to draw."""
+
+    def __init__(self, task: Task, data: Data, training: Training):
+        self.task, self.data, self.training = task, data, training
+        self.ranks, self.config = training.ranks, task.quality
+        self.features = load_features(self.config, training.device)
+        if self.ranks.first:
+            self.reference, self.guards = load_reference(self.config, data, self.features)
+        self.heldout = HeldoutGrid.of(data.heldout, task.diffusion.timesteps, self.config.heldout_repeats)
+        self.heldout_labels = torch.from_numpy(data.heldout_labels)
+
+    def ceilings(self) -> Row:
+        """The precision and recall of real images."""
+        if not self.ranks.first:
+            return {}
+        precision, recall = self.guards.ceiling
+        return {"precision_ceiling": precision, "recall_ceiling": recall}
+
+    def measure(self) -> tuple[Row, Tensor]:
+        """The measured columns of evals.csv, and the first chunk of the images they were measured on."""
+        features, images = self.drawn(self.config.samples)
+        loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks)
+        losses = {"val_loss": loss} | {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
+        if not self.ranks.first:
+            return losses, images
+        fd, error = frechet_with_error(self.reference, features)
+        found = {"fd": fd, "fd_se": error, **self.guards.measure(features), **losses}
+        if self.config.kid:
+            found |= kid_columns(features, self.guards.real)
+        return found, images
+
+    def final(self) -> Row:
+        """The distance by `final_samples`, more than the curve can afford; nothing where the task asks for none."""
+        if self.config.final_samples is None:
+            return {}
+        features, _ = self.drawn(self.config.final_samples)
+        if not self.ranks.first:
+            return {}
+        fd, error = frechet_with_error(self.reference, features)
+        return {"final_samples": self.config.final_samples, "final_fd": fd, "final_fd_se": error}
+
+    def drawn(self, count: int) -> tuple[Tensor, Tensor]:
+        """Features [count, D] of samples of the averaged network, and this rank's first chunk of them, as images that files
+        could hold."""
+        features, first = [], torch.empty(0)
+        for k, size in self.chunks(count):
+            images = torch.from_numpy(quantised(self.samples(k, size).cpu().numpy(), self.data.levels))
+            features.append(self.features(images))
+            first = first if len(first) else images
+        mine = torch.cat(features) if features else torch.empty(0, self.features.dimension, device=self.training.device)
+        return self.ranks.gathered(mine), first
+
+    def chunks(self, count: int) -> Iterator[tuple[int, int]]:
+        """Number and size of each chunk of `count` samples that is this rank's."""
+        batch = self.task.sampler.batch
+        every = np.arange(-(-count // batch))
+        for k in np.array_split(every, self.ranks.count)[self.ranks.rank]:
+            yield int(k), min(batch, count - int(k) * batch)
+
+    def samples(self, k: int, size: int) -> Tensor:
+        """Chunk k [size, C, H, W]: the same latents, labels and noise for every method of a seed, whoever draws it."""
+        streams, device, classes = self.training.streams, self.training.device, self.task.network.classes
+        latents = torch.from_numpy(streams.normal("latents", k, (size, *self.data.train.shape[1:]))).to(device)
+        labels = torch.from_numpy(streams.at("labels", k).integers(classes, size=size)).to(device) if classes else None
+        return sample(self.task.sampler, self.training.predict, self.training.diffusion, latents, streams, labels, k)
+
+    def eps_mse(self, x0: Tensor, eps: Tensor, t: Tensor, index: Tensor) -> Tensor:
+        device = self.training.device
+        labels = self.heldout_labels[index].to(device) if self.task.network.classes else None
+        x0, eps, t = (tensor.to(device) for tensor in (x0, eps, t))
+        return self.training.diffusion.eps_mse(self.training.predict, unit(x0), eps, t, labels)

@@ -1,0 +1,122 @@
+"""What generated images are held against: the moments of the training images' features, and the guards' own features.
+
+Both take one pass over the training images. Where the data have a folder, what came of it is kept there as safetensors, under
+a name and with facts that say what it was made of; a file that does not hold what its facts promise is made anew.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bench.data.base import Data, content_sha256
+from bench.files import REAL_MEMORISED, write_atomic
+from bench.quality.features import Features
+from bench.quality.frechet import Moments, Reference
+from bench.quality.guards import NEIGHBOURS, Guards
+from bench.quality.published import published_moments
+from bench.task import QualityConfig
+from bench.train import checkpoint
+from bench.train.streams import Streams
+from methods.base import Ints
+
+Facts = dict[str, Any]
+Tensors = dict[str, Tensor]
+FORMAT = 1  # of the kept file; another number makes all of them anew
+
+
+def load_reference(config: QualityConfig, data: Data, features: Features) -> tuple[Reference, Guards]:
+    """The moments, from the task's published file where it names one, and the guards, always from the data.
+
+    Raises InputError where the published file is not what it should be."""
+    published = config.reference and published_moments(config.reference, config.reference_sha256 or None, features.dimension)
+    tensors = kept_or_computed(config, data, features)
+    guards = Guards(
+        tensors["real"].to(features.device),
+        (float(tensors["ceiling"][0]), float(tensors["ceiling"][1])),
+        tensors["train"].to(features.device),
+        float(tensors["bound"]),
+    )
+    if published:
+        return Reference.from_moments(*published), guards
+    return Reference(tensors["mean"], tensors["covariance"], tensors["factor"]), guards
+
+
+def kept_or_computed(config: QualityConfig, data: Data, features: Features) -> Tensors:
+    """What `computed` gives, from the data's folder where it is kept; several runs at once compute it once."""
+    if data.folder is None:
+        return computed(config, data, features)
+    facts = facts_of(config, data, features)
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    path = data.folder / f"reference-{name[:32]}.safetensors"
+    data.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_suffix(".lock")):
+        tensors = recalled(path, facts)
+        if tensors is None:
+            tensors = computed(config, data, features)
+            write_atomic(path, checkpoint.packed(tensors, {**facts, "content": content_of(tensors)}))
+    return tensors
+
+
+def facts_of(config: QualityConfig, data: Data, features: Features) -> Facts:
+    """All that the tensors are a function of."""
+    return {
+        "format": FORMAT,
+        "features": features.identity,
+        "data": data.sha256,
+        "moments": config.reference is None,
+        "guard_images": config.guard_images,
+        "samples": config.samples,
+        "neighbours": NEIGHBOURS,
+        "memorised": REAL_MEMORISED,
+    }
+
+
+def recalled(path: Path, facts: Facts) -> Tensors | None:
+    """The tensors kept at `path`; None where there are none, or other ones, or damaged ones."""
+    try:
+        tensors, found = checkpoint.unpacked(path)
+        content = content_of(tensors)
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError):
+        return None
+    return tensors if found == {**facts, "content": content} else None
+
+
+def content_of(tensors: Tensors) -> str:
+    return content_sha256(*(tensors[name].numpy() for name in sorted(tensors)))
+
+
+def computed(config: QualityConfig, data: Data, features: Features) -> Tensors:
+    """real, train, ceiling and bound of the guards; mean, covariance and factor too, unless these come from a file: then
+    only the guards' images are looked at."""
+    guarded = guard_index(len(data.train), config.guard_images)
+    moments, kept = Moments.empty(features.dimension), []
+    for index, found in features.stream(data.train, guarded if config.reference else None):
+        if config.reference is None:
+            moments.add(found)
+        kept.append(found[torch.from_numpy(np.isin(index, guarded)).to(found.device)])
+    heldout = torch.cat([found for _, found in features.stream(data.heldout)])
+    guards = Guards.of(torch.cat(kept), heldout, config.samples)
+    tensors = {
+        "real": guards.real,
+        "train": guards.train,
+        "ceiling": torch.tensor(guards.ceiling, dtype=torch.float64),
+        "bound": torch.tensor(guards.bound, dtype=torch.float64),
+    }
+    if config.reference is None:
+        reference = Reference.from_moments(moments.mean, moments.covariance)
+        tensors |= {"mean": reference.mean, "covariance": reference.covariance, "factor": reference.factor}
+    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def guard_index(images: int, guard_images: int | None) -> Ints:
+    """Which of so many training images the guards look at, ascending: all, or a sample that is the same for every run."""
+    if guard_images is None or guard_images >= images:
+        return np.arange(images)
+    return np.sort(Streams("guards").at("subset").choice(images, size=guard_images, replace=False))

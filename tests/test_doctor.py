@@ -1,0 +1,75 @@
+"""`fidrace doctor` and dry runs: what is missing, and the line that gets it; nothing is downloaded or decoded unasked."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli import app
+from tests.conftest import Fidrace, Refused
+from tests.inception_weights import write_weights
+from tests.photographs import crops
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FIDRACE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def doctor(*words: str, code: int) -> str:
+    result = CliRunner().invoke(app, ["doctor", *words])
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def test_a_task_that_is_whole_here_passes() -> None:
+    said = doctor("digits", code=0)
+    assert "✗" not in said
+    assert "torch" in said
+
+
+def test_what_a_task_lacks_is_named_with_the_line_that_gets_it(empty_cache: Path) -> None:
+    lines = {line.split()[2]: line for line in doctor("cifar10", code=2).splitlines() if line.startswith("✗")}
+    assert set(lines) == {"data", "weights"}
+    assert all("fidrace doctor cifar10 --fetch" in line for line in lines.values())
+    assert not empty_cache.exists()
+
+
+def test_without_a_task_every_task_is_looked_at_and_nothing_is_demanded() -> None:
+    said = doctor(code=0)
+    assert "✓ digits data" in said
+    assert "image-net.org" in said
+
+
+def test_what_is_named_by_path_is_found_or_refused_by_its_content(tmp_path: Path) -> None:
+    crops(tmp_path / "crops", 4, 32, seed=0)
+    weights = tmp_path / "other.pth"
+    sha256 = write_weights(weights)
+    where = ["--set", f"data.root={tmp_path / 'crops'}"]
+    said = doctor("folder", *where, code=0)
+    assert "4 images in 2 folders" in said
+    changes = ("quality.features=inception", "quality.metric=fid", f"quality.weights={weights}")
+    inception = [*where, *(word for change in changes for word in ("--set", change))]
+    assert "SHA-256" in doctor("folder", *inception, "--set", f"quality.features_sha256={'0' * 64}", code=2)
+    assert "✗" not in doctor("folder", *inception, "--set", f"quality.features_sha256={sha256}", code=0)
+
+
+def test_nobody_can_fetch_a_folder(refused: Refused) -> None:
+    assert "data.root=DIR" in refused("doctor", "folder", "--fetch")
+    assert "need a TASK" in refused("doctor", "--fetch")
+    assert "did you mean 'cifar10'" in refused("doctor", "cifar")
+
+
+def test_a_dry_run_costs_a_study_whose_data_are_not_here(fidrace: Fidrace, tmp_path: Path, empty_cache: Path) -> None:
+    own = {"FIDRACE_CACHE": str(empty_cache)}
+    narrow = ["--set", "network.channels=32", "--set", "sampler.batch=4", "--set", "optimizer.batch=4"]
+    said = fidrace("run", "cifar10", "--seeds", "2", *narrow, "--dry-run", "--device", "cpu", environment=own).stderr
+    for part in ("--fetch", "5 methods x 2 seeds", "parameters", "GFLOP a step of 4 images", "MiB", "s a step", "10 runs"):
+        assert part in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == []
+
+
+def test_a_run_without_its_data_is_refused_in_a_line(refused: Refused) -> None:
+    assert "fidrace doctor cifar10 --fetch" in refused("run", "cifar10")
+    assert "data.root=DIR" in refused("run", "folder")

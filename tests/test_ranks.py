@@ -1,0 +1,78 @@
+"""Two processes that train one network together are one process, but for rounding."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench.data.loading import load
+from bench.score.crossings import reached
+from bench.score.curves import read_curves
+from bench.task import load_task
+from bench.train.loop import Training
+from bench.train.ranks import Ranks
+from methods.base import InputError
+from methods.registry import Registry
+from tests.conftest import COMMAND, ENVIRONMENT, Refused
+from tests.losses import CASES, STEPS, observed
+
+ALONE = Ranks(torch.device("cpu"))
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+
+
+def torchrun(folder: Path, *words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
+    command = [*TORCHRUN, *map(str, words)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes observed."""
+    folder = tmp_path_factory.mktemp("two")
+    torchrun(folder, "tests.losses", folder)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_of_two_processes_are_those_of_one(case: str, two: Path) -> None:
+    torch.set_num_threads(1)
+    both, one = np.load(two / f"{case}.npy"), observed(case, ALONE)
+    assert one.shape == (2, STEPS, 64)
+    np.testing.assert_array_equal(both[0], one[0])
+    np.testing.assert_allclose(both[1], one[1], rtol=1e-5)
+    assert np.ptp(one[1], axis=1).min() > 0.1  # in another order they would not agree
+
+
+def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path) -> None:
+    """The sampling is shared out in chunks, too. Crossings may differ by a grid interval."""
+    words = "run digits -m baseline --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
+    words += ["--set", "sampler.batch=32", "--set", "optimizer.lr=0.01", "--set", "budget.evaluations=6"]
+    said = torchrun(tmp_path, "bench", *words, "--out", "two")
+    assert said.stdout.count("iterations to fd_digits") == 1  # one of the two speaks
+    subprocess.run([*COMMAND, *words, "--out", "one"], cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
+    one, two = (pd.read_csv(tmp_path / side / "evals.csv") for side in ("one", "two"))
+    np.testing.assert_allclose(two["val_loss"], one["val_loss"], rtol=1e-4)
+    np.testing.assert_allclose(two["fd"], one["fd"], rtol=1e-2)
+    ours, theirs = (reached(read_curves(tmp_path / side)[0], 105, "iterations", 60) for side in ("two", "one"))
+    assert not theirs.censored
+    assert abs(ours.cost - theirs.cost) <= 10
+    row = pd.read_csv(tmp_path / "two" / "runs.csv").iloc[0]
+    assert (row["device"].split(" x ")[0], row["status"], row["iterations"]) == ("2", "finished", 70)
+
+
+def test_workers_are_refused_under_torchrun(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert "--workers" in refused("run", "--workers", "2")
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
+    task = load_task("digits", {"optimizer.batch": 63})
+    with pytest.raises(InputError, match="63 does not divide among 2 processes"):
+        Training(task, Registry().compose("baseline"), 0, load(task.data), Ranks(torch.device("cpu"), 0, 2))

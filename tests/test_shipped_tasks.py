@@ -1,0 +1,77 @@
+"""Every packaged task trains and is evaluated as it stands in its file, but for its width and its numbers of images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.cache import sha256_of
+from bench.data.base import Data
+from bench.data.loading import load
+from bench.execute.estimate import counted
+from bench.quality.judge import Judge
+from bench.score.claims import load_claims
+from bench.task import Task, load_task, task_names
+from bench.train.loop import Training
+from bench.train.ranks import Ranks
+from methods.registry import Registry
+from tests.inception_weights import write_weights
+
+NARROW = {
+    **{"network.channels": 32, "optimizer.batch": 4, "quality.samples": 6, "sampler.steps": 2, "sampler.batch": 4},
+    **{"quality.guard_images": 10, "quality.heldout_repeats": 1, "speed.microbatch": 3, "speed.checkpointing": True},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("inception") / "random.pth"
+    write_weights(path)
+    return path
+
+
+def images(task: Task) -> Data:
+    """Random bytes of the task's shape, with labels of all its classes."""
+    if task.data.kind == "digits":
+        return load(task.data)
+    chance = np.random.default_rng(1)
+    train, heldout = (chance.integers(0, 256, (count, *task.data.shape), dtype=np.uint8) for count in (12, 12))
+    labels = chance.integers(0, task.network.classes or 1, 12)
+    return Data(train, labels, heldout, labels, 256, sha256="")
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", task_names())
+def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path) -> None:
+    whole = load_task(name)
+    changes = dict(NARROW)
+    if whole.network.head_channels:
+        changes["network.head_channels"] = 32
+    if whole.quality.features == "inception":
+        changes |= {"quality.weights": str(weights), "quality.features_sha256": sha256_of(weights), "quality.final_samples": 7}
+    task = load_task(name, changes)
+    data = images(task)
+    training = Training(task, Registry().compose("clts+mdlrc"), 0, data, Ranks(torch.device("cpu")))
+    before = [parameter.detach().clone() for parameter in training.network.parameters()]
+    training.step()
+    training.deliver()
+    after = list(training.network.parameters())
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert after[-1].shape[0] == data.train.shape[1] * (2 if task.diffusion.learned_sigma else 1)
+    judge = Judge(task, data, training)
+    found, pictures = judge.measure()
+    assert pictures.shape == (4, *data.train.shape[1:])
+    assert all(np.isfinite(value) for value in found.values()), found
+    assert ("kid" in found) == (whole.quality.features == "inception")
+    final = judge.final()
+    assert (final.get("final_samples") == 7) == (whole.quality.features == "inception")
+
+
+def test_the_rates_that_claims_are_costed_by_follow_from_the_flops_of_a_step() -> None:
+    """CIFAR-10's is ADM-128's published one by the FLOPs of an image; a forward pass is a third of them."""
+    flops = {name: counted(load_task(name))[1] for name in ("cifar10", "imagenet128")}
+    assert flops["cifar10"] / 1e9 == pytest.approx(50.3, rel=1e-3)
+    assert flops["imagenet128"] / 1e9 == pytest.approx(1841, rel=1e-3)
+    rates = {claim.task: claim.rate for claim in load_claims() if claim.rate}
+    assert rates["cifar10"] == pytest.approx(rates["imagenet128"] * flops["imagenet128"] / flops["cifar10"], rel=1e-3)

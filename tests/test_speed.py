@@ -1,0 +1,88 @@
+"""Settings that make training faster change its last digits at most."""
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.base import Data
+from bench.task import Task, load_task
+from bench.train.loop import Training
+from bench.train.ranks import Ranks
+from methods.registry import Registry
+
+STEPS = 6
+COLOURED = {
+    **{"network.channels": 16, "network.norm_groups": 8, "network.attention_resolutions": [8], "network.classes": 4},
+    **{"network.resblock_updown": True, "network.dropout": 0.1, "data.flip": True, "ema.decay": 0.5},
+    **{"optimizer.batch": 12, "optimizer.warmup": 0},
+}
+
+
+def data(count: int = 40) -> Data:
+    """Coloured 16x16 noise in bytes, with labels."""
+    chance = np.random.default_rng(5)
+    images = chance.integers(0, 256, (count, 3, 16, 16), dtype=np.uint8)
+    labels = chance.integers(0, 4, count)
+    return Data(images, labels, images[:8], labels[:8], 256, "")
+
+
+def trained(**changes: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Losses [STEPS, B], final weights and averaged weights of a short run."""
+    task: Task = load_task("digits", {**COLOURED, **{key.replace("__", "."): value for key, value in changes.items()}})
+    torch.set_num_threads(1)
+    training = Training(task, Registry().compose("min-snr"), 0, data(), Ranks(torch.device("cpu")))
+    training.advance(STEPS)
+    weights = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in (training.network, training.ema)]
+    return training.losses().numpy(), weights[0].numpy(), weights[1].numpy()
+
+
+@pytest.fixture(scope="module")
+def plain() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def without_dropout() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return trained(network__dropout=0.0)
+
+
+@pytest.mark.parametrize("changes", [{"speed__resident": False}, {"speed__checkpointing": True}])
+def test_the_same_to_the_last_bit(changes: dict[str, object], plain: tuple[np.ndarray, ...]) -> None:
+    """Images read as they are needed; activations computed again, with the same dropout."""
+    for ours, theirs in zip(trained(**changes), plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("changes", [{"speed__fused": False}, {"speed__foreach": False}])
+def test_the_same_but_for_rounding(changes: dict[str, object], plain: tuple[np.ndarray, ...]) -> None:
+    for ours, theirs in zip(trained(**changes), plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"speed__channels_last": True}, *({"speed__microbatch": count} for count in (1, 5, 12))],
+    ids=["channels_last", "parts of 1", "parts of 5", "parts of 12"],
+)
+def test_the_same_but_for_rounding_where_nothing_is_dropped(
+    changes: dict[str, object], without_dropout: tuple[np.ndarray, ...]
+) -> None:
+    """Dropout's chances go by the order in memory, and are drawn anew for each part."""
+    for ours, theirs in zip(trained(network__dropout=0.0, **changes), without_dropout, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
+
+
+def test_bf16_is_near_and_is_not_fp32(plain: tuple[np.ndarray, ...]) -> None:
+    """bfloat16 has 8 bits of mantissa: losses agree to a percent, and not to four digits."""
+    loss = trained(speed__precision="bf16")[0]
+    np.testing.assert_allclose(loss, plain[0], rtol=0.01)
+    assert np.abs(loss / plain[0] - 1).max() > 1e-4
+    assert loss.dtype == np.float32
+
+
+def test_a_compiled_network_has_the_same_names_and_nearly_the_same_losses() -> None:
+    """One step, since compiling takes its time."""
+    pytest.importorskip("torch._inductor")
+    task = load_task("digits", {**COLOURED, "network.dropout": 0.0, "speed.compile": True})
+    training = Training(task, Registry().compose("baseline"), 0, data(), Ranks(torch.device("cpu")))
+    assert not [name for name in training.tensors() if "_orig_mod" in name]
