@@ -210,6 +210,4 @@ def test_without_diffusers_its_kind_is_refused_with_the_command_that_installs_it
 def test_images_that_do_not_fit_the_unet_are_refused_before_training() -> None:
     with pytest.raises(InputError, match="cannot be halved 2 times"):
         check_network(NetworkConfig(**IDDPM), (3, 18, 18))
-    with pytest.raises(InputError, match="does not take 3x16x18 images"):
-        check_network(NetworkConfig(**IDDPM), (3, 16, 18))
-    check_network(NetworkConfig(**IDDPM), (3, 16, 20), learned_sigma=True)
+    check_network(NetworkConfig(**IDDPM), (3, 16, 16), learned_sigma=True)

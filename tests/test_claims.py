@@ -1,11 +1,13 @@
 """Claims: the protocol's words for an interval beside a claimed factor, and evidence kept apart from verdicts."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench.score.claims import judge, load_claims, verdict
+from bench.task import load_task
 from methods.base import InputError
 from tests.conftest import Fidrace, Refused
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
@@ -174,3 +176,27 @@ def test_a_claims_file_that_is_wrong_is_named(text: str, named: str, refused: Re
 
 def test_a_folder_without_scores_is_named(refused: Refused, tmp_path: Path) -> None:
     assert "no such file" in refused("claims", tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [({}, ""), ({"speed.precision": "bf16", "speed.compile": True}, ""), ({"optimizer.lr": 2e-4}, "optimizer.lr")],
+)
+def test_content_that_a_task_leaves_open_and_how_fast_it_ran_change_no_task(
+    changes: dict[str, object], changed: str, tmp_path: Path
+) -> None:
+    """Curves of digits under the name of cifar10, as a study of it would note its data."""
+    folder = excerpt(tmp_path / "dir", ("baseline", "clts+mdlrc"), seeds=tuple(range(10)))
+    task = load_task("cifar10", {"data.sha256": "a" * 64, **changes})
+    for name in ("runs.csv", "evals.csv"):
+        table = pd.read_csv(folder / name).assign(task="cifar10")
+        hashed = {"config_hash": task.fixed_hash()} if name == "runs.csv" else {}
+        table.assign(**hashed).to_csv(folder / name, index=False)
+    noted = json.loads((folder / "study.json").read_text())
+    noted |= {"task": "cifar10", "fixed": task.fixed(), "fixed_hash": task.fixed_hash(), "target": "baseline-final"}
+    (folder / "study.json").write_text(json.dumps(noted))
+    found = {one.claim.task: one for one in judge(load_claims(), folder)}["cifar10"]
+    if changed:
+        assert (found.verdict, found.notes[0]) == ("evidence", f"the task is changed: {changed}")
+    else:
+        assert found.verdict == "refuted"

@@ -42,6 +42,8 @@ def check_network(config: NetworkConfig, image_shape: tuple[int, ...], learned_s
     expected = (2, channels * (2 if learned_sigma else 1), height, width)  # two, so that nothing fits by broadcasting
     with torch.device("meta"), torch.no_grad():
         network = build_network(config, image_shape, 0, learned_sigma)
+        if config.kind == "unet":  # refuses what does not fit as it is built; the pass below costs a second
+            return
         labels = torch.zeros(2, dtype=torch.long) if config.classes else None
         try:
             shape = tuple(network(torch.empty(2, channels, height, width), torch.empty(2), labels).shape)
