@@ -1,4 +1,4 @@
-"""A compiled network on the CPU trains as the other does: the largest relative difference of its losses over 20 steps on digits.
+"""A compiled network on the CPU trains as the other does: the largest relative difference of losses over 20 steps on digits.
 
     python -m tests.slow.compiled      a minute the first time, almost all of it compiling; its last figure is in docs/speed.md
 """
