@@ -1,6 +1,6 @@
 """A compiled network on the CPU trains as the other does: the largest relative difference of losses over 20 steps on digits.
 
-    python -m tests.slow.compiled      a minute the first time, almost all of it compiling; its last figure is in docs/speed.md
+python -m tests.slow.compiled      a minute the first time, almost all of it compiling; its last figure is in docs/speed.md
 """
 
 from time import perf_counter
