@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -45,4 +46,19 @@ def test_a_broken_image_is_named_before_anything_is_trained(fidrace: Fidrace, ph
     said = fidrace(*RUN, "--set", f"data.root={photographs}", "--out", "x", environment=own, code=2).stderr
     assert "flower/00001.png" in said
     assert said.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_more_classes_than_the_network_knows_are_refused(fidrace: Fidrace, photographs: Path, tmp_path: Path) -> None:
+    own = {"FIDRACE_CACHE": str(tmp_path / "cache")}
+    where = ["--set", f"data.root={photographs}", "--set", "network.classes=1", "--out", "x"]
+    assert "network.classes = 1, and the data have 2" in fidrace(*RUN, *where, environment=own, code=2).stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_reference_of_other_features_is_refused_before_training(fidrace: Fidrace, photographs: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "adm.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    own = {"FIDRACE_CACHE": str(tmp_path / "cache")}
+    where = ["--set", f"data.root={photographs}", "--set", f"quality.reference={tmp_path / 'adm.npz'}", "--out", "x"]
+    assert "[192]" in fidrace(*RUN, *where, environment=own, code=2).stderr
     assert not (tmp_path / "x").exists()

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 
 from bench.cache import sha256_of
+from bench.data.base import Data
 from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
+from bench.quality.published import published_moments
 from bench.study import Study
 from bench.task import Task
 from bench.train.architectures import check_network
@@ -31,12 +33,22 @@ def changed(task: Task, section: str, **fields: str) -> Task:
     return task.model_copy(update={section: getattr(task, section).model_copy(update=fields)})
 
 
+def check_labels(task: Task, data: Data) -> None:
+    """Raises InputError where the data have classes that the network has no embedding for."""
+    found = int(max(data.train_labels.max(), data.heldout_labels.max())) + 1
+    if task.network.classes and found > task.network.classes:
+        raise InputError(f"network.classes = {task.network.classes}, and the data have {found}")
+
+
 def check(study: Study) -> None:
     """Raises InputError where a run of this study could not start."""
     task = study.task
     data = load(task.data)
     check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
-    load_features(task.quality, torch.device("cpu"))
+    check_labels(task, data)
+    features = load_features(task.quality, torch.device("cpu"))
+    if task.quality.reference:
+        published_moments(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
     registry = Registry(study.methods_path)
     abar = schedule(task.diffusion.schedule, task.diffusion.timesteps)
     for name in study.methods:
