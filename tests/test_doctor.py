@@ -56,7 +56,7 @@ def test_what_is_named_by_path_is_found_or_refused_by_its_content(tmp_path: Path
 
 
 def test_nobody_can_fetch_a_folder(refused: Refused) -> None:
-    assert "data.root=DIR" in refused("doctor", "folder", "--fetch")
+    assert "data.root=DIR" in doctor("folder", "--fetch", code=2)
     assert "need a TASK" in refused("doctor", "--fetch")
     assert "did you mean 'cifar10'" in refused("doctor", "cifar")
 

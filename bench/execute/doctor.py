@@ -87,8 +87,9 @@ def room(task: Task) -> Finding:
 
 
 def fetch(task: Task) -> None:
-    """Download what a task needs and anybody may have; what is there already stays. Raises InputError where that fails."""
+    """Download what a task needs and anybody may have; what is there already stays, and of what nobody can fetch for you
+    `needs` tells. Raises InputError where a download fails."""
     if task.quality.features == "inception" and not (task.quality.weights or kept_weights()).is_file():
         fetch_weights(task.quality.weights or kept_weights())
-    if not asked("data", lambda: found_data(task.data)).there:
+    if task.data.kind == "cifar10" and not asked("data", lambda: found_data(task.data)).there:
         fetch_data(task.data)
