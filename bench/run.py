@@ -147,11 +147,9 @@ class Run:
 
     def finish(self, status: str, error: str = "") -> None:
         """The run's last files: the averaged weights and its row; the checkpoint goes."""
-        if status == "finished":
-            self.final = self.final or self.judge.final()
-            if self.ranks.first:
-                weights = checkpoint.packed(dict(self.training.ema.state_dict()), {})
-                write_atomic(self.directory / "ema.safetensors", weights)
+        if status == "finished" and self.ranks.first:
+            weights = checkpoint.packed(dict(self.training.ema.state_dict()), {})
+            write_atomic(self.directory / "ema.safetensors", weights)
         self.row.update(self.final, status=status, error=error, ended=now())
         self.record()
         if self.ranks.first:

@@ -214,9 +214,14 @@ class Task(Model):
         """Whether content that every run must share is named only by its place so far."""
         return not self.data.sha256 or bool(self.quality.reference and not self.quality.reference_sha256)
 
-    def drawn_forwards(self) -> int:
-        """Forward passes of one image that all samples of a run take."""
-        return (len(self.budget.grid()) * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
+    def drawn_forwards(self, evaluations: int | None = None) -> int:
+        """Forward passes of one image that the samples of so many evaluations (None: all) and of the last count take."""
+        count = len(self.budget.grid()) if evaluations is None else evaluations
+        return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
+
+    def held(self) -> int:
+        """Examples whose activations training holds at a time."""
+        return min(self.speed.microbatch or self.optimizer.batch, self.optimizer.batch)
 
     def fixed(self) -> dict[str, Any]:
         """What every run of one table must share: all but names, the target and the defaults."""

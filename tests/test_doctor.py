@@ -43,12 +43,13 @@ def test_without_a_task_every_task_is_looked_at_and_nothing_is_demanded() -> Non
 
 
 def test_what_is_named_by_path_is_found_or_refused_by_its_content(tmp_path: Path) -> None:
-    crops(tmp_path / "crops", 4, 32, seed=0)
+    crops(tmp_path / "crops", 104, 32, seed=0)
     weights = tmp_path / "other.pth"
     sha256 = write_weights(weights)
     where = ["--set", f"data.root={tmp_path / 'crops'}"]
     said = doctor("folder", *where, code=0)
-    assert "4 images in 2 folders" in said
+    assert "104 images in 2 folders" in said
+    assert "data.images = 5" in doctor("folder", *where, "--set", "data.images=5", code=2)
     changes = ("quality.features=inception", "quality.metric=fid", f"quality.weights={weights}")
     inception = [*where, *(word for change in changes for word in ("--set", change))]
     assert "SHA-256" in doctor("folder", *inception, "--set", f"quality.features_sha256={'0' * 64}", code=2)

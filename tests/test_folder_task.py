@@ -53,6 +53,10 @@ def test_more_classes_than_the_network_knows_are_refused(fidrace: Fidrace, photo
     own = {"FIDRACE_CACHE": str(tmp_path / "cache")}
     where = ["--set", f"data.root={photographs}", "--set", "network.classes=1", "--out", "x"]
     assert "network.classes = 1, and the data have 2" in fidrace(*RUN, *where, environment=own, code=2).stderr
+    where[3] = "quality.samples=3"
+    assert "precision and recall take more than 3 images" in fidrace(*RUN, *where, environment=own, code=2).stderr
+    where[3] = "data.size=4"
+    assert "thumb8" in fidrace(*RUN, *where, "--set", "network.multipliers=[1]", environment=own, code=2).stderr
     assert not (tmp_path / "x").exists()
 
 

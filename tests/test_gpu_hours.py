@@ -70,6 +70,17 @@ def test_a_method_that_costs_more_a_step_is_not_called_slower_for_having_had_few
     assert row["final_fd"] == pytest.approx(20.1)
 
 
+def test_a_baseline_that_learns_nothing_sets_no_target_and_voids_nothing(tmp_path: Path) -> None:
+    """At baseline-final; its hours may have ended before the first evaluation, or its steps been useless."""
+    good, bad = [80, 40, 20, 10, 9, 8], [80, 82, 84, 85, 84, 86]
+    runs = {("baseline", seed): ([value + seed for value in good], "") for seed in range(3)} | {("baseline", 3): (bad, "")}
+    runs |= {("m", seed): ([value + seed - 0.5 for value in [80, 30, 12, 6, 5, 5]], "") for seed in range(4)}
+    row = score(tables(tmp_path, runs), "baseline-final").leaderboard.set_index("method").loc["m"]
+    assert row["reached"] == 3
+    assert row["speedup"] > 1
+    assert "baseline: 1 no better than at the start" in row["flags"]
+
+
 def test_hours_end_a_run_at_an_evaluation_that_is_past_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that counts an hour for each iteration: 20 hours end a run of 36 iterations at the second evaluation, 24."""
     from bench.train.loop import Training

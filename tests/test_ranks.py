@@ -52,7 +52,8 @@ def test_losses_of_two_processes_are_those_of_one(case: str, two: Path) -> None:
 
 def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path) -> None:
     """The sampling is shared out in chunks, too. Crossings may differ by a grid interval."""
-    words = "run digits -m baseline --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
+    words = "run digits -m clts --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
+    words += ["--set", "quality.final_samples=120"]
     words += ["--set", "sampler.batch=32", "--set", "optimizer.lr=0.01", "--set", "budget.evaluations=6"]
     said = torchrun(tmp_path, "bench", *words, "--out", "two")
     assert said.stdout.count("iterations to fd_digits") == 1  # one of the two speaks
@@ -60,11 +61,15 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     one, two = (pd.read_csv(tmp_path / side / "evals.csv") for side in ("one", "two"))
     np.testing.assert_allclose(two["val_loss"], one["val_loss"], rtol=1e-4)
     np.testing.assert_allclose(two["fd"], one["fd"], rtol=1e-2)
-    ours, theirs = (reached(read_curves(tmp_path / side)[0], 105, "iterations", 60) for side in ("two", "one"))
-    assert not theirs.censored
-    assert abs(ours.cost - theirs.cost) <= 10
-    row = pd.read_csv(tmp_path / "two" / "runs.csv").iloc[0]
-    assert (row["device"].split(" x ")[0], row["status"], row["iterations"]) == ("2", "finished", 70)
+    assert len(one) == len(two) == 16
+    for mine, other in zip(read_curves(tmp_path / "two"), read_curves(tmp_path / "one"), strict=True):
+        ours, theirs = (reached(curve, 105, "iterations", 60) for curve in (mine, other))
+        assert not theirs.censored
+        assert abs(ours.cost - theirs.cost) <= 10
+    runs, alone = (pd.read_csv(tmp_path / side / "runs.csv") for side in ("two", "one"))
+    assert [name.split(" x ")[0] for name in runs["device"]] == ["2", "2"]
+    assert set(runs["status"]) == {"finished"}
+    np.testing.assert_allclose(runs["final_fd"], alone["final_fd"], rtol=1e-2)
 
 
 def test_workers_are_refused_under_torchrun(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,22 @@ def test_the_same_but_for_rounding_where_nothing_is_dropped(
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
 
 
+def test_moments_lie_as_their_weights_do_after_a_checkpoint(without_dropout: tuple[np.ndarray, ...]) -> None:
+    """Resumed in the layout that some tasks train in: the rest of the run is the same to the last bit."""
+    changes = {**COLOURED, "network.dropout": 0.0, "speed.channels_last": True}
+    task, alone = load_task("digits", changes), Ranks(torch.device("cpu"))
+    whole = Training(task, Registry().compose("min-snr"), 0, data(), alone)
+    whole.advance(3)
+    facts = whole.iteration, whole.seconds
+    saved = {name: tensor.clone().contiguous() for name, tensor in whole.tensors().items()}
+    resumed = Training(task, Registry().compose("min-snr"), 0, data(), alone)
+    resumed.load(saved, *facts)
+    for run in (whole, resumed):
+        run.advance(STEPS)
+    for mine, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_bf16_is_near_and_is_not_fp32(plain: tuple[np.ndarray, ...]) -> None:
     """bfloat16 has 8 bits of mantissa: losses agree to a percent, and not to four digits."""
     loss = trained(speed__precision="bf16")[0]

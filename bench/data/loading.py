@@ -3,7 +3,7 @@
 from bench.data.base import Data
 from bench.data.cifar10 import cifar10, fetch_cifar10, intact
 from bench.data.digits import digits
-from bench.data.prepared import REMEDY, listed, prepared
+from bench.data.prepared import REMEDY, checked, listed, prepared
 from bench.task import DataConfig
 from methods.base import InputError
 
@@ -31,6 +31,7 @@ def found(config: DataConfig) -> str:
     if config.kind == "cifar10":
         return f"{intact(config)}: CIFAR-10, every file as published"
     root, names = listed(config)
+    checked(config, root, len(names))
     folders = {name.partition("/")[0] for name in names if "/" in name}
     return f"{root}: {len(names):,} images" + (f" in {len(folders):,} folders" if folders else "")
 

@@ -34,6 +34,7 @@ REMEDY = {
     "folder": "name the folder of your images: --set data.root=DIR",
 }
 NAMED = 3  # unreadable files that a message names
+HASHED = 2**30  # bytes of training images that are hashed anew whenever they are opened; more would take minutes
 PATIENCE = 3.0  # seconds between two words of progress
 
 
@@ -41,7 +42,7 @@ def prepared(config: DataConfig) -> Data:
     """The images below the task's root, from the cache or decoded now. Raises Missing where there are none, and InputError
     for a size, a number or a split that cannot be, for files that cannot be read, and for too little space."""
     root, names = listed(config)
-    size = _checked(config, root, len(names))
+    size = checked(config, root, len(names))
     key = cache_key(config, root, names)
     folder = cache("images", key[:16])
     if not folder.exists():
@@ -88,7 +89,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _checked(config: DataConfig, root: Path, found: int) -> int:
+def checked(config: DataConfig, root: Path, found: int) -> int:
     """The size that images are brought to; raises InputError where they are not as many as the task says."""
     _, size, _ = config.shape
     if config.images not in (None, found):
@@ -198,6 +199,10 @@ def opened(folder: Path) -> Data:
     remedy = f"remove {folder}, and the same command prepares it anew"
     facts = read_record(folder / "images.json", remedy)
     try:
-        return Data(*_arrays(folder), levels=256, sha256=facts["sha256"], folder=folder)
+        arrays = _arrays(folder)
+        data = Data(*arrays, levels=256, sha256=facts["sha256"], folder=folder)
     except (OSError, ValueError, KeyError):
         raise InputError(f"{folder}: damaged; {remedy}") from None
+    if data.train.nbytes <= HASHED and content_sha256(*arrays) != data.sha256:
+        raise InputError(f"{folder}: damaged; {remedy}")
+    return data

@@ -55,20 +55,20 @@ def estimate(study: Study, device: str) -> Estimate:
     step, forward = timed(task, ranks)
     peak = torch.cuda.max_memory_allocated(ranks.device) if ranks.device.type == "cuda" else None
     budget = task.budget
-    held = task.speed.microbatch or task.optimizer.batch
-    train = budget.grid()[-1] * step
-    if budget.gpu_hours is not None:
-        train = min(train, budget.gpu_hours * 3600)
+    grid, hours = budget.grid(), budget.gpu_hours
+    # hours end a run at the first evaluation after them
+    last = grid[-1] if hours is None else next((n for n in grid if n * step >= hours * 3600), grid[-1])
+    forwards = task.drawn_forwards(sum(n <= last for n in grid))
     state = 4 * 5 * parameters  # float32 weights, gradients, two moments and the average
     return Estimate(
         parameters,
         flops * task.optimizer.batch,
         state,
-        activations * held,
+        activations * task.held(),
         peak,
         step,
-        train,
-        task.drawn_forwards() * forward,
+        last * step,
+        forwards * forward,
         device_name(ranks),
     )
 
@@ -105,6 +105,7 @@ def timed(task: Task, ranks: Ranks) -> tuple[float, float]:
     seconds = seconds_of(lambda: trial.advance(1), 1, ranks)
     if seconds * task.optimizer.batch / few < SECONDS or ranks.device.type == "cuda":
         few = task.optimizer.batch
+        del trial
         trial = training(task, few, ranks)
         trial.advance(1)
         seconds = seconds_of(lambda: trial.advance(1), 5, ranks)

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from bench.cache import sha256_of
-from bench.data.base import Data
+from bench.data.base import Data, unit
 from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
+from bench.quality.guards import NEIGHBOURS
 from bench.quality.published import published_moments
 from bench.study import Study
 from bench.task import Task
@@ -34,10 +35,20 @@ def changed(task: Task, section: str, **fields: str) -> Task:
 
 
 def check_labels(task: Task, data: Data) -> None:
-    """Raises InputError where the data have classes that the network has no embedding for."""
+    """Raises InputError where the data have other classes than the network has embeddings: samples are drawn of each."""
     found = int(max(data.train_labels.max(), data.heldout_labels.max())) + 1
-    if task.network.classes and found > task.network.classes:
+    if task.network.classes and found != task.network.classes:
         raise InputError(f"network.classes = {task.network.classes}, and the data have {found}")
+
+
+def check_guards(task: Task, data: Data) -> None:
+    """Raises InputError where there are too few images or samples for balls around nearest neighbours."""
+    images = min(len(data.train), task.quality.guard_images or len(data.train)) // 2
+    if min(task.quality.samples, images) <= NEIGHBOURS:
+        raise InputError(
+            f"precision and recall take more than {NEIGHBOURS} images: quality.samples = {task.quality.samples}, and {images} "
+            "are half of the training images (or of quality.guard_images)"
+        )
 
 
 def check(study: Study) -> None:
@@ -46,7 +57,9 @@ def check(study: Study) -> None:
     data = load(task.data)
     check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
     check_labels(task, data)
+    check_guards(task, data)
     features = load_features(task.quality, torch.device("cpu"))
+    features(unit(torch.from_numpy(data.train[:1])))
     if task.quality.reference:
         published_moments(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
     registry = Registry(study.methods_path)

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import torch
 
 from bench.events import Event
-from bench.execute.local import Ended, Message, Refused, attempt, interrupts
+from bench.execute.local import Ended, Message, Refused, Stopped, attempt, interrupts
 from bench.study import RunSpec
 from bench.train.ranks import Ranks, left
 from methods.base import InputError
@@ -67,6 +67,6 @@ class Together:
                     raise InputError(ended.message)
                 if isinstance(ended, Ended) and ended.reason:
                     raise RuntimeError(f"{spec.directory}: {ended.reason}")
-                if self.stop.is_set():
+                if isinstance(ended, Stopped):
                     raise KeyboardInterrupt
         left()

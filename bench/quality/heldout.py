@@ -37,7 +37,7 @@ class HeldoutGrid:
         return cls(*(torch.from_numpy(array) for array in (images[index], eps, t, index)))
 
     @torch.no_grad()
-    def loss(self, eps_mse: EpsMse, bins: int, ranks: Ranks, batch: int = 1000) -> tuple[float, list[float]]:
+    def loss(self, eps_mse: EpsMse, bins: int, ranks: Ranks, batch: int) -> tuple[float, list[float]]:
         """The mean eps-MSE, and its mean in `bins` equal ranges of t; the ranks share the grid."""
         mine = (tensor.tensor_split(ranks.count)[ranks.rank] for tensor in (self.x0, self.eps, self.t, self.index))
         parts = zip(*(tensor.split(batch) for tensor in mine), strict=True)

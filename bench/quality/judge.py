@@ -20,6 +20,8 @@ from bench.task import Task
 from bench.train.loop import Training
 from bench.train.sampler import sample
 
+HELDOUT = 1000  # held-out images at a time
+
 
 class Judge:
     """Of one run. Distances and guards are the first rank's to compute; the others help to draw."""
@@ -43,7 +45,8 @@ class Judge:
     def measure(self) -> tuple[Row, Tensor]:
         """The measured columns of evals.csv, and the first chunk of the images they were measured on."""
         features, images = self.drawn(self.config.samples)
-        loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks)
+        # as many at a time as training holds, where that is said: their activations must fit too
+        loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks, self.task.speed.microbatch or HELDOUT)
         losses = {"val_loss": loss} | {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
         if not self.ranks.first:
             return losses, images

@@ -6,13 +6,12 @@ from bench.task import Task
 
 def cost_lines(task: Task, one: Estimate, runs: int) -> list[str]:
     """What `runs` runs like `one` take."""
-    held = task.speed.microbatch or task.optimizer.batch
     peak = f"; {size(one.peak_bytes)} measured at the most" if one.peak_bytes else ""
     hours = f"{time(3600 * runs * one.hours)} of one {'GPU' if one.on_gpu else 'worker on this CPU'}"
     return [
         f"network: {one.parameters:,} parameters, {work(one.flops)} a step of {task.optimizer.batch} images",
         f"memory: {size(one.state_bytes)} for weights, gradients, optimizer state and average, and about "
-        f"{size(one.activation_bytes)} of activations, were all in float32, for {held} images at a time{peak}",
+        f"{size(one.activation_bytes)} of activations, were all in float32, for {task.held()} images at a time{peak}",
         f"time: {one.step_seconds:.3g} s a step on {one.device}, by a few steps; a run trains for {time(one.train_seconds)} "
         f"and draws samples for {time(one.eval_seconds)}",
         f"the whole study, {runs} runs: {hours}; looking at the samples (features) comes on top",

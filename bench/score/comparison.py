@@ -70,12 +70,17 @@ class Races:
         """The runs that can be compared, by method and seed."""
         runs: dict[str, dict[int, Curve]] = {method: {} for method in self.methods}
         for curve in self.curves:
-            sets_target = curve.method == BASELINE and self.rules.target == FINAL
-            if sets_target and not np.isfinite(self.final(curve)):  # a baseline that diverged: where it would have ended?
+            if curve.method == BASELINE and self.rules.target == FINAL and not self.sets_target(curve):
                 continue
             if curve.status == "diverged" or (curve.status == "finished" and len(curve.fd)):
                 runs[curve.method][curve.seed] = curve
         return runs
+
+    def sets_target(self, curve: Curve) -> bool:
+        """Whether a baseline ends anywhere, and lower than it began: one that diverged, or learnt nothing, is no target."""
+        final = self.final(curve)
+        began_above = not len(curve.fd) or curve.iteration[0] > 0 or not curve.fd[0] <= final
+        return bool(np.isfinite(final)) and began_above
 
     def at(self, target: Target) -> "Races":
         """The same runs raced to another target."""
@@ -169,6 +174,10 @@ class Races:
         statuses = [curve.status for curve in self.curves if curve.method == method]
         late = sum(curve.timed_out for curve in self.curves if curve.method == method)
         timed_out = [f"{late} ended by {GPU_HOURS}"] if late else []
+        if method == BASELINE and self.rules.target == FINAL:
+            ended = [curve for curve in self.curves if curve.method == BASELINE and curve.status == "finished"]
+            aimless = sum(not self.sets_target(curve) for curve in ended)
+            timed_out += [f"{aimless} no better than at the start"] if aimless else []
         return [f"{statuses.count(status)} {status}" for status in MISSING if status in statuses] + timed_out
 
 

@@ -38,8 +38,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """Its state again; moments lie in memory as their parameters do, since a fused step walks both as they lie."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, Tensors] = {}
     for name, value in tensors.items():
         index, key = name.split("/")
-        state.setdefault(int(index), {})[key] = value
+        parameter = parameters[int(index)]
+        alike = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+        state.setdefault(int(index), {})[key] = alike.detach()
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

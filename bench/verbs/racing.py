@@ -83,6 +83,8 @@ def run(
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
         for failure in failures:
             say(f"  {failure}")
+        if undone := len(race.plan()) - (len(failures) if retry_failed else 0):
+            say(f"{undone} runs were not started; the same command goes on")
         raise typer.Exit(SOME_FAILED)
 
 
