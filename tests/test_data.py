@@ -222,6 +222,18 @@ def test_long_preparations_say_how_far_they_are(
     assert f"{photographs}: 11 of 12 images prepared\n" in capfd.readouterr().err
 
 
+def test_a_prepared_byte_that_changed_is_noticed(photographs: Path) -> None:
+    folder = prepared(config(photographs)).folder
+    assert folder
+    with (folder / "train.npy").open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(InputError, match="damaged; remove"):
+        prepared(config(photographs))
+
+
 @pytest.mark.parametrize("name", ["train.npy", "heldout_labels.npy", "images.json"])
 def test_a_damaged_prepared_folder_is_named(name: str, photographs: Path) -> None:
     folder = prepared(config(photographs)).folder
