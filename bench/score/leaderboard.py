@@ -14,7 +14,7 @@ from bench.score.crossings import Reached
 from bench.score.curves import AXES, Curve, known_axis, read_curves
 from bench.score.errors import NothingToConclude
 from bench.score.guards import FLAGGED, guard_table, lost
-from bench.score.rules import Rules, read_rules
+from bench.score.rules import FINAL, Rules, read_rules
 from bench.score.speedups import MIN_PAIRS, NAN, holm
 from bench.study import BASELINE, Target
 from methods.base import InputError, nearest
@@ -87,7 +87,8 @@ def read_races(folder: Path, target: Target | None = None, aimless: bool = False
     curves = read_curves(folder)
     races = make_races(curves, read_rules(folder, curves, target, aimless))
     if not races.usable.get(BASELINE):
-        raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}, so there is nothing to compare with")
+        lower = " that ends lower than it began" if races.rules.target == FINAL else ""
+        raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}{lower}, so there is nothing to compare with")
     return races
 
 
