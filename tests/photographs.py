@@ -6,7 +6,17 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from bench.data.images import Bytes, Unreadable, read_images
+
 SCALES = (2, 4, 8, 12)  # pixels of the photograph to one of the crop, so that a small crop is more than a smooth patch
+
+
+def read_image(path: Path, size: int) -> Bytes:
+    """The image at `path`, [3, size, size]; raises Unreadable."""
+    (image,) = read_images([path], size)
+    if isinstance(image, Unreadable):
+        raise image
+    return image
 
 
 def crops(folder: Path, count: int, size: int, seed: int) -> None:

@@ -16,7 +16,8 @@ from torchvision.datasets import CIFAR10
 
 from bench.cache import Missing
 from bench.data.base import content_sha256
-from bench.data.loading import fetch, found, load
+from bench.data.cifar10 import fetch_cifar10
+from bench.data.loading import found, load
 from bench.task import DataConfig
 from methods.base import InputError
 
@@ -155,23 +156,17 @@ def archive(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_is_fetched_from_its_address(archive: Path, tmp_path: Path) -> None:
-    fetch(config(root=tmp_path / "new"))
+    fetch_cifar10(config(root=tmp_path / "new"))
     assert load(config(root=tmp_path / "new")).sha256 == load(config()).sha256
     archive.unlink()
-    fetch(config(root=tmp_path / "new"))  # what is there is not fetched again
+    fetch_cifar10(config(root=tmp_path / "new"))  # what is there is not fetched again
 
 
 def test_another_archive_or_none_is_refused(archive: Path, tmp_path: Path) -> None:
     archive.write_bytes(b"another")
     with pytest.raises(InputError, match=r"could not be brought to .*corrupted"):
-        fetch(config(root=tmp_path / "new"))
+        fetch_cifar10(config(root=tmp_path / "new"))
     archive.unlink()
     with pytest.raises(InputError, match=r"could not be brought to .*404"):
-        fetch(config(root=tmp_path / "new"))
+        fetch_cifar10(config(root=tmp_path / "new"))
     assert not (tmp_path / "new" / CIFAR10.base_folder).exists()
-
-
-@pytest.mark.parametrize("kind", ["digits", "imagenet", "folder"])
-def test_nothing_else_can_be_fetched(kind: str) -> None:
-    with pytest.raises(InputError, match="fetch"):
-        fetch(config(kind=kind))

@@ -17,14 +17,13 @@ import bench.data.base
 import bench.data.prepared
 from bench.cache import Missing
 from bench.data.base import content_sha256
-from bench.data.images import read_image
 from bench.data.loading import found, load
 from bench.data.prepared import labels, prepared
 from bench.task import DataConfig, load_task
 from bench.train.streams import Streams
 from methods.base import InputError
 from tests.conftest import ENVIRONMENT
-from tests.photographs import crops
+from tests.photographs import crops, read_image
 from tests.test_images import shortened
 
 

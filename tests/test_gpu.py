@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from bench.train.loop import OBSERVE_EVERY, Training
 from bench.train.ranks import Ranks
 from methods.base import Floats
 from methods.registry import Registry
+from tests.conftest import Fidrace
 
 CUDA = torch.cuda.is_available()
 IMAGENET = os.environ.get("FIDRACE_IMAGENET", "")  # a folder of class folders
@@ -94,10 +96,14 @@ def test_images_streamed_to_cuda_are_those_that_live_there() -> None:
 
 
 @needs("cuda-two-gpus", torch.cuda.device_count() > 1)
-def test_two_gpus_are_one(tmp_path: Path) -> None:
+def test_two_gpus_are_one(tmp_path: Path, fidrace: Fidrace) -> None:
     from tests.test_ranks import torchrun
 
-    torchrun(tmp_path, "bench", "run", "digits", "-m", "baseline", "--seeds", "1", "--budget", "50", "--device", "cuda")
+    words = "run digits -m baseline --seeds 1 --budget 50 --device cuda --target 60 --out".split()
+    torchrun(tmp_path, "bench", *words, "two")
+    fidrace(*words, "one")
+    two, one = (pd.read_csv(tmp_path / side / "evals.csv") for side in ("two", "one"))
+    np.testing.assert_allclose(two["val_loss"], one["val_loss"], rtol=1e-2)
 
 
 @needs("inception-weights", kept_weights().is_file())

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.images import Unreadable, image_files, read_image, read_images
-from tests.photographs import crops
+from bench.data.images import Unreadable, image_files, read_images
+from tests.photographs import crops, read_image
 
 Pixels = NDArray[np.uint8]
 GREY = np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)

@@ -67,16 +67,9 @@ def _attempt(path: Path, size: int) -> Bytes | Unreadable:
         return error
 
 
-def read_image(path: Path, size: int) -> Bytes:
-    """The image at `path`, [3, size, size]; raises Unreadable. What PIL warns of (odd metadata, many pixels) is no matter
-    here. Not for threads: see read_images."""
-    with warnings.catch_warnings(action="ignore"):
-        return decoded(path, size)
-
-
 def decoded(path: Path, size: int) -> Bytes:
-    """As read_image, with PIL's warnings left to the caller. Animations give their first frame; EXIF's orientation is not
-    applied, as guided-diffusion does not (TIFF's is, by PIL itself)."""
+    """The image at `path`, [3, size, size]; raises Unreadable. PIL's warnings are left to the caller. Animations give their
+    first frame; EXIF's orientation is not applied, as guided-diffusion does not (TIFF's is, by PIL itself)."""
     try:
         _check_file(path)
         with Image.open(path, formats=FORMATS) as image:

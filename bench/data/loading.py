@@ -1,9 +1,9 @@
-"""Data sets by their kind: whether they are there, how to get them, and as arrays."""
+"""Data sets by their kind: whether they are there, and as arrays."""
 
 from bench.data.base import Data
-from bench.data.cifar10 import cifar10, fetch_cifar10, intact
+from bench.data.cifar10 import cifar10, intact
 from bench.data.digits import digits
-from bench.data.prepared import REMEDY, checked, listed, prepared
+from bench.data.prepared import checked, listed, prepared
 from bench.task import DataConfig
 from methods.base import InputError
 
@@ -34,12 +34,3 @@ def found(config: DataConfig) -> str:
     checked(config, root, len(names))
     folders = {name.partition("/")[0] for name in names if "/" in name}
     return f"{root}: {len(names):,} images" + (f" in {len(folders):,} folders" if folders else "")
-
-
-def fetch(config: DataConfig) -> None:
-    """Download the data set into its root; raises InputError where that fails or nobody can do it for you."""
-    if config.kind == "digits":
-        raise InputError("digits come with scikit-learn: there is nothing to fetch")
-    if config.kind != "cifar10":
-        raise InputError(f"data.kind = {config.kind!r} cannot be fetched for you: {REMEDY[config.kind]}")
-    fetch_cifar10(config)

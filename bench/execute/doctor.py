@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from bench.cache import cache, verified
-from bench.data.loading import fetch as fetch_data
+from bench.data.cifar10 import fetch_cifar10
 from bench.data.loading import found as found_data
 from bench.execute.local import devices
 from bench.quality.inception import fetch_weights, kept_weights
@@ -92,4 +92,4 @@ def fetch(task: Task) -> None:
     if task.quality.features == "inception" and not (task.quality.weights or kept_weights()).is_file():
         fetch_weights(task.quality.weights or kept_weights())
     if task.data.kind == "cifar10" and not asked("data", lambda: found_data(task.data)).there:
-        fetch_data(task.data)
+        fetch_cifar10(task.data)

@@ -109,15 +109,15 @@ def timed(task: Task, ranks: Ranks) -> tuple[float, float]:
         trial = training(task, few, ranks)
         trial.advance(1)
         seconds = seconds_of(lambda: trial.advance(1), 5, ranks)
-    x = torch.randn(few, *task.data.shape, device=ranks.device)
-    labels = torch.zeros(few, dtype=torch.int64, device=ranks.device) if task.network.classes else None
+    drawn = min(few, task.sampler.batch)  # as many at a time as sampling draws
+    x, t = torch.randn(drawn, *task.data.shape, device=ranks.device), torch.zeros(drawn, device=ranks.device)
+    labels = torch.zeros(drawn, dtype=torch.int64, device=ranks.device) if task.network.classes else None
 
-    @torch.no_grad()
     def forward() -> None:
-        trial.predict(x, torch.zeros(few, device=ranks.device), labels)
+        trial.predict(x, t, labels)
 
     forward()
-    return seconds * task.optimizer.batch / few, seconds_of(forward, 3, ranks) / few
+    return seconds * task.optimizer.batch / few, seconds_of(forward, 3, ranks) / drawn
 
 
 def training(task: Task, batch: int, ranks: Ranks) -> Training:

@@ -64,11 +64,6 @@ class Ranks:
         return said.bool().tolist()
 
 
-def launched() -> bool:
-    """Whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
 def left() -> None:
     """Part from the group in order; nothing where there is none."""
     if dist.is_initialized():
