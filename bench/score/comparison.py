@@ -173,12 +173,12 @@ class Races:
         """How many runs of the method ended badly, early, or not yet."""
         statuses = [curve.status for curve in self.curves if curve.method == method]
         late = sum(curve.timed_out for curve in self.curves if curve.method == method)
-        timed_out = [f"{late} ended by {GPU_HOURS}"] if late else []
+        others = [f"{late} ended by {GPU_HOURS}"] if late else []
         if method == BASELINE and self.rules.target == FINAL:
             ended = [curve for curve in self.curves if curve.method == BASELINE and curve.status == "finished"]
             aimless = sum(not self.sets_target(curve) for curve in ended)
-            timed_out += [f"{aimless} no better than at the start"] if aimless else []
-        return [f"{statuses.count(status)} {status}" for status in MISSING if status in statuses] + timed_out
+            others += [f"{aimless} no better than at the start"] if aimless else []
+        return [f"{statuses.count(status)} {status}" for status in MISSING if status in statuses] + others
 
 
 def make_races(curves: list[Curve], rules: Rules) -> Races:
