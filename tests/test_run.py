@@ -184,7 +184,7 @@ def test_the_distance_of_many_samples_is_measured_once_at_the_budget_and_survive
     at_budget = next(row for row in whole.evaluations if row["iteration"] == 36)
     assert whole.row["final_samples"] == 300
     assert 0 < whole.row["final_fd"] < at_budget["fd"]  # fewer samples, larger distance
-    assert np.isfinite([row["kid"] for row in whole.evaluations]).all()
+    assert all(row["kid"] > 1 for row in whole.evaluations)  # far from real images; of samples and themselves it is below 0
     run(one, tmp_path / "parts", stop_after=40)
     parts, _ = run(one, tmp_path / "parts")
     assert parts.row["final_fd"] == whole.row["final_fd"]
