@@ -7,7 +7,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """`kind` is step, run_started, evaluation or run_ended; `facts` are the measured values or how the run ended."""
+    """`kind` is step, run_started, evaluation, run_ended or note; `facts` are the measured values, how the run ended, or a
+    text for people."""
 
     kind: str
     task: str

@@ -3,7 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,23 +37,49 @@ KEPT = STATUSES[:2]  # of runs that came to their end
 GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that these ended before their iterations were done
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """`content` at `path`, whole or not at all."""
-    data = content.encode() if isinstance(content, str) else content
+TEMPORARY = ".tmp"  # how files end that are not whole yet
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file to fill. When the block ends it is `path`, whole and on the disk; where the block fails it is gone."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        os.close(handle)
+        temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
+            yield temporary
+            temporary.chmod(0o644)
+            synced(temporary)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink()
+            temporary.unlink(missing_ok=True)
             raise
+        with suppress(OSError):  # the new name too, where the file system can promise that
+            synced(path.parent)
     except OSError as error:  # by the name that a person knows
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def synced(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path, names: str = "*") -> None:
+    """Remove what a killed process left half-written of the files of these names; nobody may be writing them."""
+    for left in folder.glob(f".{names}.*{TEMPORARY}"):
+        left.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """`content` at `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, content: Any) -> None:

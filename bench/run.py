@@ -1,28 +1,30 @@
 """One run: from a spec to its rows, evaluating on the grid; it takes up an interrupted run where its checkpoint stands."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import torch
 
+from bench import sealed
 from bench.data.loading import load
 from bench.events import Event
-from bench.files import EVAL_COLUMNS, GPU_HOURS, Row, now, with_own, write_atomic, write_json, write_table
+from bench.files import EVAL_COLUMNS, GPU_HOURS, Row, now, sweep, with_own, write_atomic, write_json, write_table
 from bench.quality.judge import Judge
 from bench.quality.pictures import grid_png
+from bench.sealed import Tensors
 from bench.study import RunSpec
-from bench.train import checkpoint
+from bench.train.checkpoint import Checkpoints
 from bench.train.loop import OBSERVE_EVERY, Diverged, Training
 from bench.train.ranks import Ranks
 from methods.registry import Registry
 
-CHECKPOINT = "checkpoint.safetensors"
 PACKAGES = ("torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
 PICTURED = 100  # samples in the picture of a run's latest evaluation
 
@@ -46,9 +48,13 @@ class Run:
         self.final: Row = {}
         self.eval_seconds = 0.0
         self.row: Row = {}
+        self.checkpoints = Checkpoints(self.directory, str(spec.directory), lambda text: self.tell("note", text=text))
+        self.saved, self.saved_at = (-1, -1), monotonic()  # iteration and number of evaluations, and when
+        self.should_stop: Callable[[], bool] = lambda: False
 
     def execute(self, should_stop: Callable[[], bool]) -> Row:
         """Train and evaluate to the end of the grid; returns the row of runs.csv. Raises Interrupted when asked to stop."""
+        self.should_stop = should_stop
         self.start()
         try:
             for goal in self.task.budget.grid():
@@ -58,9 +64,7 @@ class Run:
                     self.row["ended_by"] = GPU_HOURS
                     break
                 while self.training.iteration < goal:
-                    if self.ranks.agreed(should_stop()):
-                        self.save()
-                        raise Interrupted
+                    self.pause()
                     self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
                     self.tell("step")
                 self.evaluate()
@@ -69,6 +73,15 @@ class Run:
         except Diverged as error:
             self.finish("diverged", str(error))
         return self.row
+
+    def pause(self) -> None:
+        """A moment at which the run may be left: saves its state where that is due, and stops where it was asked to."""
+        stop = self.should_stop()
+        due = monotonic() - self.saved_at >= 60 * self.task.budget.checkpoint_minutes
+        if self.ranks.agreed(stop or due):
+            self.save()
+            if self.ranks.agreed(stop):
+                raise Interrupted
 
     def spent(self) -> bool:
         """Whether the GPU-hours are. The evaluation before this only confirms, as the one past the iterations does."""
@@ -79,12 +92,11 @@ class Run:
         """Take up the checkpoint where there is one, else begin anew."""
         if self.ranks.first:
             self.directory.mkdir(parents=True, exist_ok=True)
+            sweep(self.directory)
         started = now()
-        if (self.directory / CHECKPOINT).exists():
-            tensors, facts = checkpoint.unpacked(self.directory / CHECKPOINT)
-            self.training.load(tensors, facts["iteration"], facts["train_seconds"])
-            self.evaluations, self.eval_seconds, started = facts["evaluations"], facts["eval_seconds"], facts["started"]
-            self.final = facts.get("final", {})
+        if state := self.checkpoints.latest():
+            with self.checkpoints.fitting():
+                started = self.resume(*state)
         self.row = {
             "task": self.task.name,
             "method": self.spec.method,
@@ -100,23 +112,37 @@ class Run:
             "started": started,
             **self.judge.ceilings(),
             "directory": str(self.spec.directory),
+            "host": platform.node(),
+            "pid": os.getpid(),
             "packages": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         }
         self.record()
+        if self.ranks.first:
+            self.tabulate()  # what was measured after the checkpoint is measured again
         self.tell("run_started")
+
+    def resume(self, tensors: Tensors, facts: dict[str, Any]) -> str:
+        """Be what a checkpoint says; returns when the run began."""
+        self.training.load(tensors, int(facts["iteration"]), float(facts["train_seconds"]))
+        self.evaluations, self.eval_seconds, self.final = facts["evaluations"], facts["eval_seconds"], facts["final"]
+        self.saved = self.progress()
+        return facts["started"]
 
     def evaluate(self) -> None:
         """Append the row of the present iteration, and at the budget note what many samples say; not on the clock."""
         start = perf_counter()
-        measured, images = self.judge.measure()
+        measured, images = self.judge.measure(self.pause)
         if self.training.iteration == self.task.budget.iterations:
-            self.final = self.judge.final()
+            self.final = self.judge.final(self.pause)
         self.evaluations.append({**self.place(), "metric": self.task.quality.metric, **measured})
         self.eval_seconds += perf_counter() - start
         if self.ranks.first:
             write_atomic(self.directory / "samples.png", grid_png(images[:PICTURED]))
-            write_table(self.directory / "evals.csv", *with_own(self.evaluations, EVAL_COLUMNS))
+            self.tabulate()
         self.tell("evaluation", **measured)
+
+    def tabulate(self) -> None:
+        write_table(self.directory / "evals.csv", *with_own(self.evaluations, EVAL_COLUMNS))
 
     def place(self) -> Row:
         """Which run, and how far it is: iterations, images and forward passes done, seconds trained."""
@@ -131,29 +157,34 @@ class Run:
             "train_seconds": round(self.training.seconds, 3),
         }
 
+    def progress(self) -> tuple[int, int]:
+        return self.training.iteration, len(self.evaluations)
+
     def save(self) -> None:
-        facts = {
-            "iteration": self.training.iteration,
-            "train_seconds": self.training.seconds,
-            "eval_seconds": self.eval_seconds,
-            "evaluations": self.evaluations,
-            "final": self.final,
-            "started": self.row["started"],
-        }
-        tensors = self.training.tensors()
-        if self.ranks.first:
-            write_atomic(self.directory / CHECKPOINT, checkpoint.packed(tensors, facts))
-        self.record()
+        """Write a checkpoint, unless the last one says the same."""
+        if self.saved != self.progress():
+            facts = {
+                "iteration": self.training.iteration,
+                "train_seconds": self.training.seconds,
+                "eval_seconds": self.eval_seconds,
+                "evaluations": self.evaluations,
+                "final": self.final,
+                "started": self.row["started"],
+            }
+            tensors = self.training.tensors()
+            if self.ranks.first:
+                self.checkpoints.save(self.training.iteration, tensors, facts)
+            self.record()
+        self.saved, self.saved_at = self.progress(), monotonic()
 
     def finish(self, status: str, error: str = "") -> None:
-        """The run's last files: the averaged weights and its row; the checkpoint goes."""
+        """The run's last files: the averaged weights and its row; the checkpoints go."""
         if status == "finished" and self.ranks.first:
-            weights = checkpoint.packed(dict(self.training.ema.state_dict()), {})
-            write_atomic(self.directory / "ema.safetensors", weights)
+            sealed.write(self.directory / "ema.safetensors", dict(self.training.ema.state_dict()), {})
         self.row.update(self.final, status=status, error=error, ended=now())
         self.record()
         if self.ranks.first:
-            (self.directory / CHECKPOINT).unlink(missing_ok=True)
+            self.checkpoints.clear()
         self.tell("run_ended", status=status, error=error)
 
     def record(self) -> None:

@@ -142,11 +142,13 @@ class QualityConfig(Model):
 
 
 class BudgetConfig(Model):
-    """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; threads of each run."""
+    """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; threads of each run; how often its
+    state is saved between evaluations (0: at every look at the losses), which changes nothing that is measured."""
 
     iterations: int = Field(gt=0)
     evaluations: int = Field(gt=0)
     threads: int = Field(default=1, gt=0)
+    checkpoint_minutes: float = Field(default=10.0, ge=0, exclude=True)
     gpu_hours: float | None = later(None, gt=0)  # of training, summed over a run's devices; whichever ends first
 
     @pydantic.model_validator(mode="after")

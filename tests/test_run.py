@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bench.events import Event
-from bench.run import CHECKPOINT, Interrupted, Run
+from bench.run import Interrupted, Run
 from bench.study import RunSpec, make_study
+from bench.train.checkpoint import checkpoints
 from bench.train.ranks import Ranks
 
 CHANGES = {
@@ -75,6 +76,10 @@ def run(one: RunSpec, root: Path, stop_after: int | None = None) -> tuple[Run, l
     return work, events
 
 
+def without_times(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / "evals.csv").drop(columns=TIMES)
+
+
 SHORT = {"diffusion.timesteps": 20}  # so that `importance` has seen every timestep before the end
 
 
@@ -97,13 +102,13 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     whole, _ = run(one, tmp_path / "whole")
     for stop in stops:
         run(one, tmp_path / "parts", stop_after=stop)
-        assert (tmp_path / "parts" / one.directory / CHECKPOINT).exists()
+        assert checkpoints(tmp_path / "parts" / one.directory)
     parts, _ = run(one, tmp_path / "parts")
-    assert not (tmp_path / "parts" / one.directory / CHECKPOINT).exists()
+    assert not checkpoints(tmp_path / "parts" / one.directory)
     for name in ("ema.safetensors", "samples.png"):
         first, second = ((tmp_path / side / one.directory / name).read_bytes() for side in ("whole", "parts"))
         assert first == second, name
-    tables = [pd.read_csv(tmp_path / side / one.directory / "evals.csv").drop(columns=TIMES) for side in ("whole", "parts")]
+    tables = [without_times(tmp_path / side / one.directory) for side in ("whole", "parts")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     mine, theirs = whole.training.tensors(), parts.training.tensors()
     assert mine.keys() == theirs.keys()
@@ -136,7 +141,7 @@ def test_training_time_excludes_evaluation(tmp_path: Path, monkeypatch: pytest.M
     from bench.run import Judge
 
     measure = Judge.measure
-    monkeypatch.setattr(Judge, "measure", lambda self: (time.sleep(1), measure(self))[1])
+    monkeypatch.setattr(Judge, "measure", lambda self, pause: (time.sleep(1), measure(self, pause))[1])
     work, _ = run(spec("baseline", tmp_path), tmp_path)
     assert work.eval_seconds > 5
     assert work.training.seconds < work.eval_seconds

@@ -3,7 +3,7 @@
 Samples are drawn, and looked at, in chunks of the sampler's batch; the ranks of a run share the chunks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -42,9 +42,10 @@ class Judge:
         precision, recall = self.guards.ceiling
         return {"precision_ceiling": precision, "recall_ceiling": recall}
 
-    def measure(self) -> tuple[Row, Tensor]:
-        """The measured columns of evals.csv, and the first chunk of the images they were measured on."""
-        features, images = self.drawn(self.config.samples)
+    def measure(self, pause: Callable[[], None]) -> tuple[Row, Tensor]:
+        """The measured columns of evals.csv, and the first chunk of the images they were measured on; `pause` is called on
+        all ranks before each chunk is drawn, and may end this by an exception."""
+        features, images = self.drawn(self.config.samples, pause)
         # as many at a time as training holds, where that is said: their activations must fit too
         loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks, self.task.speed.microbatch or HELDOUT)
         losses = {"val_loss": loss} | {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
@@ -56,33 +57,39 @@ class Judge:
             found |= kid_columns(features, self.guards.real)
         return found, images
 
-    def final(self) -> Row:
-        """The distance by `final_samples`, more than the curve can afford; nothing where the task asks for none."""
+    def final(self, pause: Callable[[], None]) -> Row:
+        """The distance by `final_samples`, more than the curve can afford; nothing where the task asks for none. `pause` as
+        for `measure`."""
         if self.config.final_samples is None:
             return {}
-        features, _ = self.drawn(self.config.final_samples)
+        features, _ = self.drawn(self.config.final_samples, pause)
         if not self.ranks.first:
             return {}
         fd, error = frechet_with_error(self.reference, features)
         return {"final_samples": self.config.final_samples, "final_fd": fd, "final_fd_se": error}
 
-    def drawn(self, count: int) -> tuple[Tensor, Tensor]:
+    def drawn(self, count: int, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
         """Features [count, D] of samples of the averaged network, and this rank's first chunk of them, as images that files
         could hold."""
         features, first = [], torch.empty(0)
-        for k, size in self.chunks(count):
-            images = torch.from_numpy(quantised(self.samples(k, size).cpu().numpy(), self.data.levels))
+        for chunk in self.chunks(count):
+            pause()
+            if chunk is None:
+                continue
+            images = torch.from_numpy(quantised(self.samples(*chunk).cpu().numpy(), self.data.levels))
             features.append(self.features(images))
             first = first if len(first) else images
         mine = torch.cat(features) if features else torch.empty(0, self.features.dimension, device=self.training.device)
         return self.ranks.gathered(mine), first
 
-    def chunks(self, count: int) -> Iterator[tuple[int, int]]:
-        """Number and size of each chunk of `count` samples that is this rank's."""
+    def chunks(self, count: int) -> Iterator[tuple[int, int] | None]:
+        """Number and size of each chunk of `count` samples that is this rank's; None where only others have one more."""
         batch = self.task.sampler.batch
-        every = np.arange(-(-count // batch))
-        for k in np.array_split(every, self.ranks.count)[self.ranks.rank]:
+        shares = np.array_split(np.arange(-(-count // batch)), self.ranks.count)
+        mine = shares[self.ranks.rank]
+        for k in mine:
             yield int(k), min(batch, count - int(k) * batch)
+        yield from [None] * (len(shares[0]) - len(mine))
 
     def samples(self, k: int, size: int) -> Tensor:
         """Chunk k [size, C, H, W]: the same latents, labels and noise for every method of a seed, whoever draws it."""

@@ -12,22 +12,20 @@ from typing import Any
 import filelock
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from torch import Tensor
 
-from bench.data.base import Data, content_sha256
-from bench.files import REAL_MEMORISED, write_atomic
+from bench import sealed
+from bench.data.base import Data
+from bench.files import REAL_MEMORISED
 from bench.quality.features import Features
 from bench.quality.frechet import Moments, Reference
 from bench.quality.guards import NEIGHBOURS, Guards
 from bench.quality.published import published_moments
+from bench.sealed import Tensors
 from bench.task import QualityConfig
-from bench.train import checkpoint
 from bench.train.streams import Streams
 from methods.base import Ints
 
 Facts = dict[str, Any]
-Tensors = dict[str, Tensor]
 FORMAT = 1  # of the kept file; another number makes all of them anew
 
 
@@ -60,7 +58,7 @@ def kept_or_computed(config: QualityConfig, data: Data, features: Features) -> T
         tensors = recalled(path, facts)
         if tensors is None:
             tensors = computed(config, data, features)
-            write_atomic(path, checkpoint.packed(tensors, {**facts, "content": content_of(tensors)}))
+            sealed.write(path, tensors, facts)
     return tensors
 
 
@@ -81,15 +79,10 @@ def facts_of(config: QualityConfig, data: Data, features: Features) -> Facts:
 def recalled(path: Path, facts: Facts) -> Tensors | None:
     """The tensors kept at `path`; None where there are none, or other ones, or damaged ones."""
     try:
-        tensors, found = checkpoint.unpacked(path)
-        content = content_of(tensors)
-    except (OSError, SafetensorError, ValueError, LookupError, TypeError):
+        tensors, found = sealed.read(path)
+    except (OSError, sealed.Damaged):
         return None
-    return tensors if found == {**facts, "content": content} else None
-
-
-def content_of(tensors: Tensors) -> str:
-    return content_sha256(*(tensors[name].numpy() for name in sorted(tensors)))
+    return tensors if found == facts else None
 
 
 def computed(config: QualityConfig, data: Data, features: Features) -> Tensors:

@@ -1,26 +1,74 @@
-"""A run's state as one safetensors file: tensors, and everything else as JSON in its header. Nothing is pickled."""
+"""A run's checkpoints in its folder. Two are kept, so that one that is torn or damaged costs minutes and not the run."""
 
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
-from torch import Tensor
 
-Tensors = dict[str, Tensor]
+from bench import sealed
+from bench.files import sweep
+from bench.sealed import Tensors
+from methods.base import InputError
 
-
-def packed(tensors: Tensors, facts: dict[str, Any]) -> bytes:
-    """One file's content; floats in `facts` come back exactly."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(whole, metadata={"facts": json.dumps(facts)})
+FORMAT = 1  # of tensors' and facts' names
+KEPT = 2
+REMEDY = "remove it, and the same command goes on from the one before it, or anew"
 
 
-def unpacked(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])
+class Checkpoints:
+    """Of one run; `warn` hears of damaged ones. Only the process that does the run may call `save` and `clear`."""
+
+    def __init__(self, folder: Path, run: str, warn: Callable[[str], None]):
+        self.folder, self.run, self.warn = folder, run, warn
+        self.whole: list[Path] = []  # known to be, oldest first
+
+    def latest(self) -> tuple[Tensors, dict[str, Any]] | None:
+        """The newest whole state; None where there is none. Raises InputError for one of another run or fidrace."""
+        for path in reversed(found := checkpoints(self.folder)):
+            try:
+                tensors, facts = sealed.read(path)
+            except sealed.Damaged as error:
+                before = "going on from the one before it" if path != found[0] else "beginning anew"
+                self.warn(f"{path}: damaged ({error}); {before}")
+                continue
+            if facts.get("format") != FORMAT:
+                raise InputError(f"{path}: format {facts.get('format')}, this fidrace reads {FORMAT}; {REMEDY}")
+            if facts.get("run") != self.run:
+                raise InputError(f"{path}: of the run {facts.get('run')}; {REMEDY}")
+            self.whole = [path]
+            return tensors, facts
+        return None
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """For what is done with the latest state; raises InputError where that cannot be this run's."""
+        try:
+            yield
+        except (RuntimeError, LookupError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.whole[-1]}: does not fit this run ({reason}); {REMEDY}") from error
+
+    def save(self, iteration: int, tensors: Tensors, facts: dict[str, Any]) -> None:
+        """Write one more, and let only the last whole ones stay."""
+        path = self.folder / f"checkpoint-{iteration:09}.safetensors"
+        sealed.write(path, tensors, {"format": FORMAT, "run": self.run, **facts})
+        self.whole = [*(kept for kept in self.whole if kept != path), path][-KEPT:]
+        for other in checkpoints(self.folder):
+            if other not in self.whole:
+                other.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all, and what a killed process left of one."""
+        for path in checkpoints(self.folder):
+            path.unlink(missing_ok=True)
+        sweep(self.folder)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
 def prefixed(prefix: str, tensors: Tensors) -> Tensors:

@@ -18,10 +18,11 @@ from torch.optim.swa_utils import get_ema_avg_fn, get_ema_multi_avg_fn
 
 from bench.data.base import Data
 from bench.grid import schedule
+from bench.sealed import Tensors
 from bench.task import Task
 from bench.train.architectures import build_network
 from bench.train.batches import Batches, sent
-from bench.train.checkpoint import Tensors, load_optimizer, optimizer_tensors, prefixed, without
+from bench.train.checkpoint import load_optimizer, optimizer_tensors, prefixed, without
 from bench.train.diffusion import Diffusion
 from bench.train.ranks import Ranks
 from bench.train.speed import arranged, autocast, set_float32

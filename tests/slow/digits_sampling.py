@@ -11,13 +11,13 @@ from time import perf_counter
 
 import torch
 
+from bench import sealed
 from bench.data.base import quantised
 from bench.data.loading import load
 from bench.grid import schedule
 from bench.quality.features import load_features
 from bench.quality.frechet import Moments, Reference, frechet_with_error
 from bench.task import SamplerConfig, load_task
-from bench.train import checkpoint
 from bench.train.architectures import build_network
 from bench.train.diffusion import Diffusion
 from bench.train.sampler import sample
@@ -29,7 +29,7 @@ def main(run: Path) -> None:
     task = load_task("digits")
     data = load(task.data)
     network = build_network(task.network, data.train.shape[1:], seed=0)
-    network.load_state_dict(checkpoint.unpacked(run / "ema.safetensors")[0])
+    network.load_state_dict(sealed.read(run / "ema.safetensors")[0])
     features = load_features(task.quality, torch.device("cpu"))
     moments = Moments.of(features(torch.from_numpy(data.train)))
     reference = Reference.from_moments(moments.mean, moments.covariance)
