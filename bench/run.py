@@ -23,7 +23,8 @@ from bench.study import RunSpec
 from bench.train.checkpoint import Checkpoints
 from bench.train.loop import OBSERVE_EVERY, Diverged, Training
 from bench.train.ranks import Ranks
-from methods.registry import Registry
+from methods.base import InputError
+from methods.registry import Registry, content_hash
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
 PICTURED = 100  # samples in the picture of a run's latest evaluation
@@ -42,6 +43,8 @@ class Run:
         torch.set_num_threads(self.task.budget.threads)
         self.data = load(self.task.data)
         method = Registry(spec.methods_path).compose(spec.method)
+        if content_hash(method) != spec.method_hash:
+            raise InputError(f"method {spec.method!r} is other code on {platform.node()} now than where this study was started")
         self.training = Training(self.task, method, spec.seed, self.data, ranks)
         self.judge = Judge(self.task, self.data, self.training)
         self.evaluations: list[Row] = []

@@ -4,21 +4,35 @@ A run owns its directory and writes only there (run.json, evals.csv, checkpoint,
 made anew from the runs' rows, in one order, so that they never depend on who finished first.
 """
 
+import os
+import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from bench.description import read_description, refuse_another, study_json
-from bench.files import EVAL_COLUMNS, RUN_COLUMNS, Row, now, read_record, records, with_own, write_json, write_table
+from bench.files import (
+    EVAL_COLUMNS,
+    KEPT,
+    RUN_COLUMNS,
+    Row,
+    now,
+    read_record,
+    records,
+    sweep,
+    with_own,
+    write_json,
+    write_table,
+)
+from bench.locks import Busy, held
 from bench.study import RunSpec, Study, run_directory
 from methods.base import InputError
 
-INTERNAL = ("directory", "packages")  # of run.json, in no table
+INTERNAL = ("directory", "packages", "host", "pid")  # of run.json, in no table
+LOCK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class StudyDir:
             new["contrasts"] = old["contrasts"] + [pair for pair in new["contrasts"] if pair not in old["contrasts"]]
         elif self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is not a folder; choose another --out")
-        elif self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+        elif self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise InputError(f"{self.path} holds something that is no study; choose another --out")
         return new
 
@@ -50,19 +64,38 @@ class StudyDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Held by the one process that runs this study; raises InputError where another has it or it cannot be written."""
-        lock = filelock.FileLock(self.path / ".lock", blocking=False)
+        """Held for the moments in which study.json and the tables are written; raises InputError where another process
+        keeps it, or where the folder cannot be written."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout:
-            raise InputError(f"{self.path} is in use by another fidrace run") from None
-        except OSError as error:
-            raise InputError(f"cannot write to {self.path}: {error.strerror}") from error
-        try:
+            with held(self.path / ".lock", LOCK_SECONDS):
+                for name in ("study.json", "runs.csv", "evals.csv"):
+                    sweep(self.path, name)
+                yield
+        except Busy:
+            raise InputError(f"{self.path} is in use by another fidrace, for {LOCK_SECONDS} seconds by now") from None
+
+    @contextmanager
+    def claimed(self, spec: RunSpec, seconds: float = 0.0) -> Iterator[None]:
+        """Held for as long as a run is at work, by the process that does it; raises Busy where another one still has it
+        after so many seconds."""
+        lock = self.path / ".locks" / spec.directory.parent / f"{spec.directory.name}.lock"  # outlives the directory
+        with held(lock, seconds):
             yield
-        finally:
-            lock.release()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Held by a command for as long as it may do runs here, so that nobody empties the folder meanwhile."""
+        path = self.path / ".locks" / f"{platform.node()}-{os.getpid()}.lock"
+        with held(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def worker(self, spec: RunSpec) -> str:
+        """Which process said last that it does this run."""
+        row = self.row(spec) or {}
+        return f"process {row['pid']} on {row['host']}" if "pid" in row else "another process"
 
     def declared(self) -> dict[str, Any]:
         """study.json; raises InputError where it cannot be read."""
@@ -121,8 +154,12 @@ class StudyDir:
         return records(path) if path.exists() else []
 
     def collect(self) -> None:
-        """Write runs.csv and evals.csv from the runs' own rows."""
+        """Write runs.csv and evals.csv from the runs' own rows; of runs that ended, nothing is left of their checkpoints."""
         rows = self.rows()
+        for row in rows:
+            if row["status"] in KEPT:  # where a process was killed between its last two steps
+                for path in (self.path / row["directory"]).glob("checkpoint-*"):
+                    path.unlink(missing_ok=True)
         lines = [line for row in rows for line in self.evaluations(row)]
         shown = [{name: value for name, value in row.items() if name not in INTERNAL} for row in rows]
         write_table(self.path / "runs.csv", *with_own(shown, RUN_COLUMNS))
@@ -136,12 +173,33 @@ class StudyDir:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {**identity, **hashes, **(self.row(spec) or {}), "status": "failed", "error": error, "ended": now()})
 
-    def forget(self, spec: RunSpec) -> None:
-        """Remove a run, so that it starts anew."""
-        shutil.rmtree(self.path / spec.directory)
+    def record_death(self, spec: RunSpec, error: str) -> bool:
+        """Note the failure of a run whose process is gone; False where another process has taken it over, or has ended it."""
+        try:
+            with self.claimed(spec):
+                row = self.row(spec)
+                if row and row["status"] in (*KEPT, "failed"):
+                    return False
+                self.record_failure(spec, error)
+                return True
+        except Busy:
+            return False
+
+    def reopen(self, spec: RunSpec) -> None:
+        """Let a failed run go on from its last checkpoint; nothing where it did not fail, or is at work."""
+        with suppress(Busy), self.claimed(spec):
+            row = self.row(spec)
+            if row and row["status"] == "failed":
+                write_json(self.path / spec.directory / "run.json", {**row, "status": "running", "error": ""})
 
     def empty(self) -> None:
-        """Remove all that a study has written here, and nothing else."""
+        """Remove all that a study has written here, and nothing else; raises InputError where another process is at it."""
+        for lock in (self.path / ".locks").rglob("*.lock"):
+            try:
+                with held(lock):
+                    pass
+            except Busy:
+                raise InputError(f"{self.path} is in use by another fidrace run ({lock.stem}); nothing was removed") from None
         for name in (
             "runs",
             "study.json",

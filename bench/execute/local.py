@@ -1,65 +1,25 @@
 """Worker processes on this machine: each takes one run after another and tells what happens.
 
-A worker that dies takes only its run with it. Workers are spawned, never forked, and ignore Ctrl-C: the parent asks
-them to stop, and they save their state first.
+A worker that dies takes only its run with it, and one whose run failed is replaced, since nobody knows what it left behind.
+Workers are spawned, never forked, and deaf to Ctrl-C and SIGTERM: the parent asks them to stop, and they save their state.
 """
 
 import contextlib
-import errno
-import multiprocessing
 import os
 import signal
-import threading
-import traceback
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Protocol
 
 from bench.events import Event
+from bench.execute.attempt import Ended, Message, Refused, Taken, Waiting, attempt
+from bench.execute.stop import SIGNALS, SPAWN, Flag, interrupts, say_stopping
+from bench.store import StudyDir
 from bench.study import RunSpec
 from methods.base import InputError
 
-if TYPE_CHECKING:
-    from bench.train.ranks import Ranks
-
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-SPAWN = multiprocessing.get_context("spawn")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run is over: `reason` is empty where its rows are complete (finished or diverged), else why it failed."""
-
-    spec: RunSpec
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A run was asked to stop and has saved its state."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """No run can go on: the input or the disk is at fault; the message is for the person."""
-
-    message: str
-
-
-Message = Event | Ended | Stopped | Refused
-
-
-class Stop(Protocol):
-    """Asks runs to save their state and end; an event of threads or of processes."""
-
-    def is_set(self) -> bool: ...
-    def set(self) -> None: ...
 
 
 def devices(wanted: str) -> list[str]:
@@ -84,23 +44,36 @@ def default_workers(device: list[str], threads: int) -> int:
     return max(1, cores // threads)
 
 
+def pinned(device: str) -> tuple[str, dict[str, str]]:
+    """What a worker calls its device, and the environment in which it sees no other GPU."""
+    if device == "cpu":
+        return device, {}
+    index = int(device.partition(":")[2])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "cuda:0", {"CUDA_VISIBLE_DEVICES": visible.split(",")[index] if visible else str(index)}
+
+
 class Worker:
     """One process and the run that it has in hand."""
 
-    def __init__(self, root: Path, device: str, stop: StopEvent):
+    def __init__(self, root: Path, device: str, threads: int, stop: Flag):
         self.spec: RunSpec | None = None
         self.connection, theirs = SPAWN.Pipe()
-        self.process: SpawnProcess = SPAWN.Process(target=work, args=(theirs, root, device, stop), daemon=True)
-        # Blocked while the child starts, so that it inherits that: Ctrl-C in a terminal reaches the whole process group.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self.process.start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        name, environment = pinned(device)
+        self.process: SpawnProcess = SPAWN.Process(target=work, args=(theirs, root, name, stop), daemon=True)
+        # Blocked while the child starts, so that it inherits that: these signals reach whole process groups.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            with environed(dict.fromkeys(THREAD_VARIABLES, str(threads)) | environment):
+                self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
 
-    def begin(self, spec: RunSpec) -> None:
+    def begin(self, spec: RunSpec, patience: float) -> None:
         self.spec = spec
         with contextlib.suppress(OSError):  # a dead worker is noticed when it is listened to
-            self.connection.send(spec)
+            self.connection.send((spec, patience))
 
     def message(self) -> Message | None:
         """What the worker says next; None where it is dead."""
@@ -110,45 +83,59 @@ class Worker:
             self.process.join()
             return None
 
+    def cause(self) -> str:
+        """Why it is dead."""
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f"worker ended with exit code {code}"
+        return f"worker killed by {signal.Signals(-code).name}" + (" (no memory left?)" if -code == signal.SIGKILL else "")
+
+    def end(self) -> None:
+        """Part from it: idle, it goes by itself; what it has in hand it drops."""
+        self.connection.close()
+        if self.spec is None:
+            self.process.join(5)
+        self.process.kill()
+        self.process.join()
+
 
 class Local:
     """Runs on worker processes of this machine."""
 
     def __init__(self, root: Path, device: list[str], workers: int, threads: int):
         self.root, self.device, self.workers, self.threads = root, device, workers, threads
-        self.stop: StopEvent = SPAWN.Event()
+        self.stop = Flag()
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
-        """Do all runs, telling what happens as it happens. Raises InputError where none can go on. After Ctrl-C, or when
-        the generator is closed, every worker saves its state first; a second Ctrl-C does not wait for that."""
-        waiting = deque(specs)
+        """Do all runs, telling what happens as it happens; runs in the hands of other processes are waited for, and taken over
+        where these die. Raises InputError where none can go on. After Ctrl-C or SIGTERM, or when the generator is closed,
+        every worker saves its state first; a second Ctrl-C does not wait for that."""
+        waiting = Waiting(specs)
         crew: list[Worker] = []
         with interrupts(self.stop) as woken:
             try:
-                crew += [self._hire(index) for index in range(min(self.workers, len(waiting)))]
-                for worker in crew:
-                    worker.begin(waiting.popleft())
-                while busy := {worker.connection: worker for worker in crew if worker.spec}:
+                for index in range(min(self.workers, len(waiting))):
+                    crew.append(self._hire(index))
+                    crew[-1].begin(*waiting.next())
+                while busy := {worker.connection: index for index, worker in enumerate(crew) if worker.spec}:
                     for ready in wait([*busy, woken]):
                         if ready is woken:
                             woken.recv_bytes()
+                            say_stopping()
                             continue
-                        worker = busy[ready]  # type: ignore[index]
-                        message = worker.message()
+                        index = busy[ready]  # type: ignore[index]
+                        message = crew[index].message()
                         if isinstance(message, Event):
                             yield message
                             continue
-                        spec, worker.spec = worker.spec, None
-                        assert spec is not None
-                        if isinstance(message, Refused):
-                            raise InputError(message.message)
-                        if message is None:
-                            yield Ended(spec, f"worker died (exit code {worker.process.exitcode})")
-                            crew[crew.index(worker)] = worker = self._hire(crew.index(worker))
-                        elif isinstance(message, Ended):
-                            yield message
+                        ended = self._ended(crew[index], message, waiting)
+                        if message is None or (ended and ended.reason):
+                            crew[index].end()
+                            crew[index] = self._hire(index)
+                        if ended:
+                            yield ended
                         if waiting and not self.stop.is_set():
-                            worker.begin(waiting.popleft())
+                            crew[index].begin(*waiting.next())
                 if self.stop.is_set():
                     raise KeyboardInterrupt
             except (Exception, GeneratorExit):
@@ -156,12 +143,22 @@ class Local:
                 raise
             finally:
                 for worker in crew:
-                    worker.process.terminate()
-                    worker.process.join()
+                    worker.end()
+
+    def _ended(self, worker: Worker, message: Message | None, waiting: Waiting) -> Ended | None:
+        """What became of the run that `worker` had in hand; one that another process has goes back among the waiting."""
+        spec, worker.spec = worker.spec, None
+        assert spec is not None
+        if isinstance(message, Refused):
+            raise InputError(message.message)
+        if message is None and StudyDir(self.root).record_death(spec, worker.cause()):
+            return Ended(spec, worker.cause())
+        if message is None or isinstance(message, Taken):
+            waiting.put_back(spec, message)
+        return message if isinstance(message, Ended) else None
 
     def _hire(self, index: int) -> Worker:
-        with environment(dict.fromkeys(THREAD_VARIABLES, str(self.threads))):
-            return Worker(self.root, self.device[index % len(self.device)], self.stop)
+        return Worker(self.root, self.device[index % len(self.device)], self.threads, self.stop)
 
     def _save_all(self, crew: list[Worker]) -> None:
         """Ask all workers to stop, and wait until each has saved its run or died."""
@@ -169,31 +166,11 @@ class Local:
         for worker in crew:
             while worker.spec and isinstance(worker.message(), Event):
                 pass
+            worker.spec = None
 
 
 @contextlib.contextmanager
-def interrupts(stop: Stop) -> Iterator[Connection]:
-    """Turn the first Ctrl-C into `stop` being set and a message on the connection given, so that it never cuts a
-    conversation with a worker in two; the next one raises KeyboardInterrupt. Does nothing outside the main thread."""
-    woken, waker = SPAWN.Pipe(duplex=False)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        waker.send_bytes(b"")
-
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, handle) if main else None
-    try:
-        yield woken
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
+def environed(variables: dict[str, str]) -> Iterator[None]:
     """The process's environment with `variables`, for children started inside."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -207,26 +184,7 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def attempt(spec: RunSpec, root: Path, ranks: "Ranks", report: Callable[[Event], None], stop: Stop) -> Message:
-    """Do one run to its end, and say which end it was."""
-    from bench.run import Interrupted, Run
-
-    try:
-        Run(spec, root, ranks, report).execute(stop.is_set)
-    except Interrupted:
-        return Stopped()
-    except InputError as error:
-        return Refused(str(error))
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Refused(f"no space left for {root}; free some, and the same command goes on")
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split())
-        return Ended(spec, f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})")
-    return Ended(spec)
-
-
-def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> None:
+def work(connection: Connection, root: Path, device: str, stop: Flag) -> None:
     """A worker's life: specs in, messages out, until the parent closes the pipe."""
     import torch
 
@@ -237,4 +195,5 @@ def work(connection: Connection, root: Path, device: str, stop: StopEvent) -> No
         torch.cuda.set_device(ranks.device)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            connection.send(attempt(connection.recv(), root, ranks, connection.send, stop))
+            spec, patience = connection.recv()
+            connection.send(attempt(spec, root, ranks, connection.send, stop, patience))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bench.events import Event
-from bench.execute.local import Ended
+from bench.events import Event, say
+from bench.execute.attempt import Ended
 from bench.files import KEPT
 from bench.store import StudyDir
 from bench.study import RunSpec, Study
@@ -43,24 +43,32 @@ class Race:
         rows = [row for spec in self.study.specs() if (row := self.directory.row(spec))]
         return [f"{row['method']} seed {row['seed']}: {row['error']}" for row in rows if row["status"] == "failed"]
 
+    def reopen(self) -> None:
+        """Let this study's failed runs go on from their last checkpoints."""
+        for spec in self.study.specs():
+            self.directory.reopen(spec)
+        self.directory.collect()
+
     def execute(self, executor: Executor, specs: list[RunSpec]) -> Generator[Event]:
         """Run `specs`, telling what happens; the tables of the folder keep up, whatever ends it."""
-        for spec in specs:
-            row = self.directory.row(spec)
-            if row and row["status"] == "failed":
-                self.directory.forget(spec)
         try:
             with closing(executor.execute(specs)) as messages:
                 for message in messages:
-                    if isinstance(message, Event):
+                    if isinstance(message, Ended):
+                        if message.reason:
+                            yield failure(message)
+                        self.tabulate()
+                    elif message.kind == "note":
+                        say(f"{message.method} seed {message.seed}: {message.facts['text']}")
+                    else:
                         self.refuse_target_at_start(message)
                         yield message
-                        continue
-                    if message.reason:
-                        self.directory.record_failure(message.spec, message.reason)
-                        yield failure(message)
-                    self.directory.collect()
         finally:
+            self.tabulate()
+
+    def tabulate(self) -> None:
+        """Write the tables of what has been run so far."""
+        with self.directory.locked():
             self.directory.collect()
 
     def refuse_target_at_start(self, event: Event) -> None:

@@ -9,7 +9,8 @@ from queue import SimpleQueue
 import torch
 
 from bench.events import Event
-from bench.execute.local import Ended, Message, Refused, Stopped, attempt, interrupts
+from bench.execute.attempt import Ended, Message, Refused, Stopped, Taken, Waiting, attempt
+from bench.execute.stop import interrupts
 from bench.study import RunSpec
 from bench.train.ranks import Ranks, left
 from methods.base import InputError
@@ -23,28 +24,32 @@ class Together:
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
         """As `Local.execute`; after a run that failed the others do not follow, since the group is out of step."""
+        waiting = Waiting(specs)
         with interrupts(self.stop):
-            for spec in specs:
-                with closing(self.one(spec)) as messages:
+            while waiting:
+                spec, patience = waiting.next()
+                with closing(self.one(spec, patience)) as messages:
                     for message in messages:
                         if isinstance(message, Refused):
                             raise InputError(message.message)
                         if isinstance(message, Event | Ended):
                             yield message
+                if isinstance(message, Taken):
+                    waiting.put_back(spec, message)
                 if isinstance(message, Ended) and message.reason:
                     return
                 if self.stop.is_set():
                     raise KeyboardInterrupt
         left()
 
-    def one(self, spec: RunSpec) -> Generator[Message]:
+    def one(self, spec: RunSpec, patience: float) -> Generator[Message]:
         """The run in a thread, so that what it tells is passed on as it happens. Closed early, it saves its state."""
         told: SimpleQueue[Message] = SimpleQueue()
 
         def do() -> None:
             if self.ranks.device.type == "cuda":
                 torch.cuda.set_device(self.ranks.device)
-            told.put(attempt(spec, self.root, self.ranks, told.put, self.stop))
+            told.put(attempt(spec, self.root, self.ranks, told.put, self.stop, patience))
 
         thread = threading.Thread(target=do, name=str(spec.directory))
         thread.start()
@@ -60,9 +65,13 @@ class Together:
 
     def others(self, specs: Iterable[RunSpec]) -> None:
         """Take part in `specs` without a word. Raises InputError for what the first rank is told, too."""
+        waiting = Waiting(specs)
         with interrupts(self.stop):
-            for spec in specs:
-                ended = attempt(spec, self.root, self.ranks, lambda event: None, self.stop)
+            while waiting:
+                spec, patience = waiting.next()
+                ended = attempt(spec, self.root, self.ranks, lambda event: None, self.stop, patience)
+                if isinstance(ended, Taken):
+                    waiting.put_back(spec, None)
                 if isinstance(ended, Refused):
                     raise InputError(ended.message)
                 if isinstance(ended, Ended) and ended.reason:

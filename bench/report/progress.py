@@ -40,9 +40,7 @@ class JsonLines(Silent):
     """One JSON object per line on stdout."""
 
     def hear(self, event: Event) -> None:
-        if event.kind == "note":
-            say(noted(event))
-        elif event.kind != "step":
+        if event.kind != "step":
             emit(event.kind, task=event.task, method=event.method, seed=event.seed, iteration=event.iteration, **event.facts)
 
 
@@ -54,9 +52,7 @@ class PlainLines(Silent):
 
     def hear(self, event: Event) -> None:
         run = f"{event.method} seed {event.seed}"
-        if event.kind == "note":
-            say(noted(event))
-        elif event.kind == "evaluation":
+        if event.kind == "evaluation":
             say(f"{run}: iteration {event.iteration}, {self.metric} {event.facts['fd']:.2f} ± {event.facts['fd_se']:.2f}")
         elif event.kind == "run_ended":
             self.ended += 1
@@ -95,9 +91,6 @@ class Live(Silent):
         self.progress.stop()
 
     def hear(self, event: Event) -> None:
-        if event.kind == "note":
-            self.progress.console.print(noted(event), markup=False, highlight=False)
-            return
         key = (event.method, event.seed)
         if event.kind == "run_started":
             name = f"{event.method} seed {event.seed}"
@@ -131,10 +124,6 @@ class Live(Silent):
         if event.kind == "evaluation":
             fields["fd"] = f"{self.metric} {event.facts['fd']:.2f}"
         self.progress.update(self.lines[key], **fields)
-
-
-def noted(event: Event) -> str:
-    return f"{event.method} seed {event.seed}: {event.facts['text']}"
 
 
 def left(spent: float, worked: int, to_do: int) -> str:

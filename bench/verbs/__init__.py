@@ -2,7 +2,9 @@
 inside the verb that needs it.
 """
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -25,6 +27,8 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     def call(*arguments: Any, **options: Any) -> None:
         from bench.score.errors import NothingToConclude
 
+        if threading.current_thread() is threading.main_thread():  # SIGTERM is Ctrl-C: what it interrupts can go on
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             function(*arguments, **options)
         except InputError as error:

@@ -1,7 +1,7 @@
 """`fidrace run`: races methods, and scores what the folder then holds."""
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,16 +69,21 @@ def run(
     team = ready(race, device) if fresh or race.plan() else []
     if fresh and not yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} stays as it is", USAGE)
-    with directory.locked():
-        if fresh:
-            directory.empty()
-        directory.declare(study)
-        directory.adopt()
-        specs = race.plan()
+    with ExitStack() as present:
+        with directory.locked():
+            if fresh:
+                directory.empty()
+            present.enter_context(directory.used())
+            directory.declare(study)
+            directory.adopt()
+            if retry_failed:
+                race.reopen()
+            specs = race.plan()
         describe(race, specs)
         if specs or group:
             perform(race, specs, group or local(race, team, workers), as_json)
-        conclude(race, as_json)
+        with directory.locked():
+            conclude(race, as_json)
     if failures := race.failures():
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
         for failure in failures:

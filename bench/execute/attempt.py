@@ -1,0 +1,134 @@
+"""One run, by this process: taken in hand, brought to its end, and which end that was."""
+
+import errno
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.events import Event, say
+from bench.execute.stop import Stop
+from bench.files import KEPT
+from bench.locks import Busy
+from bench.store import StudyDir
+from bench.study import RunSpec
+from methods.base import InputError
+
+if TYPE_CHECKING:
+    from bench.train.ranks import Ranks
+
+PATIENCE = 1.0  # seconds that an attempt waits for another process, where nothing else is to be done
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run is over: `reason` is empty where its rows are complete (finished or diverged), else why it failed."""
+
+    spec: RunSpec
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run was asked to stop and has saved its state."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A run is in another process's hands; `by` says whose."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No run can go on: the input or the disk is at fault; the message is for the person."""
+
+    message: str
+
+
+Message = Event | Ended | Stopped | Taken | Refused
+
+
+class Waiting:
+    """Runs to be given out: first those that nobody has in hand, then, again and again, those that other processes have."""
+
+    def __init__(self, specs: Iterable[RunSpec]):
+        self.free, self.elsewhere = deque(specs), deque[RunSpec]()
+        self.said: set[Path] = set()
+
+    def __len__(self) -> int:
+        return len(self.free) + len(self.elsewhere)
+
+    def next(self) -> tuple[RunSpec, float]:
+        """A run, and how many seconds to wait for it."""
+        return (self.free.popleft(), 0.0) if self.free else (self.elsewhere.popleft(), PATIENCE)
+
+    def put_back(self, spec: RunSpec, taken: Taken | None) -> None:
+        """A run that another process has; said once, when there is nothing else to do."""
+        self.elsewhere.append(spec)
+        if taken and taken.by and not self.free and spec.directory not in self.said:
+            self.said.add(spec.directory)
+            say(f"waiting for {spec.method} seed {spec.seed}: {taken.by} has it in hand")
+
+
+def attempt(
+    spec: RunSpec, root: Path, ranks: "Ranks", report: Callable[[Event], None], stop: Stop, patience: float = 0.0
+) -> Message:
+    """Do one run to its end, unless another process has it in hand for longer than `patience` seconds or has done it. All
+    ranks of a group take part; the first one holds the run's lock."""
+    folder = StudyDir(root)
+    with ExitStack() as hold:
+        try:
+            found = in_hand(spec, folder, report, patience, hold) if ranks.first else None
+            ours, elsewhere = ranks.told([found is None, isinstance(found, Taken)])
+            if not ours:
+                return found or (Taken() if elsewhere else Ended(spec))
+            return done(spec, folder, ranks, report, stop)
+        except InputError as error:
+            return Refused(str(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return Refused(f"no space left for {root}; free some, and the same command goes on")
+
+
+def in_hand(
+    spec: RunSpec, folder: StudyDir, report: Callable[[Event], None], patience: float, hold: ExitStack
+) -> Message | None:
+    """Hold the run's lock; None where the run is then to be done."""
+    try:
+        hold.enter_context(folder.claimed(spec, patience))
+    except Busy:
+        return Taken(folder.worker(spec))
+    row = folder.row(spec)
+    if row is None or row["status"] not in (*KEPT, "failed"):
+        return None
+    facts = {"status": row["status"], "error": row.get("error", "")}
+    report(Event("run_ended", spec.task.name, spec.method, spec.seed, int(row.get("iterations") or 0), facts))
+    return Ended(spec)
+
+
+def done(spec: RunSpec, folder: StudyDir, ranks: "Ranks", report: Callable[[Event], None], stop: Stop) -> Message:
+    """Do a run that is in hand; what it fails of is noted while it still is."""
+    from bench.run import Interrupted, Run
+
+    try:
+        Run(spec, folder.path, ranks, report).execute(stop.is_set)
+    except Interrupted:
+        return Stopped()
+    except InputError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
+        if ranks.first:
+            folder.record_failure(spec, reason)
+        return Ended(spec, reason)
+    return Ended(spec)
