@@ -26,7 +26,7 @@ from bench.train.ranks import Ranks
 from methods.base import InputError
 from methods.registry import Registry, content_hash
 
-PACKAGES = ("torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
+PACKAGES = ("fidrace", "torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
 PICTURED = 100  # samples in the picture of a run's latest evaluation
 
 
@@ -117,7 +117,7 @@ class Run:
             "directory": str(self.spec.directory),
             "host": platform.node(),
             "pid": os.getpid(),
-            "packages": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "packages": packages(),
         }
         self.record()
         if self.ranks.first:
@@ -199,6 +199,11 @@ class Run:
 
     def tell(self, kind: str, **facts: Any) -> None:
         self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, self.training.iteration, facts))
+
+
+def packages() -> dict[str, str]:
+    """The versions that decide the last digits."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def device_name(ranks: Ranks) -> str:

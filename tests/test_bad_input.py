@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -208,20 +207,6 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after(tmp_path: Pa
     finally:
         subprocess.run(["umount", disk], check=True)
     shutil.rmtree(disk)
-
-
-def test_two_commands_on_one_folder_do_not_meet(fidrace: Fidrace, tmp_path: Path) -> None:
-    code = (
-        "import sys, filelock; lock = filelock.FileLock('s/.lock'); lock.acquire(); print('held', flush=True); sys.stdin.read()"
-    )
-    (tmp_path / "s").mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-        assert "in use by another" in fidrace("run", *TINY, "--out", "s", code=2).stderr
-        holder.communicate("")
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}"])

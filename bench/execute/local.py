@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Generator, Iterable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -61,7 +62,9 @@ class Worker:
         self.connection, theirs = SPAWN.Pipe()
         name, environment = pinned(device)
         self.process: SpawnProcess = SPAWN.Process(target=work, args=(theirs, root, name, stop), daemon=True)
-        # Blocked while the child starts, so that it inherits that: these signals reach whole process groups.
+        # Blocked while the child starts, so that it inherits that: these signals reach whole process groups. The tracker
+        # first: starting it along with the child would unblock them again.
+        resource_tracker.ensure_running()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             with environed(dict.fromkeys(THREAD_VARIABLES, str(threads)) | environment):

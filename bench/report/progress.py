@@ -2,9 +2,10 @@
 
 import json
 import math
+import sys
 from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -37,11 +38,15 @@ class Silent:
 
 
 class JsonLines(Silent):
-    """One JSON object per line on stdout."""
+    """One JSON object per line on what is stdout at the start, whoever takes that later for a while."""
+
+    def __init__(self) -> None:
+        self.out = sys.stdout
 
     def hear(self, event: Event) -> None:
         if event.kind != "step":
-            emit(event.kind, task=event.task, method=event.method, seed=event.seed, iteration=event.iteration, **event.facts)
+            place = {"task": event.task, "method": event.method, "seed": event.seed, "iteration": event.iteration}
+            emit(event.kind, self.out, **place, **event.facts)
 
 
 class PlainLines(Silent):
@@ -134,7 +139,7 @@ def left(spent: float, worked: int, to_do: int) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
 
 
-def emit(kind: str, **facts: Any) -> None:
-    """A line of JSON on stdout; NaN and infinities, which JSON has not, as null."""
+def emit(kind: str, out: TextIO, **facts: Any) -> None:
+    """A line of JSON; NaN and infinities, which JSON has not, as null."""
     finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in facts.items()}
-    print(json.dumps({"event": kind, **finite}), flush=True)
+    print(json.dumps({"event": kind, **finite}), file=out, flush=True)

@@ -1,6 +1,7 @@
 """`fidrace run`: races methods, and scores what the folder then holds."""
 
 import os
+import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.verbs import SOME_FAILED, USAGE, MethodsPath, fail
-from methods.base import InputError
+from methods.base import InputError, nearest
 
 if TYPE_CHECKING:
-    from bench.execute.local import Local
     from bench.execute.race import Executor, Race
+    from bench.execute.together import Together
     from bench.store import StudyDir
     from bench.study import RunSpec, Study
     from bench.train.ranks import Ranks
+
+
+EXECUTORS = ("local", "ray")
 
 
 def run(
@@ -29,6 +33,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time. Default: as many as the cores or GPUs carry.")
     ] = None,
+    executor: Annotated[str, typer.Option(help="local: processes of this machine; ray: a cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster. Default: this machine's.")] = None,
+    gpus: Annotated[float | None, typer.Option(metavar="G", min=0, help="GPUs of each run under ray: 1, or 0.5.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4.")] = [],
     methods_path: MethodsPath = [],
@@ -47,7 +54,8 @@ def run(
 
     changes = dict(map(assignment, change)) | ({} if gpu_hours is None else {"budget.gpu_hours": gpu_hours})
     study = make_study(source, method, seeds, budget, parse_target(target), changes, methods_path)
-    group = gathered(device, workers) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    check_executor(executor, address, gpus, device)
+    group = gathered(device, workers, executor) if "TORCHELASTIC_RUN_ID" in os.environ else None
     first = group is None or group.first
     if dry_run and not first:
         return
@@ -66,7 +74,7 @@ def run(
         return
     if not fresh:
         directory.merged(study)  # refuses a folder of something else before anything is written
-    team = ready(race, device) if fresh or race.plan() else []
+    team = ready(race, device, executor) if fresh or race.plan() else []
     if fresh and not yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} stays as it is", USAGE)
     with ExitStack() as present:
@@ -81,7 +89,11 @@ def run(
             specs = race.plan()
         describe(race, specs)
         if specs or group:
-            perform(race, specs, group or local(race, team, workers), as_json)
+            if executor == "ray":
+                where = cluster(race, device, gpus, address, workers)
+            else:
+                where = together(race, group) if group else local(race, team, workers)
+            perform(race, chosen(race, specs, group) if group else specs, where, as_json)
         with directory.locked():
             conclude(race, as_json)
     if failures := race.failures():
@@ -93,13 +105,25 @@ def run(
         raise typer.Exit(SOME_FAILED)
 
 
-def gathered(device: str, workers: int | None) -> "Ranks":
+def check_executor(executor: str, address: str | None, gpus: float | None, device: str) -> None:
+    """Raise InputError for one that there is not, and for options that are another's."""
+    if executor not in EXECUTORS:
+        raise InputError(f"unknown executor {executor!r}{nearest(executor, EXECUTORS)} (choices: {', '.join(EXECUTORS)})")
+    for name, value in (("--address", address), ("--gpus", gpus)):
+        if value is not None and executor != "ray":
+            raise InputError(f"{name} is for --executor ray")
+    if device == "cpu" and gpus:
+        raise InputError(f"--gpus {gpus:g} with --device cpu: leave one out")
+
+
+def gathered(device: str, workers: int | None, executor: str) -> "Ranks":
     """The group of processes that torchrun started."""
     from bench.execute.local import devices
     from bench.train.ranks import joined
 
-    if workers:
-        raise InputError("--workers: under torchrun all processes train one run at a time; leave it out")
+    if workers or executor != "local":
+        option = "--workers" if workers else f"--executor {executor}"
+        raise InputError(f"{option}: under torchrun all processes train one run at a time; leave it out")
     return joined(devices(device))
 
 
@@ -122,12 +146,12 @@ def settled(study: "Study", directory: "StudyDir", dry_run: bool) -> "Study":
     return resolved(study, str(noted.get("sha256", ""))) if noted else study
 
 
-def ready(race: "Race", device: str) -> list[str]:
-    """The devices to run on, once it is known that runs can start."""
+def ready(race: "Race", device: str, executor: str) -> list[str]:
+    """The devices of this machine to run on, once it is known that runs can start."""
     from bench.execute.local import devices
     from bench.execute.preflight import check
 
-    found = devices(device)
+    found = devices("cpu" if executor == "ray" and device == "cuda" else device)  # a cluster has devices of its own
     check(race.study)
     return found
 
@@ -161,12 +185,26 @@ def describe(race: "Race", specs: "list[RunSpec]") -> None:
     say(f"methods: {', '.join(study.methods)}; into {race.directory.path}")
 
 
-def local(race: "Race", team: list[str], workers: int | None) -> "Local":
+def local(race: "Race", team: list[str], workers: int | None) -> "Executor":
     """Worker processes on this machine."""
     from bench.execute.local import Local, default_workers
 
     threads = race.study.task.budget.threads
     return Local(race.directory.path, team, workers or default_workers(team, threads), threads)
+
+
+def cluster(race: "Race", device: str, gpus: float | None, address: str | None, workers: int | None) -> "Executor":
+    """A Ray cluster."""
+    from bench.execute.cluster import Cluster
+
+    return Cluster(race.directory.path, device, race.study.task.budget.threads, gpus, address, workers)
+
+
+def together(race: "Race", group: "Ranks") -> "Together":
+    """All processes of torchrun for one run at a time."""
+    from bench.execute.together import Together
+
+    return Together(race.directory.path, group)
 
 
 def chosen(race: "Race", specs: "list[RunSpec]", group: "Ranks") -> "list[RunSpec]":
@@ -179,26 +217,16 @@ def chosen(race: "Race", specs: "list[RunSpec]", group: "Ranks") -> "list[RunSpe
 
 def follow(race: "Race", group: "Ranks") -> None:
     """Take part in the runs of the first rank, which speaks and writes."""
-    from bench.execute.together import Together
-
-    Together(race.directory.path, group).others(chosen(race, [], group))
+    together(race, group).others(chosen(race, [], group))
 
 
-def perform(race: "Race", specs: "list[RunSpec]", where: "Local | Ranks", as_json: bool) -> None:
+def perform(race: "Race", specs: "list[RunSpec]", executor: "Executor", as_json: bool) -> None:
     """Run `specs` and show how they go."""
     from rich.console import Console
 
-    from bench.execute.local import Local
     from bench.report.progress import JsonLines, Live, PlainLines, Reporter
 
     task = race.study.task
-    executor: Executor
-    if isinstance(where, Local):
-        executor = where
-    else:
-        from bench.execute.together import Together
-
-        executor, specs = Together(race.directory.path, where), chosen(race, specs, where)
     console = Console(stderr=True)
     reporter: Reporter
     if as_json:
@@ -227,12 +255,12 @@ def conclude(race: "Race", as_json: bool) -> None:
     except NothingToConclude as error:
         say(str(error))
         if as_json:
-            emit("study_ended", failed=len(race.failures()), headline=str(error), leaderboard=[])
+            emit("study_ended", sys.stdout, failed=len(race.failures()), headline=str(error), leaderboard=[])
         return
     publish(folder, scores)
     if as_json:
         leaderboard = scores.leaderboard.astype(object).where(scores.leaderboard.notna(), None).to_dict("records")
-        emit("study_ended", failed=len(race.failures()), headline=scores.headline(), leaderboard=leaderboard)
+        emit("study_ended", sys.stdout, failed=len(race.failures()), headline=scores.headline(), leaderboard=leaderboard)
         return
     terminal(scores, stdout())
     say(f"tables and pictures: {folder}")

@@ -1,0 +1,287 @@
+"""Runs on a Ray cluster: each is a task in a process of its own, wherever there is room.
+
+What runs tell comes back through a mailbox beside the command. Their locks, checkpoints and rows lie in DIR, on storage that
+all nodes share, so a run whose node died goes on from its checkpoint on another.
+"""
+
+import os
+import platform
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from bench.events import Event, say
+from bench.execute.attempt import Ended, Message, Refused, Stopped, Taken, Waiting, attempt
+from bench.execute.local import THREAD_VARIABLES
+from bench.execute.stop import interrupts, say_stopping
+from bench.store import StudyDir
+from bench.study import RunSpec
+from methods.base import InputError
+
+BACKLOG = 8  # runs that wait for room; few, since a task must start before it can hear that it is to stop
+LISTEN_SECONDS = 0.2
+ASK_SECONDS = 1.0  # how often a run asks whether it is to stop
+ANSWER_SECONDS = 10.0  # in which a cluster must answer; Ray itself tries for minutes
+OBJECT_STORE = 100 * 2**20  # bytes, of a cluster of this machine alone; runs pass no arrays
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a task is to do, and what it must find where it does it."""
+
+    spec: RunSpec
+    patience: float
+    root: Path
+    device: str
+    packages: dict[str, str]
+
+
+class Mailbox:
+    """The actor between runs and command."""
+
+    def __init__(self) -> None:
+        self.letters: list[Event] = []
+        self.stopping = False
+
+    def tell(self, letter: Event) -> None:
+        self.letters.append(letter)
+
+    def take(self) -> list[Event]:
+        letters, self.letters = self.letters, []
+        return letters
+
+    def stop(self) -> None:
+        self.stopping = True
+
+    def is_stopping(self) -> bool:
+        return self.stopping
+
+
+class Asking:
+    """A Stop that asks, now and then."""
+
+    def __init__(self, ask: Callable[[], bool]):
+        self.ask, self.asked, self.answer = ask, -ASK_SECONDS, False
+
+    def is_set(self) -> bool:
+        if not self.answer and monotonic() - self.asked >= ASK_SECONDS:
+            self.answer, self.asked = self.ask(), monotonic()
+        return self.answer
+
+    def set(self) -> None:
+        self.answer = True
+
+
+def task(order: Order, mailbox: Any) -> Message:
+    """A run, in a process of the cluster."""
+    import ray
+
+    stop = Asking(lambda: ray.get(mailbox.is_stopping.remote()))
+    if stop.is_set():
+        return Stopped()
+    if reason := unfit(order):
+        return Refused(reason)
+    import torch
+
+    from bench.train.ranks import Ranks
+
+    last: list[Any] = []
+
+    def report(event: Event) -> None:
+        last[:] = [mailbox.tell.remote(event)]
+
+    message = attempt(order.spec, order.root, Ranks(torch.device(order.device)), report, stop, order.patience)
+    ray.get(last)  # letters of one sender come in order: with the last all are there
+    return message
+
+
+def unfit(order: Order) -> str:
+    """Why this node cannot do the run as others would; empty where it can."""
+    from bench.run import packages
+
+    here = platform.node()
+    if not (order.root / "study.json").exists():
+        return f"{order.root} is not there on {here}: --out must lie on storage that all nodes share"
+    for name, version in packages().items():
+        if version != order.packages[name]:
+            return f"{here} has {name} {version}, this command {order.packages[name]}: install the same on every node"
+    return ""
+
+
+class Crew:
+    """The tasks that are out, and the mailbox by which they speak."""
+
+    def __init__(self, root: Path, device: str, threads: int, gpus: float):
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from bench.run import packages
+
+        self.root, self.device, self.packages = root, device, packages()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.task: Any = ray.remote(
+            num_cpus=threads,
+            num_gpus=gpus,
+            max_retries=0,  # we send a run again ourselves: where its node died, not where its process did
+            max_calls=1,  # a process for each run: nothing that one leaves behind meets the next
+            runtime_env={"env_vars": dict.fromkeys(THREAD_VARIABLES, str(threads))},
+        )(task)
+        self.out: dict[Any, RunSpec] = {}
+        self.begun: set[tuple[str, int]] = set()
+
+    def send(self, waiting: Waiting, workers: int | None) -> None:
+        """Give out runs, as many at a time as are wanted and as can soon begin."""
+        while waiting and len(self.out) < (workers or len(self.out) + 1):
+            if sum((spec.method, spec.seed) not in self.begun for spec in self.out.values()) >= BACKLOG:
+                return
+            spec, patience = waiting.next()
+            self.begun.discard((spec.method, spec.seed))
+            order = Order(spec, patience, self.root, self.device, self.packages)
+            self.out[self.task.remote(order, self.mailbox)] = spec
+
+    def letters(self) -> list[Event]:
+        """What the runs have told since the last time."""
+        import ray
+
+        told: list[Event] = ray.get(self.mailbox.take.remote())
+        self.begun |= {(event.method, event.seed) for event in told}
+        return told
+
+    def returned(self, seconds: float | None) -> list[tuple[RunSpec, Message]]:
+        """The runs that come back within so many seconds (None: all, however long that takes), and how."""
+        import ray
+
+        if not self.out:
+            return []
+        ready, _ = ray.wait(list(self.out), num_returns=1 if seconds else len(self.out), timeout=seconds)
+        return [(spec, self._answer(reference, spec)) for reference in ready if (spec := self.out.pop(reference))]
+
+    def _answer(self, reference: Any, spec: RunSpec) -> Message:
+        import ray
+
+        try:
+            return ray.get(reference)
+        except ray.exceptions.NodeDiedError:
+            say(f"{spec.method} seed {spec.seed}: its node is gone; it goes on elsewhere from its last checkpoint")
+        except ray.exceptions.RayError as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            if StudyDir(self.root).record_death(spec, reason):
+                return Ended(spec, reason)
+        return Taken()
+
+
+class Cluster:
+    """Runs on the nodes of the Ray cluster at `address`, or of the one that this machine belongs to, or on this machine alone.
+    Each takes the task's `threads` CPUs and `gpus` (None: one where the cluster has any and the device is not cpu)."""
+
+    def __init__(self, root: Path, device: str, threads: int, gpus: float | None, address: str | None, workers: int | None):
+        self.root, self.device, self.threads = root.absolute(), device, threads
+        self.gpus, self.address, self.workers = gpus, address, workers
+        self.stop = threading.Event()
+
+    def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
+        """As `Local.execute`. A run whose node dies goes on elsewhere; one whose process dies has failed."""
+        import ray
+
+        waiting = Waiting(specs)
+        with interrupts(self.stop) as woken, joined(self.address):
+            try:
+                crew = self._crew()
+                try:
+                    crew.send(waiting, self.workers)
+                    while crew.out:
+                        returned = crew.returned(LISTEN_SECONDS)
+                        yield from crew.letters()
+                        if woken.poll():
+                            woken.recv_bytes()
+                            say_stopping()
+                            crew.mailbox.stop.remote()
+                        for spec, message in returned:
+                            if isinstance(message, Refused):
+                                raise InputError(message.message)
+                            if isinstance(message, Taken):
+                                waiting.put_back(spec, message)
+                            if isinstance(message, Ended):
+                                yield message
+                        if not self.stop.is_set():
+                            crew.send(waiting, self.workers)
+                except (Exception, GeneratorExit):
+                    crew.mailbox.stop.remote()
+                    crew.returned(None)
+                    raise
+            except ray.exceptions.RayError as error:
+                raise InputError(f"the Ray cluster is lost ({first_line(error)}); the same command goes on") from error
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+
+    def _crew(self) -> Crew:
+        """Ready to send; says where runs will go."""
+        import ray
+
+        there = float(ray.cluster_resources().get("GPU", 0))
+        gpus = self.gpus if self.gpus is not None else float(self.device == "cuda" or (self.device == "auto" and there > 0))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cpus = sum(node.get("CPU", 0) for node in nodes)
+        say(f"ray: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {there:g}; each run takes CPUs {self.threads}, GPUs {gpus:g}")
+        if not any(node.get("CPU", 0) >= self.threads and node.get("GPU", 0) >= gpus for node in nodes):
+            say("no node has that yet: runs wait until one comes")
+        return Crew(self.root, "cuda:0" if gpus else "cpu", self.threads, gpus)
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """Be part of a Ray cluster; raises InputError where there is no Ray, or none at the address."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anybody
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "1"  # a run without GPUs sees none
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--executor ray needs Ray: pip install 'fidrace[ray]'") from None
+    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    if address not in ("auto", "local"):
+        refuse_silent(address)
+    # Ray prints the logs of dead nodes, and parts with some last words, all on stdout
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            connect(address)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def connect(address: str) -> None:
+    """Raises InputError where there is no cluster at `address`; `auto` is then one of this machine alone."""
+    import ray
+
+    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        if address != "auto":
+            raise InputError(f"no Ray cluster at {address} ({first_line(error)})") from None
+        ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray has put its own there
+
+
+def refuse_silent(address: str) -> None:
+    """Raise InputError unless something answers at host:port."""
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not colon or not port.isdigit():
+        raise InputError(f"--address {address}: write HOST:PORT, as `ray start` prints it (a ray:// client cannot be used)")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--address {address}: no Ray cluster answers there ({error})") from None
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "")

@@ -1,0 +1,105 @@
+"""Runs on a Ray cluster of two nodes: the same tables as on this machine alone, though a node is lost on the way."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.conftest import FAILING, HALVING, TINY, Fidrace, Refused
+from tests.faults import SMALL, Study, assert_same, rows
+
+NODE = dict(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    before = os.environ.copy()
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(Path(__file__).parents[1]))
+    both = Cluster(initialize_head=True, head_node_args=NODE)
+    yield both
+    both.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def second(cluster: Any) -> Iterator[Any]:
+    """A second node."""
+    node = cluster.add_node(**{name: value for name, value in NODE.items() if name != "include_dashboard"})
+    yield node
+    if node in cluster.worker_nodes:
+        cluster.remove_node(node)
+
+
+def on(cluster: Any, *words: str | Path) -> list[str]:
+    return [*map(str, words), "--executor", "ray", "--address", cluster.address]
+
+
+def at_work_on(node: Any, folder: Path) -> bool:
+    """Whether a run on this node has a checkpoint and is far from its end."""
+    (raylet,) = node.all_processes["raylet"]
+    parents = [Path(f"/proc/{row['pid']}/stat").read_text().split()[3] for row in rows(folder) if 10 <= row["iterations"] < 60]
+    return str(raylet.process.pid) in parents
+
+
+def test_a_node_that_is_lost_costs_no_run_and_changes_no_table(cluster: Any, second: Any, tmp_path: Path) -> None:
+    words = [*SMALL, "--budget", "80"]
+    Study([*words, "--out", "local"], tmp_path, "local").ended(0)
+    study = Study(on(cluster, *words, "--out", "s"), tmp_path)
+    study.until(lambda: at_work_on(second, tmp_path / "s"))
+    cluster.remove_node(second, allow_graceful=False)
+    study.ended(0)
+    assert "ray: nodes 2, CPUs 2, GPUs 0; each run takes CPUs 1, GPUs 0" in study.err.read_text()
+    assert study.err.read_text().count("its node is gone") == 1
+    (again,) = [start for start in study.starts() if start[2] > 0]  # one run was taken up from its checkpoint
+    assert again[2] >= 10
+    assert len(study.starts()) == 5
+    assert_same(tmp_path / "s", tmp_path / "local")
+
+
+def test_what_goes_wrong_in_a_task_is_what_goes_wrong_in_a_worker(cluster: Any, second: Any, tmp_path: Path) -> None:
+    """A failing method, a killed process, and SIGTERM to the command, in one study."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "failing.py").write_text(FAILING)
+    killed = HALVING.replace("Halving", "Killed").replace("halving", "killed")
+    body = "__import__('os').kill(__import__('os').getpid(), 9) if progress > 0.5 else 0 * self.grid.abar + 1"
+    (tmp_path / "mine" / "killed.py").write_text(killed.replace("0 * self.grid.abar + 0.5", body))
+    words = ["run", *TINY, "--seeds", "1", "--out", "s", "--methods-path", "mine", "-m", "failing", "-m", "killed", "-m", "p2"]
+    words += ["--budget", "400", "--set", "budget.checkpoint_minutes=99"]
+    study = Study(on(cluster, *words), tmp_path)
+    study.until(lambda: any(event["method"] == "p2" and event["event"] == "evaluation" for event in study.events()))
+    study.send(signal.SIGTERM)
+    study.ended(130)
+    found = {row["method"]: row for row in rows(tmp_path / "s")}
+    assert found["failing"]["error"].startswith("AssertionError: no more")
+    assert found["killed"]["error"].startswith("WorkerCrashedError: The worker died unexpectedly")
+    assert found["p2"]["status"] == "running"
+    again = Study(on(cluster, *words), tmp_path, "again").ended(4)
+    ((method, _, iteration),) = again.starts()
+    assert method == "p2"
+    assert iteration > 0
+
+
+def test_a_cluster_that_is_not_there_is_one_line(fidrace: Fidrace) -> None:
+    for address, named in (("127.0.0.1:9", "no Ray cluster answers there"), ("ray://127.0.0.1:9", "write HOST:PORT")):
+        words = ("run", *TINY, "-m", "p2", "--seeds", "1", "--out", "s", "--executor", "ray", "--address", address)
+        said = fidrace(*words, code=2).stderr
+        assert named in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--executor", "rey"), "did you mean 'ray'"),
+        (("--address", "x:1"), "--address is for --executor ray"),
+        (("--gpus", "1"), "--gpus is for --executor ray"),
+        (("--executor", "ray", "--gpus", "1", "--device", "cpu"), "leave one out"),
+    ],
+)
+def test_wrong_words_about_executors_are_one_line(words: tuple[str, ...], named: str, refused: Refused) -> None:
+    assert named in refused("run", *words)

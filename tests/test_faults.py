@@ -1,0 +1,204 @@
+"""Killed, stopped, starved of disk and memory: a study loses nothing, does nothing twice, and ends in the same tables."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import HALVING, TINY
+from tests.faults import SMALL, Study, assert_same, killed_again_and_again, rows
+
+RUNS = [("baseline", 0), ("uncertainty+mdlrc", 0), ("baseline", 1), ("uncertainty+mdlrc", 1)]
+
+# Files with methods may do anything where they are imported, in the command and in its workers; these do faults.
+KILLS_AT_RENAME = """
+import os, signal
+from pathlib import Path
+
+rename, marker = os.replace, Path("struck")
+
+def replace(source, target, **options):
+    if "checkpoint-" in str(target) and os.environ.get("STRIKE") and not marker.exists():
+        marker.touch()
+        os.killpg(0, signal.SIGKILL)
+    rename(source, target, **options)
+
+os.replace = replace
+"""
+FILLS_THE_DISK = """
+import errno, os
+
+real = os.fsync
+
+def fsync(handle):
+    if os.environ.get("FULL") in os.readlink(f"/proc/self/fd/{handle}"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    real(handle)
+
+if os.environ.get("FULL"):
+    os.fsync = fsync
+"""
+FAULTS = {
+    "not-a-number": "float('nan') * self.grid.abar",
+    "memory": "(_ for _ in ()).throw(MemoryError('unable to allocate 1 PiB'))",
+    "leaves": "__import__('sys').exit(3)",
+    "killed": "__import__('os').kill(__import__('os').getpid(), 9)",
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    Study([*SMALL, "--out", "s"], folder).ended(0)
+    return folder / "s"
+
+
+def test_killed_between_a_checkpoints_write_and_its_rename_and_at_random_moments(undisturbed: Path, tmp_path: Path) -> None:
+    """Two random moments here; 25 in tests/slow/kills.py."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "striking.py").write_text(KILLS_AT_RENAME)
+    words = [*SMALL, "--methods-path", "mine"]
+    Study([*words, "--out", "killed"], tmp_path, "struck", {"STRIKE": "1"}).ended(-signal.SIGKILL)
+    assert (tmp_path / "struck").exists()
+    assert list(tmp_path.rglob(".checkpoint-*.tmp"))  # written, not renamed
+    taken = killed_again_and_again(tmp_path, [random.Random(5).uniform(6, 9) for _ in range(2)], words)
+    assert max(iteration for _, _, iteration in taken) > 0
+    assert_same(tmp_path / "killed", undisturbed)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_concurrent_commands_share_the_runs_and_do_none_twice(processes: int, undisturbed: Path, tmp_path: Path) -> None:
+    words = [*SMALL, "--out", "s", "--workers", "1"]
+    studies = [Study(words, tmp_path, f"number-{k}") for k in range(processes)]
+    taken = [study.ended(0).starts() for study in studies]
+    assert sorted(run for runs in taken for run in runs) == sorted((method, seed, 0) for method, seed in RUNS)
+    assert sum(map(bool, taken)) > 1  # shared indeed
+    for study in studies:  # each of them ends with all of the table
+        assert len(study.events()[-1]["leaderboard"]) == 2
+    assert_same(tmp_path / "s", undisturbed)
+
+
+def test_a_stopped_worker_keeps_its_run_and_a_killed_commands_run_is_taken_over(undisturbed: Path, tmp_path: Path) -> None:
+    """Stopped for three seconds here, for 60 in tests/slow/kills.py."""
+    words = [*SMALL, "--out", "s", "--workers", "1"]
+    first = Study(words, tmp_path, "first")
+    first.until(first.starts)
+    (row,) = rows(tmp_path / "s")
+    os.kill(row["pid"], signal.SIGSTOP)
+    second = Study(words, tmp_path, "second")
+    second.until(lambda: "waiting for baseline seed 0" in second.err.read_text())
+    assert f"process {row['pid']} on {row['host']} has it in hand" in second.err.read_text()
+    time.sleep(3)
+    assert [run[:2] for run in second.starts()] == RUNS[1:]
+    os.kill(row["pid"], signal.SIGCONT)
+    first.until(lambda: any(event["iteration"] >= 12 for event in first.events()))
+    first.gone()  # its worker ends by itself, with its parent
+    second.ended(0)
+    assert ("baseline", 0) in [run[:2] for run in second.starts()]
+    assert_same(tmp_path / "s", undisturbed)
+
+
+def test_sigterm_to_all_processes_leaves_a_resumable_state(undisturbed: Path, tmp_path: Path) -> None:
+    """As a batch system sends it; Ctrl-C has its tests in test_cli.py."""
+    words = [*SMALL, "--out", "s"]
+    study = Study([*words, "--set", "budget.checkpoint_minutes=99"], tmp_path)
+    study.until(lambda: any(event["iteration"] >= 12 for event in study.events()))
+    study.send(signal.SIGTERM, group=True)
+    study.ended(130)
+    assert "the same command goes on from here" in study.err.read_text()
+    again = Study(words, tmp_path, "again").ended(0)
+    assert max(iteration for _, _, iteration in again.starts()) >= 12
+    assert_same(tmp_path / "s", undisturbed)
+
+
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+    study = Study([*SMALL, "--out", "s"], tmp_path)
+    study.until(study.starts)
+    for row in rows(tmp_path / "s"):
+        os.kill(row["pid"], signal.SIGSTOP)  # these will never say that they have saved
+    study.send(signal.SIGINT)
+    study.until(lambda: "Ctrl-C again leaves at once" in study.err.read_text())
+    start = time.monotonic()
+    study.send(signal.SIGINT)
+    study.ended(130, seconds=20)
+    assert time.monotonic() - start < 10
+
+
+def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name, body in FAULTS.items():
+        text = HALVING.replace("Halving", name.title().replace("-", "")).replace("halving", name)
+        body = f"{body} if progress > 0.5 else 0 * self.grid.abar + 1"
+        (tmp_path / "mine" / f"{name}.py").write_text(text.replace("0 * self.grid.abar + 0.5", body))
+    words = ["run", *TINY, "--seeds", "1", "--out", "s", "--methods-path", "mine"]
+    words += [word for name in FAULTS for word in ("-m", name)]
+    study = Study([*words, "-m", "p2"], tmp_path).ended(4)
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
+    assert runs["status"].to_dict() == {"baseline": "finished", **dict.fromkeys(FAULTS, "failed"), "p2": "finished"}
+    reasons = runs["error"].to_dict()
+    assert "weight" in reasons["not-a-number"]
+    assert reasons["memory"].startswith("MemoryError: unable to allocate 1 PiB")
+    assert reasons["leaves"].startswith("SystemExit: 3")
+    assert reasons["killed"] == "worker killed by SIGKILL (no memory left?)"
+    assert "4 of 6 runs failed; --retry-failed runs them again" in study.err.read_text()
+
+
+def test_a_killed_workers_run_goes_on_from_its_checkpoint_with_retry_failed(undisturbed: Path, tmp_path: Path) -> None:
+    words = [*SMALL, "--out", "s", "--workers", "1"]
+    study = Study(words, tmp_path)
+    study.until(lambda: any(event["iteration"] >= 12 for event in study.events()))
+    os.kill(rows(tmp_path / "s")[0]["pid"], signal.SIGKILL)
+    study.ended(4)
+    found = {(row["method"], row["seed"]): row["status"] for row in rows(tmp_path / "s")}
+    assert found == dict.fromkeys(RUNS, "finished") | {RUNS[0]: "failed"}
+    ((method, seed, iteration),) = Study([*words, "--retry-failed"], tmp_path, "again").ended(0).starts()
+    assert (method, seed) == RUNS[0]
+    assert iteration >= 10
+    assert_same(tmp_path / "s", undisturbed)
+
+
+def test_a_full_disk_wherever_it_is_met_is_one_line_and_the_same_command_goes_on(undisturbed: Path, tmp_path: Path) -> None:
+    """In a worker and in the command; on a real full disk in test_bad_input.py."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "full.py").write_text(FILLS_THE_DISK)
+    words = [*SMALL, "--out", "s", "--methods-path", "mine"]
+    for name in ("checkpoint-", "runs.csv"):
+        study = Study(words, tmp_path, name, {"FULL": name}).ended(2)
+        (line,) = (line for line in study.err.read_text().splitlines() if line.startswith("fidrace:"))
+        assert "no space left" in line.lower()
+        assert "Traceback" not in study.err.read_text()
+        assert not list((tmp_path / "s").rglob("*.tmp"))
+    Study(words, tmp_path, "again").ended(0)
+    assert_same(tmp_path / "s", undisturbed)
+
+
+def test_fresh_does_not_empty_a_folder_that_is_in_use(tmp_path: Path) -> None:
+    words = [*SMALL, "--out", "s"]
+    first = Study(words, tmp_path, "first")
+    first.until(first.starts)
+    second = Study([*words, "--fresh", "--yes"], tmp_path, "second").ended(2)
+    assert "in use by another fidrace run" in second.err.read_text()
+    first.send(signal.SIGTERM)
+    first.ended(130)
+    assert rows(tmp_path / "s")
+    third = Study([*words, "--fresh", "--yes"], tmp_path, "third")
+    third.until(third.starts)
+    assert {iteration for _, _, iteration in third.starts()} == {0}
+    third.gone()
+
+
+def test_code_of_a_method_that_changes_while_its_study_runs_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "halving.py").write_text(HALVING)
+    words = ["run", *TINY, "-m", "halving", "--seeds", "3", "--out", "s", "--methods-path", "mine", "--workers", "1"]
+    study = Study(words, tmp_path)
+    study.until(lambda: ("halving", 0, 0) in study.starts())
+    (tmp_path / "mine" / "halving.py").write_text(HALVING.replace("0.5", "0.25"))
+    study.ended(2)
+    assert "method 'halving' is other code" in study.err.read_text()
+    shutil.rmtree(tmp_path / "s" / "runs")
