@@ -31,6 +31,8 @@ TEXT = {  # by table: `precision` is fp32 in one and a share in the other
     "evals.csv": {"task", "method", "metric"},
 }
 
+LONGEST_NAME = 200
+REMEDY = "remove its folder and runs.csv, and the same command makes it anew"
 Row = dict[str, Any]
 STATUSES = ("finished", "diverged", "failed", "running")
 KEPT = STATUSES[:2]  # of runs that came to their end
@@ -88,7 +90,30 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """CSV in UTF-8; floats in the shortest form that reads back the same, what was not measured empty."""
-    write_atomic(path, pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).to_csv(index=False, lineterminator="\n"))
+    table = pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).map(inert)
+    write_atomic(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def inert(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula to run: text that begins like one gets an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
+
+
+def is_formula(text: str) -> bool:
+    if not text.startswith(("=", "+", "-", "@")):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def refuse_name(path: Path, column: str, name: str) -> None:
+    """Raise InputError for what can be nobody's name in a table: it would be run by spreadsheets, or steer terminals."""
+    if not name.strip() or is_formula(name) or not name.isprintable() or len(name) > LONGEST_NAME:
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:40]}..."
+        raise InputError(f"{path}: {shown!r} cannot be a {column}")
 
 
 def with_own(rows: list[Row], columns: list[str]) -> tuple[list[Row], list[str]]:
@@ -147,7 +172,7 @@ def records(path: Path) -> list[Row]:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
     except (ValueError, pd.errors.ParserError):
-        raise InputError(f"{path}: damaged; remove its folder and runs.csv, and the same command makes it anew") from None
+        raise InputError(f"{path}: damaged; {REMEDY}") from None
 
 
 def now() -> str:

@@ -17,11 +17,13 @@ from bench.description import read_description, refuse_another, study_json
 from bench.files import (
     EVAL_COLUMNS,
     KEPT,
+    REMEDY,
     RUN_COLUMNS,
     Row,
     now,
     read_record,
     records,
+    refuse_name,
     sweep,
     with_own,
     write_json,
@@ -149,8 +151,10 @@ class StudyDir:
             write_json(place / "run.json", {**row, "seed": seed_of(row["seed"]), "directory": str(directory_of(row))})
 
     def evaluations(self, row: Row) -> list[Row]:
-        """A run's rows of evals.csv."""
+        """A run's rows of evals.csv; raises InputError where the file is damaged."""
         path = self.path / row["directory"] / "evals.csv"
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            raise InputError(f"{path}: damaged; {REMEDY}")
         return records(path) if path.exists() else []
 
     def collect(self) -> None:
@@ -224,10 +228,9 @@ class StudyDir:
 
 def read_run(path: Path) -> Row:
     """A run's row; raises InputError where it is damaged."""
-    remedy = "remove its folder and runs.csv, and the same command makes it anew"
-    row = read_record(path, remedy)
+    row = read_record(path, REMEDY)
     if any(field not in row for field in ("method", "seed", "status", "directory")):
-        raise InputError(f"{path}: damaged; {remedy}")
+        raise InputError(f"{path}: damaged; {REMEDY}")
     return row
 
 
@@ -238,7 +241,9 @@ def run_of(row: Row) -> tuple[str, ...]:
 
 def directory_of(row: Row) -> Path:
     """Where the run of a row of runs.csv lives below DIR; raises InputError for names that lead elsewhere."""
-    for name in (row["task"], row["method"]):
+    for column in ("task", "method"):
+        name = row[column]
+        refuse_name(Path("runs.csv"), column, name)
         if Path(name).name != name or name == "..":
             raise InputError(f"{name!r} cannot be the name of a task or method here: it would leave the folder")
     hashes = row.get("config_hash", ""), row.get("method_hash", "")

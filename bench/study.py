@@ -136,7 +136,7 @@ def assignment(text: str) -> tuple[str, Any]:
         raise InputError(f"--set {text}: write section.field=value")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), value.strip()
 
 

@@ -17,7 +17,7 @@ from tests.conftest import COMMAND, ENVIRONMENT, TINY
 TIMES = {"train_seconds", "eval_seconds", "started", "ended", "seconds_per_1000"}
 TABLES = ("runs.csv", "evals.csv", "speedups.csv", "guards.csv", "curve.csv", "leaderboard.csv")
 SMALL = (
-    *("run", *TINY, "--budget", "24", "--set", "budget.checkpoint_minutes=0", "--target", "117"),
+    *("run", *TINY, "--budget", "60", "--set", "budget.checkpoint_minutes=0", "--target", "117"),
     *("-m", "uncertainty+mdlrc", "--seeds", "2"),
 )
 
@@ -93,12 +93,16 @@ def assert_same(one: Path, other: Path) -> None:
     assert not list(one.rglob("*.tmp"))
 
 
-def killed_again_and_again(folder: Path, moments: Sequence[float], words: Sequence[str] = SMALL) -> list[tuple[str, int, int]]:
-    """Run `words` in `folder`/killed, its whole process group killed after each of `moments` [s] and started again; a last
-    time without. Returns all that was taken up."""
+def killed_again_and_again(
+    folder: Path, moments: Sequence[float], words: Sequence[str], begun: bool = False
+) -> list[tuple[str, int, int]]:
+    """Run `words` in `folder`/killed, its whole process group killed after each of `moments` [s], counted from when a run has
+    `begun` where that is said, and started again; a last time without. Returns all that was taken up."""
     taken = []
     for number, seconds in enumerate(moments):
         study = Study([*words, "--out", "killed"], folder, f"killed-{number}")
+        if begun:
+            study.until(study.starts)
         time.sleep(seconds)
         study.gone()
         taken += study.starts()

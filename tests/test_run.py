@@ -12,6 +12,7 @@ from bench.run import Interrupted, Run
 from bench.study import RunSpec, make_study
 from bench.train.checkpoint import checkpoints
 from bench.train.ranks import Ranks
+from methods.base import InputError
 
 CHANGES = {
     "budget.evaluations": 3,
@@ -194,3 +195,10 @@ def test_the_distance_of_many_samples_is_measured_once_at_the_budget_and_survive
     parts, _ = run(one, tmp_path / "parts")
     assert parts.row["final_fd"] == whole.row["final_fd"]
     assert "final_fd" not in run(spec("baseline", tmp_path), tmp_path)[0].row
+
+
+def test_code_of_a_method_that_changed_since_its_study_began_is_noticed(tmp_path: Path) -> None:
+    one = spec("adaptive", tmp_path)
+    (tmp_path / "methods" / "adaptive.py").write_text(ADAPTIVE.replace("0.9", "0.8"))
+    with pytest.raises(InputError, match="'adaptive' is other code"):
+        Run(one, tmp_path, ALONE, lambda event: None)

@@ -122,12 +122,12 @@ def markdown(scores: Scores) -> str:
     against, guards = contrast_lines(scores), guard_lines(scores)
     return "\n\n".join(
         [
-            f"**{title(scores, axis)}**",
+            f"**{plain(title(scores, axis))}**",
             piped(HEADINGS, body),
-            scores.headline(),
+            plain(scores.headline()),
             *([f"**{CONTRASTS}**", piped(CONTRAST_HEADINGS, against)] if against else []),
             *([f"**{GUARDS}**", piped(GUARD_HEADINGS, guards)] if guards else []),
-            f"Target: {scores.rules.how}\n",
+            f"Target: {plain(scores.rules.how)}\n",
         ]
     )
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.files import BINS, GPU_HOURS, STATUSES, read_table
+from bench.files import BINS, GPU_HOURS, STATUSES, read_table, refuse_name
 from methods.base import Floats, InputError, nearest
 
 GUARDS = ("precision", "recall", "memorised", "val_loss", *(f"val_loss_bin{k}" for k in range(BINS)))
 AXES = {"iterations": "iteration", "images": "images", "seconds": "train_seconds", "forwards": "forwards"}
+LARGEST = 1e18  # what is beyond was never measured, and would overflow
 RUN = ["task", "method", "seed"]
 RUNS_NEEDED = [*RUN, "status"]
 EVALS_NEEDED = [*RUN, "metric", "fd", *AXES.values()]
@@ -109,9 +110,17 @@ def read_curves(folder: Path) -> list[Curve]:
 
 
 def check_rows(folder: Path, runs: pd.DataFrame, evals: pd.DataFrame) -> None:
-    """Raise InputError for a status that is none, a distance below 0, and evaluations of a run that is not in runs.csv."""
+    """Raise InputError for a name, status or number that is none, a distance below 0, and evaluations of a run that is not in
+    runs.csv."""
+    for table, columns, file in ((runs, ("task", "method"), "runs.csv"), (evals, ("task", "method", "metric"), "evals.csv")):
+        for column in columns:
+            for name in table[column].unique():
+                refuse_name(folder / file, column, name)
     for status in set(runs["status"]) - {*STATUSES}:
         raise InputError(f"{folder / 'runs.csv'}: unknown status {status!r}{nearest(status, STATUSES)}")
+    for column in ("fd", *AXES.values()):
+        for value in evals[column][evals[column].abs().between(LARGEST, float("inf"), inclusive="left")].head(1):
+            raise InputError(f"{folder / 'evals.csv'}: {column} = {value:g} cannot be")
     for _, row in evals[evals["fd"] < 0].head(1).iterrows():
         raise InputError(f"{folder / 'evals.csv'}: {row['method']} seed {row['seed']} has a distance below 0 ({row['fd']:g})")
     known = set(runs[RUN].itertuples(index=False, name=None))
