@@ -18,7 +18,8 @@ settings.load_profile("seeded")
 COMMAND = [sys.executable, "-m", "bench.cli"]
 TINY = (
     "--budget 12 --set budget.evaluations=3 --set quality.samples=80 --set sampler.steps=2 --set optimizer.batch=16 "
-    "--set optimizer.lr=0.02 --set optimizer.warmup=0 --set ema.decay=0.5 --set quality.heldout_repeats=1 --device cpu"
+    "--set optimizer.lr=0.02 --set optimizer.warmup=0 --set ema.decay=0.5 --set quality.heldout_repeats=1 --device cpu "
+    "--workers 1"  # most of a small study is the start of its processes
 ).split()
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 

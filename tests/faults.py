@@ -42,6 +42,10 @@ class Study:
         """Method, seed and iteration of each run that it took up."""
         return [(e["method"], e["seed"], e["iteration"]) for e in self.events() if e["event"] == "run_started"]
 
+    def trained(self, iterations: int) -> bool:
+        """Whether it has told of a run that is so far."""
+        return any(event.get("iteration", 0) >= iterations for event in self.events())
+
     def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Wait for something to become true while it works."""
         end = time.monotonic() + seconds
@@ -96,13 +100,13 @@ def assert_same(one: Path, other: Path) -> None:
 def killed_again_and_again(
     folder: Path, moments: Sequence[float], words: Sequence[str], begun: bool = False
 ) -> list[tuple[str, int, int]]:
-    """Run `words` in `folder`/killed, its whole process group killed after each of `moments` [s], counted from when a run has
-    `begun` where that is said, and started again; a last time without. Returns all that was taken up."""
+    """Run `words` in `folder`/killed, its whole process group killed after each of `moments` [s], counted from when a run
+    trains where `begun` is said, and started again; a last time without. Returns all that was taken up."""
     taken = []
     for number, seconds in enumerate(moments):
         study = Study([*words, "--out", "killed"], folder, f"killed-{number}")
         if begun:
-            study.until(study.starts)
+            study.until(lambda study=study: study.trained(1))
         time.sleep(seconds)
         study.gone()
         taken += study.starts()

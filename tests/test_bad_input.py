@@ -190,6 +190,7 @@ def test_a_disk_that_is_full_when_the_command_itself_writes_is_one_line(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(tmp_path, study())
+    (folder / "study.json").write_text(json.dumps(DECLARED))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def full(handle: int) -> None:

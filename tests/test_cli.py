@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import COMMAND, ENVIRONMENT, FAILING, TINY, Fidrace
+from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace
 
 METHODS = ("-m", "baseline", "-m", "clts+mdlrc", "-m", "uncertainty")
 STUDY = ("run", *TINY, *METHODS, "--seeds", "3", "--target", "117")
@@ -87,20 +87,6 @@ def test_json_is_one_object_per_line_and_nothing_else(fidrace: Fidrace) -> None:
     assert kinds[-1] == "study_ended"
     assert events[-1]["failed"] == 0
     assert {row["method"] for row in events[-1]["leaderboard"]} == {"baseline", "p2"}
-
-
-def test_a_failing_run_is_recorded_the_others_go_on_and_retry_runs_it_again(fidrace: Fidrace, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "failing.py").write_text(FAILING)
-    command = ("run", *TINY, "-m", "failing", "--methods-path", "mine", "--seeds", "1", "--out", "s")
-    said = fidrace(*command, code=4)
-    assert "no more" in said.stderr
-    runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
-    assert runs["status"].to_dict() == {"baseline": "finished", "failing": "failed"}
-    assert "AssertionError: no more" in runs.loc["failing", "error"]
-    evals = pd.read_csv(tmp_path / "s" / "evals.csv")
-    assert len(evals[evals["method"] == "failing"]) == 2  # what was measured before stays
-    fidrace(*command, "--retry-failed", code=4)
 
 
 def test_help_needs_neither_torch_nor_pandas() -> None:

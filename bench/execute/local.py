@@ -188,7 +188,7 @@ def environed(variables: dict[str, str]) -> Iterator[None]:
 
 
 def work(connection: Connection, root: Path, device: str, stop: Flag) -> None:
-    """A worker's life: specs in, messages out, until the parent closes the pipe."""
+    """A worker's life: specs in, messages out, until the parent closes the pipe. Where it dies, all save their runs and go."""
     import torch
 
     from bench.train.ranks import Ranks
@@ -196,7 +196,14 @@ def work(connection: Connection, root: Path, device: str, stop: Flag) -> None:
     ranks = Ranks(torch.device(device))
     if ranks.device.type == "cuda":  # what names no device, pinned memory for one, belongs to this one
         torch.cuda.set_device(ranks.device)
-    with contextlib.suppress(EOFError, BrokenPipeError):
+
+    def tell(event: Event) -> None:
+        try:
+            connection.send(event)
+        except OSError:
+            stop.set()
+
+    with contextlib.suppress(EOFError, OSError):
         while True:
             spec, patience = connection.recv()
-            connection.send(attempt(spec, root, ranks, connection.send, stop, patience))
+            connection.send(attempt(spec, root, ranks, tell, stop, patience))

@@ -89,8 +89,11 @@ def known_axis(axis: str) -> str:
 def read_curves(folder: Path) -> list[Curve]:
     """All runs of the tables in `folder`, failed ones with no evaluations; raises InputError where the tables are not
     those of one metric and one fixed part, or contradict themselves."""
-    runs = read_table(folder / "runs.csv", RUNS_NEEDED).drop_duplicates()
+    if not (folder / "runs.csv").exists():
+        raise InputError(f"{folder / 'runs.csv'}: no such file")
+    # in the other order than a study at work writes them: every evaluation then has its run
     evals = read_table(folder / "evals.csv", EVALS_NEEDED).drop_duplicates()
+    runs = read_table(folder / "runs.csv", RUNS_NEEDED).drop_duplicates()
     for names in evals.groupby("task")["metric"].unique():
         if len(names) > 1:
             raise InputError(f"{folder / 'evals.csv'}: one task, two metrics ({', '.join(names)}): they do not compare")
