@@ -50,8 +50,9 @@ class Study:
         """Wait for something to become true while it works."""
         end = time.monotonic() + seconds
         while not condition():
-            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.err.read_text()}"
-            assert time.monotonic() < end, f"waited {seconds} s\n{self.out.read_text()}\n{self.err.read_text()}"
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.gone()
+                raise AssertionError(f"{self.process.returncode}\n{self.out.read_text()}\n{self.err.read_text()}")
             time.sleep(0.02)
 
     def send(self, number: int, group: bool = False) -> None:

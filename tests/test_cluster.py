@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.conftest import FAILING, HALVING, TINY, Fidrace, Refused
+from tests.conftest import FAILING, HALVING, TINY, Refused
 from tests.faults import SMALL, Study, assert_same, rows
 
 NODE = dict(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
@@ -18,7 +18,7 @@ NODE = dict(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     before = os.environ.copy()
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(Path(__file__).parents[1]))
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0", PYTHONPATH=str(Path(__file__).parents[1]))
     both = Cluster(initialize_head=True, head_node_args=NODE)
     yield both
     both.shutdown()
@@ -81,12 +81,27 @@ def test_what_goes_wrong_in_a_task_is_what_goes_wrong_in_a_worker(cluster: Any, 
     assert list((tmp_path / "s" / found["p2"]["directory"]).glob("checkpoint-*"))
 
 
-def test_a_cluster_that_is_not_there_is_one_line(fidrace: Fidrace) -> None:
-    for address, named in (("127.0.0.1:9", "no Ray cluster answers there"), ("ray://127.0.0.1:9", "write HOST:PORT")):
-        words = ("run", *TINY, "-m", "p2", "--seeds", "1", "--out", "s", "--executor", "ray", "--address", address)
-        said = fidrace(*words, code=2).stderr
-        assert named in said
-        assert "Traceback" not in said
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("127.0.0.1:9", "no Ray cluster answers there"),
+        ("127.0.0.1:99999", "no Ray cluster answers there"),
+        ("ray://127.0.0.1:9", "write HOST:PORT"),
+        ("somewhere", "write HOST:PORT"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line_and_nothing_is_written(
+    address: str, named: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert named in refused("run", "--executor", "ray", "--address", address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert named in refused("run", "--executor", "ray")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_ray_the_command_says_how_to_get_it(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'fidrace[ray]'" in refused("run", "--executor", "ray")
 
 
 @pytest.mark.parametrize(

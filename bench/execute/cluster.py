@@ -4,6 +4,7 @@ What runs tell comes back through a mailbox beside the command. Their locks, che
 all nodes share, so a run whose node died goes on from its checkpoint on another.
 """
 
+import importlib.util
 import os
 import platform
 import signal
@@ -188,36 +189,35 @@ class Cluster:
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
         """As `Local.execute`. A run whose node dies goes on elsewhere; one whose process dies has failed."""
-        import ray
-
         waiting = Waiting(specs)
         with interrupts(self.stop) as woken, joined(self.address):
+            from ray.exceptions import RayError
+
+            crew = self._crew()
             try:
-                crew = self._crew()
-                try:
-                    crew.send(waiting, self.workers)
-                    while crew.out:
-                        returned = crew.returned(LISTEN_SECONDS)
-                        yield from crew.letters()
-                        if woken.poll():
-                            woken.recv_bytes()
-                            say_stopping()
-                            crew.mailbox.stop.remote()
-                        for spec, message in returned:
-                            if isinstance(message, Refused):
-                                raise InputError(message.message)
-                            if isinstance(message, Taken):
-                                waiting.put_back(spec, message)
-                            if isinstance(message, Ended):
-                                yield message
-                        if not self.stop.is_set():
-                            crew.send(waiting, self.workers)
-                except (Exception, GeneratorExit):
-                    crew.mailbox.stop.remote()
-                    crew.returned(None)
-                    raise
-            except ray.exceptions.RayError as error:
+                crew.send(waiting, self.workers)
+                while crew.out:
+                    returned = crew.returned(LISTEN_SECONDS)
+                    yield from crew.letters()
+                    if woken.poll():
+                        woken.recv_bytes()
+                        say_stopping()
+                        crew.mailbox.stop.remote()
+                    for spec, message in returned:
+                        if isinstance(message, Refused):
+                            raise InputError(message.message)
+                        if isinstance(message, Taken):
+                            waiting.put_back(spec, message)
+                        if isinstance(message, Ended):
+                            yield message
+                    if not self.stop.is_set():
+                        crew.send(waiting, self.workers)
+            except RayError as error:
                 raise InputError(f"the Ray cluster is lost ({first_line(error)}); the same command goes on") from error
+            except (Exception, GeneratorExit):
+                crew.mailbox.stop.remote()
+                crew.returned(None)
+                raise
         if self.stop.is_set():
             raise KeyboardInterrupt
 
@@ -237,20 +237,16 @@ class Cluster:
 
 @contextmanager
 def joined(address: str | None) -> Iterator[None]:
-    """Be part of a Ray cluster; raises InputError where there is no Ray, or none at the address."""
+    """Be part of a Ray cluster; raises InputError where there is none at the address."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anybody
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets anything else on the machine slow a run down
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "1"  # a run without GPUs sees none
-    try:
-        import ray
-    except ImportError:
-        raise InputError("--executor ray needs Ray: pip install 'fidrace[ray]'") from None
-    address = address or os.environ.get("RAY_ADDRESS") or "auto"
-    if address not in ("auto", "local"):
-        refuse_silent(address)
+    import ray
+
     # Ray prints the logs of dead nodes, and parts with some last words, all on stdout
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         try:
-            connect(address)
+            connect(address or os.environ.get("RAY_ADDRESS") or "auto")
             yield
         finally:
             ray.shutdown()
@@ -272,8 +268,13 @@ def connect(address: str) -> None:
         signal.signal(signal.SIGTERM, before)  # Ray has put its own there
 
 
-def refuse_silent(address: str) -> None:
-    """Raise InputError unless something answers at host:port."""
+def refuse_absent(address: str | None) -> None:
+    """Raise InputError where Ray is not installed, or nothing answers at HOST:PORT."""
+    if importlib.util.find_spec("ray") is None:
+        raise InputError("--executor ray needs Ray: pip install 'fidrace[ray]'")
+    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    if address in ("auto", "local"):
+        return
     host, colon, port = address.rpartition(":")
     if "://" in address or not colon or not port.isdigit():
         raise InputError(f"--address {address}: write HOST:PORT, as `ray start` prints it (a ray:// client cannot be used)")

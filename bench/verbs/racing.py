@@ -106,7 +106,7 @@ def run(
 
 
 def check_executor(executor: str, address: str | None, gpus: float | None, device: str) -> None:
-    """Raise InputError for one that there is not, and for options that are another's."""
+    """Raise InputError for one that there is not, or that is not here, and for options that are another's."""
     if executor not in EXECUTORS:
         raise InputError(f"unknown executor {executor!r}{nearest(executor, EXECUTORS)} (choices: {', '.join(EXECUTORS)})")
     for name, value in (("--address", address), ("--gpus", gpus)):
@@ -114,6 +114,10 @@ def check_executor(executor: str, address: str | None, gpus: float | None, devic
             raise InputError(f"{name} is for --executor ray")
     if device == "cpu" and gpus:
         raise InputError(f"--gpus {gpus:g} with --device cpu: leave one out")
+    if executor == "ray":
+        from bench.execute.cluster import refuse_absent
+
+        refuse_absent(address)
 
 
 def gathered(device: str, workers: int | None, executor: str) -> "Ranks":
