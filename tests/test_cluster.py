@@ -99,6 +99,16 @@ def test_a_cluster_that_is_not_there_is_one_line_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cluster_that_ray_remembers_and_that_is_gone_is_one_line(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9\n")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert "names 127.0.0.1:9 (`ray stop` makes it forget): no Ray cluster answers" in refused("run", "--executor", "ray")
+
+
 def test_without_ray_the_command_says_how_to_get_it(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'fidrace[ray]'" in refused("run", "--executor", "ray")

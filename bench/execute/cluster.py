@@ -4,22 +4,16 @@ What runs tell comes back through a mailbox beside the command. Their locks, che
 all nodes share, so a run whose node died goes on from its checkpoint on another.
 """
 
-import importlib.util
-import os
-import platform
-import signal
-import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from bench.events import Event, say
-from bench.execute.attempt import Ended, Message, Refused, Stopped, Taken, Waiting, attempt
+from bench.execute.attempt import Ended, Message, Refused, Taken, Waiting
 from bench.execute.local import THREAD_VARIABLES
+from bench.execute.ray_cluster import first_line, joined
+from bench.execute.ray_task import Mailbox, Order, task
 from bench.execute.stop import interrupts, say_stopping
 from bench.store import StudyDir
 from bench.study import RunSpec
@@ -27,92 +21,6 @@ from methods.base import InputError
 
 BACKLOG = 8  # runs that wait for room; few, since a task must start before it can hear that it is to stop
 LISTEN_SECONDS = 0.2
-ASK_SECONDS = 1.0  # how often a run asks whether it is to stop
-ANSWER_SECONDS = 10.0  # in which a cluster must answer; Ray itself tries for minutes
-OBJECT_STORE = 100 * 2**20  # bytes, of a cluster of this machine alone; runs pass no arrays
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a task is to do, and what it must find where it does it."""
-
-    spec: RunSpec
-    patience: float
-    root: Path
-    device: str
-    packages: dict[str, str]
-
-
-class Mailbox:
-    """The actor between runs and command."""
-
-    def __init__(self) -> None:
-        self.letters: list[Event] = []
-        self.stopping = False
-
-    def tell(self, letter: Event) -> None:
-        self.letters.append(letter)
-
-    def take(self) -> list[Event]:
-        letters, self.letters = self.letters, []
-        return letters
-
-    def stop(self) -> None:
-        self.stopping = True
-
-    def is_stopping(self) -> bool:
-        return self.stopping
-
-
-class Asking:
-    """A Stop that asks, now and then."""
-
-    def __init__(self, ask: Callable[[], bool]):
-        self.ask, self.asked, self.answer = ask, -ASK_SECONDS, False
-
-    def is_set(self) -> bool:
-        if not self.answer and monotonic() - self.asked >= ASK_SECONDS:
-            self.answer, self.asked = self.ask(), monotonic()
-        return self.answer
-
-    def set(self) -> None:
-        self.answer = True
-
-
-def task(order: Order, mailbox: Any) -> Message:
-    """A run, in a process of the cluster."""
-    import ray
-
-    stop = Asking(lambda: ray.get(mailbox.is_stopping.remote()))
-    if stop.is_set():
-        return Stopped()
-    if reason := unfit(order):
-        return Refused(reason)
-    import torch
-
-    from bench.train.ranks import Ranks
-
-    last: list[Any] = []
-
-    def report(event: Event) -> None:
-        last[:] = [mailbox.tell.remote(event)]
-
-    message = attempt(order.spec, order.root, Ranks(torch.device(order.device)), report, stop, order.patience)
-    ray.get(last)  # letters of one sender come in order: with the last all are there
-    return message
-
-
-def unfit(order: Order) -> str:
-    """Why this node cannot do the run as others would; empty where it can."""
-    from bench.run import packages
-
-    here = platform.node()
-    if not (order.root / "study.json").exists():
-        return f"{order.root} is not there on {here}: --out must lie on storage that all nodes share"
-    for name, version in packages().items():
-        if version != order.packages[name]:
-            return f"{here} has {name} {version}, this command {order.packages[name]}: install the same on every node"
-    return ""
 
 
 class Crew:
@@ -233,56 +141,3 @@ class Cluster:
         if not any(node.get("CPU", 0) >= self.threads and node.get("GPU", 0) >= gpus for node in nodes):
             say("no node has that yet: runs wait until one comes")
         return Crew(self.root, "cuda:0" if gpus else "cpu", self.threads, gpus)
-
-
-@contextmanager
-def joined(address: str | None) -> Iterator[None]:
-    """Be part of a Ray cluster; raises InputError where there is none at the address."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anybody
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets anything else on the machine slow a run down
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "1"  # a run without GPUs sees none
-    import ray
-
-    # Ray prints the logs of dead nodes, and parts with some last words, all on stdout
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        try:
-            connect(address or os.environ.get("RAY_ADDRESS") or "auto")
-            yield
-        finally:
-            ray.shutdown()
-
-
-def connect(address: str) -> None:
-    """Raises InputError where there is no cluster at `address`; `auto` is then one of this machine alone."""
-    import ray
-
-    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, **quiet)
-    except ConnectionError as error:
-        if address != "auto":
-            raise InputError(f"no Ray cluster at {address} ({first_line(error)})") from None
-        ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray has put its own there
-
-
-def refuse_absent(address: str | None) -> None:
-    """Raise InputError where Ray is not installed, or nothing answers at HOST:PORT."""
-    if importlib.util.find_spec("ray") is None:
-        raise InputError("--executor ray needs Ray: pip install 'fidrace[ray]'")
-    address = address or os.environ.get("RAY_ADDRESS") or "auto"
-    if address in ("auto", "local"):
-        return
-    host, colon, port = address.rpartition(":")
-    if "://" in address or not colon or not port.isdigit():
-        raise InputError(f"--address {address}: write HOST:PORT, as `ray start` prints it (a ray:// client cannot be used)")
-    try:
-        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"--address {address}: no Ray cluster answers there ({error})") from None
-
-
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "")

@@ -115,7 +115,7 @@ def check_executor(executor: str, address: str | None, gpus: float | None, devic
     if device == "cpu" and gpus:
         raise InputError(f"--gpus {gpus:g} with --device cpu: leave one out")
     if executor == "ray":
-        from bench.execute.cluster import refuse_absent
+        from bench.execute.ray_cluster import refuse_absent
 
         refuse_absent(address)
 

@@ -1,0 +1,97 @@
+"""A run as a task on a node of a Ray cluster, and the mailbox by which it speaks with the command."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from bench.events import Event
+from bench.execute.attempt import Message, Refused, Stopped, attempt
+from bench.study import RunSpec
+
+ASK_SECONDS = 1.0  # how often a run asks whether it is to stop
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a task is to do, and what it must find where it does it."""
+
+    spec: RunSpec
+    patience: float
+    root: Path
+    device: str
+    packages: dict[str, str]
+
+
+class Mailbox:
+    """The actor between runs and command."""
+
+    def __init__(self) -> None:
+        self.letters: list[Event] = []
+        self.stopping = False
+
+    def tell(self, letter: Event) -> None:
+        self.letters.append(letter)
+
+    def take(self) -> list[Event]:
+        letters, self.letters = self.letters, []
+        return letters
+
+    def stop(self) -> None:
+        self.stopping = True
+
+    def is_stopping(self) -> bool:
+        return self.stopping
+
+
+class Asking:
+    """A Stop that asks, now and then."""
+
+    def __init__(self, ask: Callable[[], bool]):
+        self.ask, self.asked, self.answer = ask, -ASK_SECONDS, False
+
+    def is_set(self) -> bool:
+        if not self.answer and monotonic() - self.asked >= ASK_SECONDS:
+            self.answer, self.asked = self.ask(), monotonic()
+        return self.answer
+
+    def set(self) -> None:
+        self.answer = True
+
+
+def task(order: Order, mailbox: Any) -> Message:
+    """A run, in a process of the cluster."""
+    import ray
+
+    stop = Asking(lambda: ray.get(mailbox.is_stopping.remote()))
+    if stop.is_set():
+        return Stopped()
+    if reason := unfit(order):
+        return Refused(reason)
+    import torch
+
+    from bench.train.ranks import Ranks
+
+    last: list[Any] = []
+
+    def report(event: Event) -> None:
+        last[:] = [mailbox.tell.remote(event)]
+
+    message = attempt(order.spec, order.root, Ranks(torch.device(order.device)), report, stop, order.patience)
+    ray.get(last)  # letters of one sender come in order: with the last all are there
+    return message
+
+
+def unfit(order: Order) -> str:
+    """Why this node cannot do the run as others would; empty where it can."""
+    from bench.run import packages
+
+    here = platform.node()
+    if not (order.root / "study.json").exists():
+        return f"{order.root} is not there on {here}: --out must lie on storage that all nodes share"
+    for name, version in packages().items():
+        if version != order.packages[name]:
+            return f"{here} has {name} {version}, this command {order.packages[name]}: install the same on every node"
+    return ""
