@@ -91,9 +91,9 @@ def attempt(
         except InputError as error:
             return Refused(str(error))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            return Refused(f"no space left for {root}; free some, and the same command goes on")
+            if is_full(error):
+                return Refused(f"no space left for {root}; free some, and the same command goes on")
+            return Refused(f"{error.filename or root}: {error.strerror}; where that is mended, the same command goes on")
 
 
 def in_hand(
@@ -123,7 +123,7 @@ def done(spec: RunSpec, folder: StudyDir, ranks: "Ranks", report: Callable[[Even
     except InputError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split())
@@ -132,3 +132,8 @@ def done(spec: RunSpec, folder: StudyDir, ranks: "Ranks", report: Callable[[Even
             folder.record_failure(spec, reason)
         return Ended(spec, reason)
     return Ended(spec)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk has no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -39,7 +39,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4.")] = [],
     methods_path: MethodsPath = [],
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Let failed runs go on from their checkpoints.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Empty DIR first, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
@@ -94,8 +94,7 @@ def run(
             else:
                 where = together(race, group) if group else local(race, team, workers)
             perform(race, chosen(race, specs, group) if group else specs, where, as_json)
-        with directory.locked():
-            conclude(race, as_json)
+        conclude(race, as_json)
     if failures := race.failures():
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
         for failure in failures:
@@ -253,15 +252,16 @@ def conclude(race: "Race", as_json: bool) -> None:
     from bench.score.leaderboard import score
 
     folder = race.directory.path
-    race.directory.collect()
     try:
-        scores = score(folder)
+        with race.directory.locked():
+            race.directory.collect()
+            scores = score(folder)
+            publish(folder, scores)
     except NothingToConclude as error:
         say(str(error))
         if as_json:
             emit("study_ended", sys.stdout, failed=len(race.failures()), headline=str(error), leaderboard=[])
         return
-    publish(folder, scores)
     if as_json:
         leaderboard = scores.leaderboard.astype(object).where(scores.leaderboard.notna(), None).to_dict("records")
         emit("study_ended", sys.stdout, failed=len(race.failures()), headline=scores.headline(), leaderboard=leaderboard)
