@@ -121,6 +121,7 @@ def test_without_ray_the_command_says_how_to_get_it(refused: Refused, monkeypatc
         (("--address", "x:1"), "--address is for --executor ray"),
         (("--gpus", "1"), "--gpus is for --executor ray"),
         (("--executor", "ray", "--gpus", "1", "--device", "cpu"), "leave one out"),
+        *((("--executor", "ray", "--gpus", share), "whole number") for share in ("1.5", "inf")),
     ],
 )
 def test_wrong_words_about_executors_are_one_line(words: tuple[str, ...], named: str, refused: Refused) -> None:

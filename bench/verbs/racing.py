@@ -111,6 +111,8 @@ def check_executor(executor: str, address: str | None, gpus: float | None, devic
     for name, value in (("--address", address), ("--gpus", gpus)):
         if value is not None and executor != "ray":
             raise InputError(f"{name} is for --executor ray")
+    if gpus is not None and not (0 <= gpus <= 1 or gpus.is_integer()):
+        raise InputError(f"--gpus {gpus:g}: write a whole number, or a share below 1")
     if device == "cpu" and gpus:
         raise InputError(f"--gpus {gpus:g} with --device cpu: leave one out")
     if executor == "ray":

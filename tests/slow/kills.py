@@ -1,9 +1,9 @@
 """A study whose whole process group is killed at 25 random moments, and one whose worker stands still for a minute: the tables
 are those of an undisturbed study, byte for byte but for times.
 
-    python -m tests.slow.kills [KILLS]
+    python -m tests.slow.kills [KILLS]      its last figures are in docs/reliability.md
 
-About eight minutes on two cores.
+About ten minutes on two cores.
 """
 
 import os
