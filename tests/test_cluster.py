@@ -3,12 +3,16 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.cluster_utils import Cluster
 
+from bench.execute.ray_task import Order, unfit
+from bench.run import packages
+from bench.study import make_study
 from tests.conftest import FAILING, HALVING, TINY, Refused
 from tests.faults import SMALL, Study, assert_same, rows
 
@@ -79,6 +83,16 @@ def test_what_goes_wrong_in_a_task_is_what_goes_wrong_in_a_worker(cluster: Any, 
     assert found["failing"]["error"].startswith("AssertionError: no more")
     assert found["killed"]["error"].startswith("WorkerCrashedError: The worker died unexpectedly")
     assert list((tmp_path / "s" / found["p2"]["directory"]).glob("checkpoint-*"))
+
+
+def test_a_node_that_does_not_see_the_folder_or_has_other_packages_does_no_run(tmp_path: Path) -> None:
+    spec = next(make_study("digits", ["baseline"], "1").specs())
+    order = Order(spec, 0.0, tmp_path, "cpu", packages())
+    assert "must lie on storage that all nodes share" in unfit(order)
+    (tmp_path / "study.json").write_text("{}")
+    assert unfit(order) == ""
+    other = replace(order, packages=packages() | {"torch": "2.11.0"})
+    assert f"has torch {packages()['torch']}, this command 2.11.0" in unfit(other)
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,9 @@ def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(t
     assert reasons["memory"].startswith("MemoryError: unable to allocate 1 PiB")
     assert reasons["leaves"].startswith("SystemExit: 3")
     assert reasons["killed"] == "worker killed by SIGKILL (no memory left?)"
+    pids = {row["method"]: row["pid"] for row in rows(tmp_path / "s")}
+    assert pids["baseline"] == pids["not-a-number"]
+    assert len({pids[name] for name in (*FAULTS, "p2")}) == 5  # nothing that a failed run leaves behind meets the next
     evals = pd.read_csv(tmp_path / "s" / "evals.csv")
     assert len(evals[evals["method"] == "memory"]) == 2  # what was measured before stays
     assert "4 of 6 runs failed; --retry-failed runs them again" in study.err.read_text()
