@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from bench import sealed
-from bench.files import sweep
 from bench.sealed import Tensors
 from methods.base import InputError
 
@@ -60,10 +59,9 @@ class Checkpoints:
                 other.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all, and what a killed process left of one."""
+        """Remove all."""
         for path in checkpoints(self.folder):
             path.unlink(missing_ok=True)
-        sweep(self.folder)
 
 
 def checkpoints(folder: Path) -> list[Path]:
