@@ -39,6 +39,10 @@ KEPT = STATUSES[:2]  # of runs that came to their end
 GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that these ended before their iterations were done
 
 
+class Unwritten(OSError):
+    """A file of ours could not be written: no space, no permission, no folder."""
+
+
 TEMPORARY = ".tmp"  # how files end that are not whole yet
 
 
@@ -60,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):  # the new name too, where the file system can promise that
             synced(path.parent)
     except OSError as error:  # by the name that a person knows
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise Unwritten(error.errno, error.strerror, str(path)) from error
 
 
 def synced(path: Path) -> None:
@@ -91,7 +95,7 @@ def write_json(path: Path, content: Any) -> None:
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """CSV in UTF-8; floats in the shortest form that reads back the same, what was not measured empty."""
     table = pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).map(inert)
-    write_atomic(path, table.to_csv(index=False, lineterminator="\n"))
+    write_atomic(path, table.rename(columns=inert).to_csv(index=False, lineterminator="\n"))
 
 
 def inert(cell: Any) -> Any:
@@ -167,10 +171,16 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def records(path: Path) -> list[Row]:
-    """The rows of a CSV as they stand there, as text."""
+def records(path: Path, columns: Sequence[str] = ()) -> list[Row]:
+    """The rows of a CSV as they stand there, as text; raises InputError where it is none, or lacks one of `columns`."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")  # type: ignore[return-value]
+        table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+        for column in columns:
+            if column not in table:
+                raise InputError(f"{path}: no column {column!r}")
+        return table.to_dict("records")  # type: ignore[return-value]
+    except InputError:
+        raise
     except (ValueError, pd.errors.ParserError):
         raise InputError(f"{path}: damaged; {REMEDY}") from None
 

@@ -61,9 +61,10 @@ class Run:
         self.start()
         try:
             for goal in self.task.budget.grid():
-                if goal < self.training.iteration or goal in (row["iteration"] for row in self.evaluations):
+                evaluated = [row["iteration"] for row in self.evaluations]
+                if goal < self.training.iteration or goal in evaluated:
                     continue
-                if self.spent():
+                if self.training.iteration in evaluated and self.spent():  # never between two evaluations
                     self.row["ended_by"] = GPU_HOURS
                     break
                 while self.training.iteration < goal:
@@ -125,11 +126,15 @@ class Run:
         self.tell("run_started")
 
     def resume(self, tensors: Tensors, facts: dict[str, Any]) -> str:
-        """Be what a checkpoint says; returns when the run began."""
-        self.training.load(tensors, int(facts["iteration"]), float(facts["train_seconds"]))
-        self.evaluations, self.eval_seconds, self.final = facts["evaluations"], facts["eval_seconds"], facts["final"]
+        """Be what a checkpoint says; returns when the run began. Raises ValueError for what no run of this task can be."""
+        iteration, evaluated = facts["iteration"], [row["iteration"] for row in facts["evaluations"]]
+        before = [goal for goal in self.task.budget.grid() if goal < iteration]
+        if evaluated not in (before, [*before, iteration]) or not 0 <= iteration <= self.task.budget.grid()[-1]:
+            raise ValueError(f"at iteration {iteration}, evaluated at {evaluated}")
+        self.training.load(tensors, iteration, float(facts["train_seconds"]))
+        self.evaluations, self.eval_seconds, self.final = facts["evaluations"], float(facts["eval_seconds"]), {**facts["final"]}
         self.saved = self.progress()
-        return facts["started"]
+        return str(facts["started"])
 
     def evaluate(self) -> None:
         """Append the row of the present iteration, and at the budget note what many samples say; not on the clock."""

@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         if sha256 != checksum(tensors, text):
             raise Damaged("another checksum than was written")
         facts = json.loads(text)
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Damaged(" ".join(str(error).split())) from None
     if not isinstance(facts, dict):
         raise Damaged("no facts")

@@ -8,17 +8,20 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bench.description import read_description, refuse_another, study_json
+from bench.events import printable
 from bench.files import (
     EVAL_COLUMNS,
     KEPT,
     REMEDY,
     RUN_COLUMNS,
+    STATUSES,
     Row,
     now,
     read_record,
@@ -35,6 +38,7 @@ from methods.base import InputError
 
 INTERNAL = ("directory", "packages", "host", "pid")  # of run.json, in no table
 LOCK_SECONDS = 60
+RUN = ("task", "method", "seed")  # the columns that say of which run a row is
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,24 @@ class StudyDir:
     def locked(self) -> Iterator[None]:
         """Held for the moments in which study.json and the tables are written; raises InputError where another process
         keeps it, or where the folder cannot be written."""
-        try:
-            with held(self.path / ".lock", LOCK_SECONDS):
-                for name in ("study.json", "runs.csv", "evals.csv"):
-                    sweep(self.path, name)
-                yield
-        except Busy:
-            raise InputError(f"{self.path} is in use by another fidrace, for {LOCK_SECONDS} seconds by now") from None
+        with ExitStack() as hold:
+            try:
+                hold.enter_context(held(self.path / ".lock", LOCK_SECONDS))
+            except Busy:
+                raise InputError(f"{self.path} is in use by another fidrace, for {LOCK_SECONDS} seconds by now") from None
+            sweep(self.path)
+            yield
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """`locked` where commands run or ran; tables that were brought here need no lock."""
+        with self.locked() if (self.path / ".lock").exists() else nullcontext():
+            yield
+
+    def refuse_gone(self) -> None:
+        """Raise InputError where the study was moved or removed while it runs: nothing of it is made anew."""
+        if not (self.path / "study.json").exists():
+            raise InputError(f"{self.path}: the study is gone from there; where it is now, the same command goes on")
 
     @contextmanager
     def claimed(self, spec: RunSpec, seconds: float = 0.0) -> Iterator[None]:
@@ -87,7 +102,7 @@ class StudyDir:
     @contextmanager
     def used(self) -> Iterator[None]:
         """Held by a command for as long as it may do runs here, so that nobody empties the folder meanwhile."""
-        path = self.path / ".locks" / f"{platform.node()}-{os.getpid()}.lock"
+        path = self.path / ".locks" / f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}.lock"  # two containers may share both
         with held(path):
             try:
                 yield
@@ -96,7 +111,10 @@ class StudyDir:
 
     def worker(self, spec: RunSpec) -> str:
         """Which process said last that it does this run."""
-        row = self.row(spec) or {}
+        try:
+            row = self.row(spec) or {}
+        except InputError:  # for who holds the lock to find
+            row = {}
         return f"process {row['pid']} on {row['host']}" if "pid" in row else "another process"
 
     def declared(self) -> dict[str, Any]:
@@ -106,12 +124,12 @@ class StudyDir:
     def row(self, spec: RunSpec) -> Row | None:
         """The run's row of runs.csv, or None where it has not started."""
         path = self.path / spec.directory / "run.json"
-        return read_run(path) if path.exists() else None
+        return read_run(path, self.path) if path.exists() else None
 
     def rows(self) -> list[Row]:
         """All runs that have started, in the order of method and seed as declared."""
         order = {method: place for place, method in enumerate(self.declared()["methods"])}
-        rows = [read_run(path) for path in self.path.glob("runs/*/*/*/run.json")]
+        rows = [read_run(path, self.path) for path in self.path.glob("runs/*/*/*/run.json")]
         return sorted(rows, key=lambda row: (order.get(row["method"], len(order)), row["method"], row["seed"]))
 
     def known(self) -> dict[Path, str]:
@@ -124,7 +142,7 @@ class StudyDir:
     def tabled(self) -> list[Row]:
         """The rows of runs.csv, as text, of runs that have no directory: those of published tables."""
         path = self.path / "runs.csv"
-        rows = records(path) if path.exists() else []
+        rows = records(path, (*RUN, "status")) if path.exists() else []
         return [row for row in rows if not (self.path / directory_of(row) / "run.json").exists()]
 
     def adopt(self) -> None:
@@ -142,7 +160,7 @@ class StudyDir:
     def bring(self, rows: list[Row], source: "StudyDir") -> None:
         """Make run directories of rows of runs.csv and what evals.csv of `source` has of them."""
         lines: dict[tuple[str, ...], list[Row]] = {}
-        for line in records(source.path / "evals.csv") if rows else []:
+        for line in records(source.path / "evals.csv", RUN) if rows else []:
             lines.setdefault(run_of(line), []).append(line)
         for row in rows:
             place = self.path / directory_of(row)
@@ -162,7 +180,7 @@ class StudyDir:
         rows = self.rows()
         for row in rows:
             if row["status"] in KEPT:  # where a process was killed between its last two steps
-                for path in (self.path / row["directory"]).glob("checkpoint-*"):
+                for path in (self.path / row["directory"]).glob("checkpoint-*.safetensors"):
                     path.unlink(missing_ok=True)
         lines = [line for row in rows for line in self.evaluations(row)]
         shown = [{name: value for name, value in row.items() if name not in INTERNAL} for row in rows]
@@ -171,6 +189,8 @@ class StudyDir:
 
     def record_failure(self, spec: RunSpec, error: str) -> None:
         """Note that a run ended by `error`; what it had measured stays."""
+        self.refuse_gone()
+        error = printable(error)
         identity = {"task": spec.task.name, "method": spec.method, "seed": spec.seed, "directory": str(spec.directory)}
         hashes = {"config_hash": spec.task.fixed_hash(), "method_hash": spec.method_hash}
         path = self.path / spec.directory / "run.json"
@@ -226,12 +246,13 @@ class StudyDir:
                 target.unlink(missing_ok=True)
 
 
-def read_run(path: Path) -> Row:
-    """A run's row; raises InputError where it is damaged."""
+def read_run(path: Path, root: Path) -> Row:
+    """A run's row, of the directory in which it lies, whatever it says itself; raises InputError where it is damaged."""
     row = read_record(path, REMEDY)
-    if any(field not in row for field in ("method", "seed", "status", "directory")):
+    kinds = {"task": str, "method": str, "seed": int, "status": str}
+    if any(not isinstance(row.get(field), kind) for field, kind in kinds.items()) or row["status"] not in STATUSES:
         raise InputError(f"{path}: damaged; {REMEDY}")
-    return row
+    return {"error": "", **row, "directory": str(path.parent.relative_to(root))}
 
 
 def run_of(row: Row) -> tuple[str, ...]:
@@ -255,4 +276,4 @@ def seed_of(seed: str) -> int:
     try:
         return int(float(seed))
     except (ValueError, OverflowError):
-        raise InputError(f"runs.csv: {seed!r} is no seed") from None
+        raise InputError(f"a table holds {seed!r}, which is no seed") from None

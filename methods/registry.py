@@ -12,6 +12,7 @@ import sys
 import tokenize
 import typing
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -129,7 +130,8 @@ def installed() -> Iterator[type[Method]]:
     for entry in entry_points(group=ENTRY_POINTS):
         where = f"entry point {entry.name!r} of {entry.dist.name if entry.dist else 'a package'}: {entry.value}"
         try:
-            value = entry.load()
+            with redirect_stdout(sys.stderr):  # stdout is the command's
+                value = entry.load()
         except (Exception, SystemExit) as error:
             raise InputError(f"{where}: {type(error).__name__}: {error}") from error
         methods = defined_in(value) if inspect.ismodule(value) else [value]
@@ -150,7 +152,8 @@ def load(file: Path) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            with redirect_stdout(sys.stderr):
+                spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise InputError(f"{file}: {type(error).__name__}: {error}") from error

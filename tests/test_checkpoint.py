@@ -190,16 +190,37 @@ def test_a_checkpoint_of_another_fidrace_or_run_is_refused_and_kept(
     assert newest.exists()
 
 
-def test_a_checkpoint_that_does_not_fit_the_network_is_refused_by_name(one: RunSpec, root: Path) -> None:
+ABSURD = [
+    {"iteration": "all"},
+    {"iteration": 10**9},
+    {"iteration": -1},
+    {"iteration": 24},  # under the weights of 34
+    {"evaluations": "abc"},
+    {"evaluations": [1]},
+    {"evaluations": [{}]},
+    {"evaluations": [{"iteration": goal} for goal in (0, 12, 24, 36, 48)]},
+    {"eval_seconds": "x"},
+]
+
+
+def test_a_checkpoint_that_does_not_fit_the_run_is_refused_by_name(one: RunSpec, root: Path) -> None:
     newest = checkpoints(root / one.directory)[-1]
     tensors, facts = sealed.read(newest)
-    for hostile in ({"network/x": torch.zeros(3)}, {**tensors, "network/out.bias": torch.zeros(1 << 20)}, {}):
-        sealed.write(newest, hostile, facts)
+    without_moments = {name: value for name, value in tensors.items() if "exp_avg" not in name}
+    hostile = [{"network/x": torch.zeros(3)}, {**tensors, "network/out.bias": torch.zeros(1 << 20)}, {}, without_moments]
+    for content in [(other, facts) for other in hostile] + [(tensors, facts | absurd) for absurd in ABSURD]:
+        sealed.write(newest, *content)
         with pytest.raises(InputError, match="does not fit"):
             run(one, root)
-    sealed.write(newest, tensors, {**facts, "iteration": "all"})
-    with pytest.raises(InputError, match="does not fit"):
-        run(one, root)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(one: RunSpec, whole: Path, root: Path) -> None:
+    _, newer = checkpoints(root / one.directory)
+    newer.unlink()
+    newer.symlink_to(newer)  # in a circle
+    _, events = run(one, root)
+    assert next(event for event in events if event.kind == "run_started").iteration > 0
+    assert_same(root / one.directory, whole)
 
 
 def test_floats_in_a_sealed_file_come_back_exactly(tmp_path: Path) -> None:

@@ -85,6 +85,25 @@ def test_what_goes_wrong_in_a_task_is_what_goes_wrong_in_a_worker(cluster: Any, 
     assert list((tmp_path / "s" / found["p2"]["directory"]).glob("checkpoint-*"))
 
 
+def test_a_signal_ends_a_command_whose_runs_wait_for_room_that_never_comes(cluster: Any, tmp_path: Path) -> None:
+    words = [word for word in SMALL if word not in ("--device", "cpu")]
+    study = Study(on(cluster, *words, "--out", "s", "--gpus", "1"), tmp_path)
+    study.until(lambda: "no node has that yet" in study.err.read_text())
+    study.send(signal.SIGTERM)
+    study.ended(130, seconds=30)
+
+
+def test_runs_whose_command_is_gone_save_their_state(cluster: Any, tmp_path: Path) -> None:
+    study = Study(on(cluster, *SMALL, "--budget", "600", "--out", "s"), tmp_path)
+    study.until(lambda: study.trained(1))
+    (mailbox,) = (path for path in Path("/proc").glob("[0-9]*") if (path / "cmdline").read_bytes().startswith(b"ray::Mailbox"))
+    os.kill(int(mailbox.name), signal.SIGKILL)
+    study.ended(2)
+    assert "the Ray cluster is lost" in study.err.read_text().splitlines()[-1]
+    assert {row["status"] for row in rows(tmp_path / "s")} == {"running"}
+    assert list(tmp_path.glob("s/runs/*/*/*/checkpoint-*"))
+
+
 def test_a_node_that_does_not_see_the_folder_or_has_other_packages_does_no_run(tmp_path: Path) -> None:
     spec = next(make_study("digits", ["baseline"], "1").specs())
     order = Order(spec, 0.0, tmp_path, "cpu", packages())

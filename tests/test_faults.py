@@ -217,3 +217,14 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(undisturbed: Path,
     finally:
         if mounted:
             subprocess.run(["umount", tmp_path / "disk"], check=True)
+
+
+def test_a_folder_that_is_moved_away_while_it_is_used_is_not_made_anew(tmp_path: Path) -> None:
+    study = Study([*SMALL, "--budget", "600", "--out", "s"], tmp_path)
+    study.until(lambda: study.trained(1))
+    (tmp_path / "s").rename(tmp_path / "moved")
+    study.ended(2)
+    assert study.err.read_text().splitlines()[-1].startswith("fidrace: s: the study is gone from there")
+    assert "Traceback" not in study.err.read_text()
+    assert not (tmp_path / "s" / "runs").exists()
+    assert {row["status"] for row in rows(tmp_path / "moved")} == {"running"}

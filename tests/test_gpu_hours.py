@@ -97,3 +97,13 @@ def test_hours_end_a_run_at_an_evaluation_that_is_past_them(tmp_path: Path, monk
     assert events[-1].kind == "run_ended"
     unlimited, _ = run(spec("baseline", tmp_path), tmp_path)
     assert "ended_by" not in unlimited.row
+
+
+def test_a_run_interrupted_after_its_hours_were_spent_still_ends_at_an_evaluation(tmp_path: Path) -> None:
+    one = spec("baseline", tmp_path, **{"budget.gpu_hours": 1e-9})
+    whole, _ = run(one, tmp_path / "whole")
+    run(one, tmp_path / "parts", stop_after=5)
+    parts, _ = run(one, tmp_path / "parts")
+    found = [[row["iteration"] for row in work.evaluations] for work in (whole, parts)]
+    assert found == [[0, 12], [0, 12]]
+    assert parts.row["iterations"] == whole.row["iterations"] == 12

@@ -23,6 +23,15 @@ def declared(folder: Path) -> Path:
     return folder
 
 
+def adopted(folder: Path) -> Path:
+    """A study with a directory for each run."""
+    declared(folder)
+    runs = pd.read_csv(folder / "runs.csv").assign(config_hash="c", method_hash="m")
+    runs.to_csv(folder / "runs.csv", index=False)
+    StudyDir(folder).adopt()
+    return folder
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("file", "column"), [("runs.csv", "method"), ("runs.csv", "task"), ("evals.csv", "metric")])
 def test_a_name_that_a_spreadsheet_would_run_or_a_terminal_obey_is_refused(
@@ -141,10 +150,7 @@ def test_numbers_that_are_none_are_read_or_refused(column: str, value: str, tmp_
 def test_a_damaged_table_of_a_run_is_named_when_tables_are_made_anew(
     damage: Callable[[bytes], bytes], refused: Refused, tmp_path: Path
 ) -> None:
-    folder = declared(tmp_path)
-    runs = pd.read_csv(folder / "runs.csv").assign(config_hash="c", method_hash="m")
-    runs.to_csv(folder / "runs.csv", index=False)
-    StudyDir(folder).adopt()
+    folder = adopted(tmp_path)
     (path, *_) = sorted(folder.glob("runs/*/*/*/evals.csv"))
     path.write_bytes(damage(path.read_bytes()))
     before = (folder / "evals.csv").read_bytes()
@@ -178,3 +184,51 @@ def test_html_in_a_name_stays_text(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["score", str(folder)]).exit_code == 0
     assert name not in (folder / "leaderboard.md").read_text()
     assert pd.read_csv(folder / "leaderboard.csv")["method"].isin([name]).any()  # itself, in a table
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"method": []}, {"seed": "x"}, {"status": "done"}, {"task": None}, {"status": 3}],
+)
+def test_a_run_that_says_nonsense_of_itself_is_named(damage: dict[str, object], refused: Refused, tmp_path: Path) -> None:
+    folder = adopted(tmp_path / "one")
+    (path, *_) = sorted(folder.glob("runs/*/*/*/run.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    with pytest.raises(InputError, match=r"run\.json: damaged"):
+        StudyDir(folder).collect()
+
+
+@pytest.mark.parametrize("elsewhere", ["/absolute", "../../victim", 3, None])
+def test_a_run_is_of_the_directory_in_which_it_lies_whatever_it_says(elsewhere: object, tmp_path: Path) -> None:
+    folder, victim = adopted(tmp_path / "one"), tmp_path / "victim"
+    victim.mkdir()
+    (victim / "checkpoint-1.safetensors").write_text("precious")
+    where = str(victim) if elsewhere == "/absolute" else elsewhere
+    for path in folder.glob("runs/*/*/*/run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"directory": where}))
+    before = (folder / "evals.csv").read_text()
+    StudyDir(folder).collect()
+    assert (victim / "checkpoint-1.safetensors").exists()
+    assert (folder / "evals.csv").read_text().count("\n") == before.count("\n")
+
+
+@pytest.mark.parametrize("file", ["runs.csv", "evals.csv"])
+@pytest.mark.parametrize("column", ["task", "method", "seed"])
+def test_tables_without_their_columns_are_named_when_a_study_goes_on(file: str, column: str, tmp_path: Path) -> None:
+    folder = declared(tmp_path)
+    runs = pd.read_csv(folder / "runs.csv").assign(config_hash="c", method_hash="m")
+    runs.to_csv(folder / "runs.csv", index=False)
+    pd.read_csv(folder / file).drop(columns=column).to_csv(folder / file, index=False)
+    with pytest.raises(InputError, match=f"{file}: no column '{column}'"):
+        StudyDir(folder).adopt()
+
+
+def test_a_columns_name_is_no_formula_either(tmp_path: Path) -> None:
+    write_table(tmp_path / "x.csv", [{FORMULA: 1}], [FORMULA])
+    assert (tmp_path / "x.csv").read_text().startswith("\"'=")
+
+
+def test_what_is_said_steers_no_terminal(refused: Refused, tmp_path: Path) -> None:
+    folder = declared(tmp_path)
+    (folder / "study.json").write_text(json.dumps(DECLARED | {"task": "\x1b[31mx"}))
+    assert "\x1b" not in refused("run", "--out", folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.events import Event, say
 from bench.execute.stop import Stop
-from bench.files import KEPT
+from bench.files import KEPT, Unwritten
 from bench.locks import Busy
 from bench.store import StudyDir
 from bench.study import RunSpec
@@ -100,6 +100,7 @@ def in_hand(
     spec: RunSpec, folder: StudyDir, report: Callable[[Event], None], patience: float, hold: ExitStack
 ) -> Message | None:
     """Hold the run's lock; None where the run is then to be done."""
+    folder.refuse_gone()
     try:
         hold.enter_context(folder.claimed(spec, patience))
     except Busy:
@@ -107,8 +108,10 @@ def in_hand(
     row = folder.row(spec)
     if row is None or row["status"] not in (*KEPT, "failed"):
         return None
-    facts = {"status": row["status"], "error": row.get("error", "")}
-    report(Event("run_ended", spec.task.name, spec.method, spec.seed, int(row.get("iterations") or 0), facts))
+    iterations = row.get("iterations")
+    facts = {"status": row["status"], "error": row["error"]}
+    where = iterations if isinstance(iterations, int) else 0
+    report(Event("run_ended", spec.task.name, spec.method, spec.seed, where, facts))
     return Ended(spec)
 
 
@@ -120,7 +123,7 @@ def done(spec: RunSpec, folder: StudyDir, ranks: "Ranks", report: Callable[[Even
         Run(spec, folder.path, ranks, report).execute(stop.is_set)
     except Interrupted:
         return Stopped()
-    except InputError:
+    except (InputError, Unwritten):
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
         if is_full(error):

@@ -61,6 +61,18 @@ class Crew:
 
         told: list[Event] = ray.get(self.mailbox.take.remote())
         self.begun |= {(event.method, event.seed) for event in told}
+        return [event for event in told if event.kind != "begun"]
+
+    def stop(self) -> list[Event]:
+        """Ask all to stop, and call back those that have not begun, for which there may never be room; the last letters."""
+        import ray
+
+        ray.get(self.mailbox.stop.remote())
+        told = self.letters()
+        for reference, spec in list(self.out.items()):
+            if (spec.method, spec.seed) not in self.begun:
+                ray.cancel(reference)
+                del self.out[reference]
         return told
 
     def returned(self, seconds: float | None) -> list[tuple[RunSpec, Message]]:
@@ -77,6 +89,8 @@ class Crew:
 
         try:
             return ray.get(reference)
+        except ray.exceptions.RayTaskError as error:  # of what is around a run: no fidrace on that node, for one
+            return Refused(first_line(error))
         except ray.exceptions.NodeDiedError:
             say(f"{spec.method} seed {spec.seed}: its node is gone; it goes on elsewhere from its last checkpoint")
         except ray.exceptions.RayError as error:
@@ -98,7 +112,7 @@ class Cluster:
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
         """As `Local.execute`. A run whose node dies goes on elsewhere; one whose process dies has failed."""
         waiting = Waiting(specs)
-        with interrupts(self.stop) as woken, joined(self.address):
+        with joined(self.address), interrupts(self.stop) as asked:
             from ray.exceptions import RayError
 
             crew = self._crew()
@@ -107,10 +121,10 @@ class Cluster:
                 while crew.out:
                     returned = crew.returned(LISTEN_SECONDS)
                     yield from crew.letters()
-                    if woken.poll():
-                        woken.recv_bytes()
+                    if asked.woken.poll():
+                        asked.woken.recv_bytes()
                         say_stopping()
-                        crew.mailbox.stop.remote()
+                        yield from crew.stop()
                     for spec, message in returned:
                         if isinstance(message, Refused):
                             raise InputError(message.message)
@@ -123,8 +137,9 @@ class Cluster:
             except RayError as error:
                 raise InputError(f"the Ray cluster is lost ({first_line(error)}); the same command goes on") from error
             except (Exception, GeneratorExit):
-                crew.mailbox.stop.remote()
-                crew.returned(None)
+                if asked.times < 2:
+                    crew.stop()
+                    crew.returned(None)
                 raise
         if self.stop.is_set():
             raise KeyboardInterrupt

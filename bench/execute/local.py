@@ -115,15 +115,15 @@ class Local:
         every worker saves its state first; a second Ctrl-C does not wait for that."""
         waiting = Waiting(specs)
         crew: list[Worker] = []
-        with interrupts(self.stop) as woken:
+        with interrupts(self.stop) as asked:
             try:
                 for index in range(min(self.workers, len(waiting))):
                     crew.append(self._hire(index))
                     crew[-1].begin(*waiting.next())
                 while busy := {worker.connection: index for index, worker in enumerate(crew) if worker.spec}:
-                    for ready in wait([*busy, woken]):
-                        if ready is woken:
-                            woken.recv_bytes()
+                    for ready in wait([*busy, asked.woken]):
+                        if ready is asked.woken:
+                            asked.woken.recv_bytes()
                             say_stopping()
                             continue
                         index = busy[ready]  # type: ignore[index]
@@ -142,7 +142,8 @@ class Local:
                 if self.stop.is_set():
                     raise KeyboardInterrupt
             except (Exception, GeneratorExit):
-                self._save_all(crew)
+                if asked.times < 2:
+                    self._save_all(crew)
                 raise
             finally:
                 for worker in crew:
@@ -193,6 +194,7 @@ def work(connection: Connection, root: Path, device: str, stop: Flag) -> None:
 
     from bench.train.ranks import Ranks
 
+    os.dup2(2, 1)  # what a method prints goes to stderr: stdout is the command's
     ranks = Ranks(torch.device(device))
     if ranks.device.type == "cuda":  # what names no device, pinned memory for one, belongs to this one
         torch.cuda.set_device(ranks.device)

@@ -1,5 +1,7 @@
 """What can be known to be wrong before anything is written: data, network sizes, feature weights, methods."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 
 import numpy as np
@@ -67,7 +69,7 @@ def check(study: Study) -> None:
     for name in study.methods:
         method = registry.compose(name)
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
                 method.prepare(Grid(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
                 method.timestep_density(0), method.loss_weight(0), method.optimizer(0)
         except (Exception, SystemExit) as error:

@@ -68,6 +68,7 @@ class Race:
 
     def tabulate(self) -> None:
         """Write the tables of what has been run so far."""
+        self.directory.refuse_gone()
         with self.directory.locked():
             self.directory.collect()
 

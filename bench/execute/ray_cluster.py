@@ -45,6 +45,8 @@ def connect(address: str) -> None:
         if address != "auto":
             raise InputError(f"no Ray cluster at {address} ({first_line(error)})") from None
         ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
+    except (RuntimeError, ValueError) as error:  # another version of Ray or Python there
+        raise InputError(f"cannot join the Ray cluster at {address} ({first_line(error)})") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray has put its own there
 

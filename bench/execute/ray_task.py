@@ -26,11 +26,16 @@ class Order:
 
 
 class Mailbox:
-    """The actor between runs and command."""
+    """The actor between runs and command. Once it is to stop, no run begins."""
 
     def __init__(self) -> None:
         self.letters: list[Event] = []
         self.stopping = False
+
+    def begin(self, letter: Event) -> bool:
+        if not self.stopping:
+            self.letters.append(letter)
+        return not self.stopping
 
     def tell(self, letter: Event) -> None:
         self.letters.append(letter)
@@ -62,11 +67,18 @@ class Asking:
 
 
 def task(order: Order, mailbox: Any) -> Message:
-    """A run, in a process of the cluster."""
+    """A run, in a process of the cluster. Where its command is gone, it saves its state and ends."""
     import ray
 
-    stop = Asking(lambda: ray.get(mailbox.is_stopping.remote()))
-    if stop.is_set():
+    def asked(call: Any, otherwise: bool) -> bool:
+        try:
+            return ray.get(call)
+        except ray.exceptions.RayError:
+            return otherwise
+
+    spec = order.spec
+    last: list[Any] = []
+    if not asked(mailbox.begin.remote(Event("begun", spec.task.name, spec.method, spec.seed, 0, {})), False):
         return Stopped()
     if reason := unfit(order):
         return Refused(reason)
@@ -74,13 +86,13 @@ def task(order: Order, mailbox: Any) -> Message:
 
     from bench.train.ranks import Ranks
 
-    last: list[Any] = []
-
     def report(event: Event) -> None:
         last[:] = [mailbox.tell.remote(event)]
 
-    message = attempt(order.spec, order.root, Ranks(torch.device(order.device)), report, stop, order.patience)
-    ray.get(last)  # letters of one sender come in order: with the last all are there
+    stop = Asking(lambda: asked(mailbox.is_stopping.remote(), True))
+    message = attempt(spec, order.root, Ranks(torch.device(order.device)), report, stop, order.patience)
+    for letter in last:  # letters of one sender come in order: with the last all are there
+        asked(letter, True)
     return message
 
 

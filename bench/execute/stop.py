@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Protocol
@@ -35,18 +36,25 @@ class Flag:
         self.raised.value = 1
 
 
+@dataclass
+class Asked:
+    """What has been asked so far: a message on `woken` for the first signal; `times` that Ctrl-C was."""
+
+    woken: Connection
+    times: int = 0
+
+
 @contextmanager
-def interrupts(stop: Stop) -> Iterator[Connection]:
-    """Turn the first Ctrl-C, and any SIGTERM, into `stop` being set and a message on the connection given, so that it never
-    cuts a conversation with a worker in two; the next Ctrl-C raises KeyboardInterrupt. Does nothing outside the main thread."""
+def interrupts(stop: Stop) -> Iterator[Asked]:
+    """Turn the first Ctrl-C, and any SIGTERM, into `stop` being set and a message on a connection, so that it never cuts a
+    conversation with a worker in two; the next Ctrl-C raises KeyboardInterrupt. Does nothing outside the main thread."""
     woken, waker = SPAWN.Pipe(duplex=False)
-    interrupted = False
+    asked = Asked(woken)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        if number == signal.SIGINT and interrupted:
+        asked.times += number == signal.SIGINT
+        if number == signal.SIGINT and asked.times > 1:
             raise KeyboardInterrupt
-        interrupted = interrupted or number == signal.SIGINT
         if not stop.is_set():
             stop.set()
             waker.send_bytes(b"")
@@ -54,7 +62,7 @@ def interrupts(stop: Stop) -> Iterator[Connection]:
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, handle) for number in SIGNALS} if main else {}
     try:
-        yield woken
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

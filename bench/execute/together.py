@@ -44,23 +44,28 @@ class Together:
 
     def one(self, spec: RunSpec, patience: float) -> Generator[Message]:
         """The run in a thread, so that what it tells is passed on as it happens. Closed early, it saves its state."""
-        told: SimpleQueue[Message] = SimpleQueue()
+        told: SimpleQueue[Message | BaseException] = SimpleQueue()
 
         def do() -> None:
             if self.ranks.device.type == "cuda":
                 torch.cuda.set_device(self.ranks.device)
-            told.put(attempt(spec, self.root, self.ranks, told.put, self.stop, patience))
+            try:
+                told.put(attempt(spec, self.root, self.ranks, told.put, self.stop, patience))
+            except BaseException as error:
+                told.put(error)
 
-        thread = threading.Thread(target=do, name=str(spec.directory))
+        thread = threading.Thread(target=do, name=str(spec.directory), daemon=True)
         thread.start()
         try:
             while isinstance(message := told.get(), Event):
                 yield message
         except GeneratorExit:
             self.stop.set()
-            raise
-        finally:
             thread.join()
+            raise
+        if isinstance(message, BaseException):
+            raise message
+        thread.join()
         yield message
 
     def others(self, specs: Iterable[RunSpec]) -> None:

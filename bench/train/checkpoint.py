@@ -28,7 +28,7 @@ class Checkpoints:
         for path in reversed(found := checkpoints(self.folder)):
             try:
                 tensors, facts = sealed.read(path)
-            except sealed.Damaged as error:
+            except (sealed.Damaged, OSError) as error:
                 before = "going on from the one before it" if path != found[0] else "beginning anew"
                 self.warn(f"{path}: damaged ({error}); {before}")
                 continue
@@ -55,13 +55,14 @@ class Checkpoints:
         sealed.write(path, tensors, {"format": FORMAT, "run": self.run, **facts})
         self.whole = [*(kept for kept in self.whole if kept != path), path][-KEPT:]
         for other in checkpoints(self.folder):
-            if other not in self.whole:
+            if other not in self.whole and not other.is_dir():
                 other.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove all."""
         for path in checkpoints(self.folder):
-            path.unlink(missing_ok=True)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -83,9 +84,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
     return {f"{index}/{key}": value for index, entry in state.items() for key, value in entry.items()}
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Its state again; moments lie in memory as their parameters do, since a fused step walks both as they lie."""
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, steps: int) -> None:
+    """Its state after so many steps; moments lie in memory as their parameters do, since a fused step walks both as they lie.
+    Raises ValueError where it is another's."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments = {f"{index}/{key}": p.shape for index, p in enumerate(parameters) for key in ("exp_avg", "exp_avg_sq")}
+    counts = {name: float(value) for name, value in tensors.items() if name.endswith("/step")}
+    given = {name: value.shape for name, value in tensors.items() if name not in counts}
+    if not given.items() <= moments.items() or len(given) != 2 * len(counts):  # unused weights have none
+        raise ValueError("the optimizer's moments are another network's")
+    if {*counts.values()} != ({steps} if steps else set()):
+        raise ValueError(f"the optimizer has not made {steps} steps")
     state: dict[int, Tensors] = {}
     for name, value in tensors.items():
         index, key = name.split("/")

@@ -196,7 +196,7 @@ class Training:
     def load(self, tensors: Tensors, iteration: int, seconds: float) -> None:
         self.network.load_state_dict(without("network", tensors))
         self.ema.load_state_dict(without("ema", tensors))
-        load_optimizer(self.optimizer, without("optimizer", tensors))
+        load_optimizer(self.optimizer, without("optimizer", tensors), iteration)
         self.method.load_state_dict({name: value.numpy() for name, value in without("method", tensors).items()})
         seen = without("seen", tensors)
         self.seen = Seen([], [])

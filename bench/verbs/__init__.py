@@ -3,7 +3,6 @@ inside the verb that needs it.
 """
 
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -38,11 +37,13 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             fail("interrupted; the same command goes on from here", INTERRUPTED)
         except OSError as error:  # a folder in a file's place, no space, no permission
-            fail(f"{error.filename or 'input or output'}: {error.strerror}", USAGE)
+            fail(f"{error.filename or 'input or output'}: {error.strerror or error}", USAGE)
 
     return call
 
 
 def fail(message: str, code: int) -> None:
-    print(f"fidrace: {' '.join(message.split())}", file=sys.stderr)
+    from bench.events import say
+
+    say(f"fidrace: {' '.join(message.split())}")
     raise typer.Exit(code)

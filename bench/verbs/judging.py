@@ -26,13 +26,15 @@ def score(
     from bench.events import say
     from bench.report.tables import publish, stdout, terminal
     from bench.score.leaderboard import score as scored
+    from bench.store import StudyDir
     from bench.study import parse_contrast, parse_target
 
     scores = scored(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
     if scores.rules.replaced:
         say(f"another target or contrast than the study declares: the tables in {folder} stay as they are")
     elif axis == "iterations":
-        publish(folder, scores)
+        with StudyDir(folder).writing():
+            publish(folder, scores)
     terminal(scores, stdout())
 
 
@@ -79,10 +81,12 @@ def claims(
     from bench.report.tables import stdout
     from bench.report.verdicts import claims_terminal
     from bench.score.claims import CLAIMS, claims_table, judge, load_claims
+    from bench.store import StudyDir
 
     judged = judge(load_claims(file or CLAIMS), folder)
     if folder is not None:
-        write_atomic(folder / "claims.csv", claims_table(judged).to_csv(index=False, lineterminator="\n"))
+        with StudyDir(folder).writing():
+            write_atomic(folder / "claims.csv", claims_table(judged).to_csv(index=False, lineterminator="\n"))
     claims_terminal(judged, stdout())
 
 
