@@ -1,6 +1,7 @@
 """A run as a task on a node of a Ray cluster, and the mailbox by which it speaks with the command."""
 
 import platform
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,15 +71,17 @@ def task(order: Order, mailbox: Any) -> Message:
     """A run, in a process of the cluster. Where its command is gone, it saves its state and ends."""
     import ray
 
-    def asked(call: Any, otherwise: bool) -> bool:
+    def asked(call: Callable[[], Any], otherwise: bool) -> bool:
         try:
-            return ray.get(call)
-        except ray.exceptions.RayError:
+            return ray.get(call())
+        except (ray.exceptions.RayError, SystemExit):  # there is nobody to answer
             return otherwise
 
     spec = order.spec
-    last: list[Any] = []
-    if not asked(mailbox.begin.remote(Event("begun", spec.task.name, spec.method, spec.seed, 0, {})), False):
+    stop = Asking(lambda: asked(mailbox.is_stopping.remote, True))
+    # Ray ends the tasks of a command that is gone by SIGTERM, and would raise SystemExit in the middle of a run
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    if not asked(lambda: mailbox.begin.remote(Event("begun", spec.task.name, spec.method, spec.seed, 0, {})), False):
         return Stopped()
     if reason := unfit(order):
         return Refused(reason)
@@ -86,13 +89,17 @@ def task(order: Order, mailbox: Any) -> Message:
 
     from bench.train.ranks import Ranks
 
-    def report(event: Event) -> None:
-        last[:] = [mailbox.tell.remote(event)]
+    last: list[Any] = []
 
-    stop = Asking(lambda: asked(mailbox.is_stopping.remote(), True))
+    def report(event: Event) -> None:
+        try:
+            last[:] = [mailbox.tell.remote(event)]
+        except (ray.exceptions.RayError, SystemExit):
+            stop.set()
+
     message = attempt(spec, order.root, Ranks(torch.device(order.device)), report, stop, order.patience)
-    for letter in last:  # letters of one sender come in order: with the last all are there
-        asked(letter, True)
+    if last:  # letters of one sender come in order: with the last all are there
+        asked(lambda: last[0], True)
     return message
 
 
