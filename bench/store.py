@@ -115,7 +115,7 @@ class StudyDir:
             row = self.row(spec) or {}
         except InputError:  # for who holds the lock to find
             row = {}
-        return f"process {row['pid']} on {row['host']}" if "pid" in row else "another process"
+        return f"process {row['pid']} on {row.get('host')}" if "pid" in row else "another process"
 
     def declared(self) -> dict[str, Any]:
         """study.json; raises InputError where it cannot be read."""

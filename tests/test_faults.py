@@ -162,11 +162,12 @@ def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(t
     (tmp_path / "mine").mkdir()
     for name, body in FAULTS.items():
         text = HALVING.replace("Halving", name.title().replace("-", "")).replace("halving", name)
-        body = f"{body} if progress > 0.5 else 0 * self.grid.abar + 1"
-        (tmp_path / "mine" / f"{name}.py").write_text(text.replace("0 * self.grid.abar + 0.5", body))
+        body = f"print('noise') or ({body} if progress > 0.5 else 0 * self.grid.abar + 1)"  # stdout stays JSON
+        (tmp_path / "mine" / f"{name}.py").write_text("print('noise')\n" + text.replace("0 * self.grid.abar + 0.5", body))
     words = ["run", *TINY, "--seeds", "1", "--out", "s", "--methods-path", "mine"]
     words += [word for name in FAULTS for word in ("-m", name)]
     study = Study([*words, "-m", "p2"], tmp_path).ended(4)
+    assert study.events()[-1]["event"] == "study_ended"
     runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
     assert runs["status"].to_dict() == {"baseline": "finished", **dict.fromkeys(FAULTS, "failed"), "p2": "finished"}
     reasons = runs["error"].to_dict()

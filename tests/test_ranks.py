@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from bench.data.loading import load
+from bench.execute.together import Together
 from bench.score.crossings import reached
 from bench.score.curves import read_curves
+from bench.study import make_study
 from bench.task import load_task
 from bench.train.loop import Training
 from bench.train.ranks import Ranks
@@ -70,6 +72,16 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     assert [name.split(" x ")[0] for name in runs["device"]] == ["2", "2"]
     assert set(runs["status"]) == {"finished"}
     np.testing.assert_allclose(runs["final_fd"], alone["final_fd"], rtol=1e-2)
+
+
+def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("around the run")
+
+    monkeypatch.setattr("bench.execute.together.attempt", broken)
+    specs = make_study("digits", ["baseline"], "1").specs()
+    with pytest.raises(RuntimeError, match="around the run"):
+        list(Together(tmp_path, ALONE).execute(specs))
 
 
 def test_workers_are_refused_under_torchrun(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
