@@ -20,8 +20,7 @@ STUDY = (*SMALL, "--budget", "300", "-m", "clts", "--seeds", "3")
 
 
 def killed(folder: Path, kills: int, undisturbed: float) -> None:
-    """Half of the moments count from the command's start, its imports included, half from when a run is at work; few enough of
-    the study lie between two kills that all of them fall into it."""
+    """Half of the moments count from the command's start, its imports included, half from when a run trains."""
     while_starting, at_work = kills // 2, kills - kills // 2
     chance = random.Random(0)
     moments = [chance.uniform(0, 8) for _ in range(while_starting)]
@@ -29,7 +28,7 @@ def killed(folder: Path, kills: int, undisturbed: float) -> None:
     assert_same(folder / "killed", folder / "undisturbed")
     print(f"{while_starting} kills 0 to 8 s after the start: runs taken up {len(taken)} times, tables equal")
     (folder / "killed").rename(folder / "killed-1")
-    moments = [chance.uniform(0, 2 * undisturbed / at_work) for _ in range(at_work)]
+    moments = [chance.uniform(0, undisturbed / at_work) for _ in range(at_work)]  # half of the study, so that all fall into it
     taken = killed_again_and_again(folder, moments, STUDY, begun=True)
     assert_same(folder / "killed", folder / "undisturbed")
     resumed = [iteration for _, _, iteration in taken if iteration]
