@@ -107,7 +107,7 @@ def run(
 def check_executor(executor: str, address: str | None, gpus: float | None, device: str) -> None:
     """Raise InputError for one that there is not, or that is not here, and for options that are another's."""
     if executor not in EXECUTORS:
-        raise InputError(f"unknown executor {executor!r}{nearest(executor, EXECUTORS)} (choices: {', '.join(EXECUTORS)})")
+        raise InputError(f"unknown executor {executor!r}{nearest(executor, EXECUTORS)}")
     for name, value in (("--address", address), ("--gpus", gpus)):
         if value is not None and executor != "ray":
             raise InputError(f"{name} is for --executor ray")

@@ -3,7 +3,7 @@ are those of an undisturbed study, byte for byte but for times.
 
     python -m tests.slow.kills [KILLS]      its last figures are in docs/reliability.md
 
-About ten minutes on two cores.
+About eight minutes on two cores.
 """
 
 import os
