@@ -36,6 +36,7 @@ REMEDY = "remove its folder and runs.csv, and the same command makes it anew"
 Row = dict[str, Any]
 STATUSES = ("finished", "diverged", "failed", "running")
 KEPT = STATUSES[:2]  # of runs that came to their end
+FRAME, WEIGHTS = "samples-{}.png", "weights-{}.safetensors"  # of a run, by iteration
 GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that these ended before their iterations were done
 
 

@@ -15,9 +15,21 @@ import torch
 from bench import sealed
 from bench.data.loading import load
 from bench.events import Event
-from bench.files import EVAL_COLUMNS, GPU_HOURS, Row, now, sweep, with_own, write_atomic, write_json, write_table
+from bench.files import (
+    EVAL_COLUMNS,
+    FRAME,
+    GPU_HOURS,
+    WEIGHTS,
+    Row,
+    now,
+    sweep,
+    with_own,
+    write_atomic,
+    write_json,
+    write_table,
+)
 from bench.quality.judge import Judge
-from bench.quality.pictures import grid_png
+from bench.quality.pictures import frame_png, grid_png
 from bench.sealed import Tensors
 from bench.study import RunSpec
 from bench.train.checkpoint import Checkpoints
@@ -146,8 +158,15 @@ class Run:
         self.eval_seconds += perf_counter() - start
         if self.ranks.first:
             write_atomic(self.directory / "samples.png", grid_png(images[:PICTURED]))
+            write_atomic(self.directory / FRAME.format(self.training.iteration), frame_png(images))
+            if self.task.budget.keep_weights:
+                self.keep(WEIGHTS.format(self.training.iteration))
             self.tabulate()
         self.tell("evaluation", **measured)
+
+    def keep(self, name: str) -> None:
+        """Write the averaged weights."""
+        sealed.write(self.directory / name, dict(self.training.ema.state_dict()), {})
 
     def tabulate(self) -> None:
         write_table(self.directory / "evals.csv", *with_own(self.evaluations, EVAL_COLUMNS))
@@ -188,7 +207,7 @@ class Run:
     def finish(self, status: str, error: str = "") -> None:
         """The run's last files: the averaged weights and its row; the checkpoints go."""
         if status == "finished" and self.ranks.first:
-            sealed.write(self.directory / "ema.safetensors", dict(self.training.ema.state_dict()), {})
+            self.keep("ema.safetensors")
         self.row.update(self.final, status=status, error=error, ended=now())
         self.record()
         if self.ranks.first:

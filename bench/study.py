@@ -29,10 +29,11 @@ class RunSpec:
     seed: int
     method_hash: str
     methods_path: tuple[str, ...] = ()
+    home: Path = Path()  # of its study, below the folder in which several studies lie
 
     @property
     def directory(self) -> Path:
-        """Below a study's DIR."""
+        """Below its study's DIR."""
         return run_directory(self.task.name, self.method, self.seed, self.task.fixed_hash(), self.method_hash)
 
 

@@ -71,6 +71,7 @@ class NetworkConfig(Model):
     classes: int | None = Field(default=None, gt=0)
     norm_groups: int = Field(default=32, gt=0)
     config: dict[str, Any] = later({})
+    init: int | None = later(None, ge=0)  # the seed of the initial weights; None: the run's
 
     @pydantic.model_validator(mode="after")
     def _groups_divide(self) -> "NetworkConfig":
@@ -97,6 +98,7 @@ class OptimizerConfig(Model):
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = later(None, gt=0)  # the norm that a step's gradient may have
 
 
 class EmaConfig(Model):
@@ -143,12 +145,14 @@ class QualityConfig(Model):
 
 class BudgetConfig(Model):
     """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; threads of each run; how often its
-    state is saved between evaluations (0: at every look at the losses), which changes nothing that is measured."""
+    state is saved between evaluations (0: at every look at the losses), and whether the averaged weights of every evaluation
+    are kept for `fidrace analyze`: neither changes what is measured."""
 
     iterations: int = Field(gt=0)
     evaluations: int = Field(gt=0)
     threads: int = Field(default=1, gt=0)
     checkpoint_minutes: float = Field(default=10.0, ge=0, exclude=True)
+    keep_weights: bool = Field(default=False, exclude=True)
     gpu_hours: float | None = later(None, gt=0)  # of training, summed over a run's devices; whichever ends first
 
     @pydantic.model_validator(mode="after")

@@ -5,7 +5,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,9 +78,14 @@ class Waiting:
 def attempt(
     spec: RunSpec, root: Path, ranks: "Ranks", report: Callable[[Event], None], stop: Stop, patience: float = 0.0
 ) -> Message:
-    """Do one run to its end, unless another process has it in hand for longer than `patience` seconds or has done it. All
-    ranks of a group take part; the first one holds the run's lock."""
-    folder = StudyDir(root)
+    """Do one run of a study that lies at its home below `root` to its end, unless another process has it in hand for longer
+    than `patience` seconds or has done it. All ranks of a group take part; the first one holds the run's lock."""
+    folder = StudyDir(root / spec.home)
+    if spec.home != Path():  # its name is not the run's alone
+
+        def report(event: Event, tell: Callable[[Event], None] = report) -> None:
+            tell(replace(event, method=f"{spec.home}/{event.method}"))
+
     with ExitStack() as hold:
         try:
             found = in_hand(spec, folder, report, patience, hold) if ranks.first else None

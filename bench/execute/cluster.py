@@ -95,7 +95,7 @@ class Crew:
             say(f"{spec.method} seed {spec.seed}: its node is gone; it goes on elsewhere from its last checkpoint")
         except ray.exceptions.RayError as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
-            if StudyDir(self.root).record_death(spec, reason):
+            if StudyDir(self.root / spec.home).record_death(spec, reason):
                 return Ended(spec, reason)
         return Taken()
 

@@ -155,7 +155,7 @@ class Local:
         assert spec is not None
         if isinstance(message, Refused):
             raise InputError(message.message)
-        if message is None and StudyDir(self.root).record_death(spec, worker.cause()):
+        if message is None and StudyDir(self.root / spec.home).record_death(spec, worker.cause()):
             return Ended(spec, worker.cause())
         if message is None or isinstance(message, Taken):
             waiting.put_back(spec, message)

@@ -1,6 +1,6 @@
-"""A whole study: what is already there stays, the rest is run, the tables are made from both."""
+"""A whole study, or several: what is already there stays, the rest is run, the tables are made from both."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,17 +52,10 @@ class Race:
     def execute(self, executor: Executor, specs: list[RunSpec]) -> Generator[Event]:
         """Run `specs`, telling what happens; the tables of the folder keep up, whatever ends it."""
         try:
-            with closing(executor.execute(specs)) as messages:
-                for message in messages:
-                    if isinstance(message, Ended):
-                        if message.reason:
-                            yield failure(message)
-                        self.tabulate()
-                    elif message.kind == "note":
-                        say(f"{message.method} seed {message.seed}: {message.facts['text']}")
-                    else:
-                        self.refuse_target_at_start(message)
-                        yield message
+            with closing(told(executor.execute(specs), lambda spec: self)) as events:
+                for event in events:
+                    self.refuse_target_at_start(event)
+                    yield event
         finally:
             self.tabulate()
 
@@ -81,6 +74,20 @@ class Race:
                 f"{event.method} seed {event.seed} is at the target {self.study.target:g} at iteration 0 "
                 f"({self.study.task.quality.metric} {event.facts['fd']:.4g}): choose a lower one"
             )
+
+
+def told(messages: Generator[Event | Ended], race_of: Callable[[RunSpec], Race]) -> Generator[Event]:
+    """What `messages` tell of runs, failures among it; whenever one ends, the tables of its race are made anew."""
+    with closing(messages):
+        for message in messages:
+            if isinstance(message, Ended):
+                if message.reason:
+                    yield failure(message)
+                race_of(message.spec).tabulate()
+            elif message.kind == "note":
+                say(f"{message.method} seed {message.seed}: {message.facts['text']}")
+            else:
+                yield message
 
 
 def failure(ended: Ended) -> Event:

@@ -108,8 +108,9 @@ def unfit(order: Order) -> str:
     from bench.run import packages
 
     here = platform.node()
-    if not (order.root / "study.json").exists():
-        return f"{order.root} is not there on {here}: --out must lie on storage that all nodes share"
+    root = order.root / order.spec.home
+    if not (root / "study.json").exists():
+        return f"{root} is not there on {here}: --out must lie on storage that all nodes share"
     for name, version in packages().items():
         if version != order.packages[name]:
             return f"{here} has {name} {version}, this command {order.packages[name]}: install the same on every node"

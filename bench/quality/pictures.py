@@ -1,4 +1,4 @@
-"""A run's samples as a picture."""
+"""A run's samples as pictures."""
 
 import io
 
@@ -19,3 +19,10 @@ def grid_png(images: Tensor, zoom: int = 5) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(page.squeeze(-1) if channels == 1 else page).save(buffer, format="png")
     return buffer.getvalue()
+
+
+def frame_png(images: Tensor) -> bytes:
+    """A small PNG of the first of images[N, C, H, W], at most 36 of them: one moment of a run, for a page with many."""
+    side = max(images.shape[2:])
+    across = min(max(192 // side, 2), 6)
+    return grid_png(images[: across**2], zoom=max(32 // side, 1))

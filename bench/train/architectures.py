@@ -20,15 +20,16 @@ def build_network(
     learned_sigma: bool = False,
     checkpointing: bool = False,
 ) -> nn.Module:
-    """The task's network for images [C, H, W], its initial weights a function of `seed` alone; raises InputError where sizes
-    clash. With `checkpointing`, activations inside its blocks are computed again in the backward pass instead of kept."""
+    """The task's network for images [C, H, W], its initial weights a function of config.init, else of `seed`, alone; raises
+    InputError where sizes clash. With `checkpointing`, activations inside its blocks are computed again in the backward pass
+    instead of kept."""
     channels, height, _ = image_shape
     out = channels * (2 if learned_sigma else 1)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Streams(seed).integer("init"))
+        torch.manual_seed(Streams(seed if config.init is None else config.init).integer("init"))
         if config.kind == "diffusers":
             return diffusers_unet(config, height, channels, out, checkpointing)
-        fields = config.model_dump(exclude={"kind", "config"})
+        fields = config.model_dump(exclude={"kind", "config", "init"})
         try:
             return UNet(image_size=height, in_channels=channels, out_channels=out, checkpointing=checkpointing, **fields)
         except ValueError as error:

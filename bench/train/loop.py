@@ -118,6 +118,8 @@ class Training:
                     objective = objective + bound.mean()
                 (objective * (len(loss) / len(t))).backward()
             losses.append(loss.detach())
+        if self.task.optimizer.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.task.optimizer.clip)
         self.set_optimizer(n)
         self.optimizer.step()
         self.update_ema()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +13,12 @@ from bench.verbs import SOME_FAILED, USAGE, MethodsPath, fail
 from methods.base import InputError, nearest
 
 if TYPE_CHECKING:
+    from bench.events import Event
     from bench.execute.race import Executor, Race
     from bench.execute.together import Together
     from bench.store import StudyDir
     from bench.study import RunSpec, Study
+    from bench.task import Task
     from bench.train.ranks import Ranks
 
 
@@ -93,7 +96,8 @@ def run(
                 where = cluster(race, device, gpus, address, workers)
             else:
                 where = together(race, group) if group else local(race, team, workers)
-            perform(race, chosen(race, specs, group) if group else specs, where, as_json)
+            specs = chosen(race, specs, group) if group else specs
+            watch(race.execute(where, specs), len(specs), study.task, as_json)
         conclude(race, as_json)
     if failures := race.failures():
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
@@ -225,22 +229,21 @@ def follow(race: "Race", group: "Ranks") -> None:
     together(race, group).others(chosen(race, [], group))
 
 
-def perform(race: "Race", specs: "list[RunSpec]", executor: "Executor", as_json: bool) -> None:
-    """Run `specs` and show how they go."""
+def watch(happening: "Generator[Event]", runs: int, task: "Task", as_json: bool = False) -> None:
+    """Show how so many runs of `task` go, while they go."""
     from rich.console import Console
 
     from bench.report.progress import JsonLines, Live, PlainLines, Reporter
 
-    task = race.study.task
     console = Console(stderr=True)
     reporter: Reporter
     if as_json:
         reporter = JsonLines()
     elif console.is_terminal:
-        reporter = Live(len(specs), task.quality.metric, task.budget.grid()[-1], console)
+        reporter = Live(runs, task.quality.metric, task.budget.grid()[-1], console)
     else:
-        reporter = PlainLines(len(specs), task.quality.metric)
-    with reporter, closing(race.execute(executor, specs)) as events:
+        reporter = PlainLines(runs, task.quality.metric)
+    with reporter, closing(happening) as events:
         for event in events:
             reporter.hear(event)
 
