@@ -5,7 +5,7 @@ import sys
 import typer
 
 from bench.verbs import USAGE, guarded
-from bench.verbs.judging import check, claims, merge, score
+from bench.verbs.judging import check, claims, merge, report, score
 from bench.verbs.looking import doctor, methods, tasks
 from bench.verbs.racing import run
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, score, check, claims, merge, methods, tasks, doctor):
+for verb in (run, score, report, check, claims, merge, methods, tasks, doctor):
     app.command()(guarded(verb))
 
 

@@ -238,6 +238,7 @@ class StudyDir:
             "leaderboard.md",
             "fd.png",
             "speedup.png",
+            "report.html",
         ):
             target = self.path / name
             if target.is_dir():

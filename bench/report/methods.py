@@ -4,7 +4,6 @@ import inspect
 import io
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -15,30 +14,11 @@ from rich.table import Table
 
 from bench import conformance
 from bench.files import write_atomic
-from bench.grid import named_schedule
-from bench.rehearsal import rehearse
+from bench.report.moments import HORIZON, Moment
 from bench.report.tables import stdout
-from methods.base import Floats, Grid, InputError, Method
+from methods.base import Method
 from methods.composition import Composition
 from methods.registry import Registry
-
-HORIZON = 1000  # iterations; progress is all that counts here
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What a composition says at one progress: p[T], w[T] on the eps-MSE, the learning-rate multiplier and Adam's beta1."""
-
-    progress: float
-    p: Floats
-    w: Floats
-    lr_scale: float
-    beta1: float | None
-
-    def line(self) -> list[str]:
-        tenths = " ".join(f"{part.sum():.3f}" for part in np.array_split(self.p, 10))
-        beta1 = "the task's" if self.beta1 is None else f"{self.beta1:.6g}"
-        return [f"{self.progress:g}", f"{self.lr_scale:.6g}", beta1, tenths, f"{self.w.min():.4g} to {self.w.max():.4g}"]
 
 
 def listing(registry: Registry) -> None:
@@ -48,29 +28,6 @@ def listing(registry: Registry) -> None:
         horizon = "yes" if method.depends_on_horizon() else "no"
         table.add_row(name, changes, method.evidence, horizon, method.claim, method.source)
     stdout().print(table)
-
-
-def moments(composition: Composition, grid: str, progresses: Sequence[float]) -> list[Moment]:
-    """What `composition` says on the schedule `grid`, at each progress in order; raises InputError where it cannot."""
-    try:
-        with np.errstate(all="ignore"):
-            composition.prepare(Grid(named_schedule(grid), horizon=HORIZON))
-            return list(_moments(composition, sorted(set(progresses))))
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError(f"method {str(composition)!r} on {grid}: {type(error).__name__}: {error}") from error
-
-
-def _moments(composition: Composition, progresses: Sequence[float]) -> typing.Iterator[Moment]:
-    T, done = composition.parts[0].grid.T, 0
-    for progress in progresses:
-        n = round(progress * HORIZON)
-        rehearse(composition, done, n)
-        done = n
-        p, w = composition.timestep_density(n), composition.loss_weight(n)
-        even, one = np.full(T, 1 / T), np.ones(T)
-        yield Moment(n / HORIZON, even if p is None else p, one if w is None else w, *composition.optimizer(n))
 
 
 def explain(composition: Composition, grid: str, said: list[Moment]) -> None:

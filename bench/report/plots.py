@@ -1,17 +1,17 @@
 """Plots as PNG, byte-equal for equal tables."""
 
 import io
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from bench.report.style import styles
 from bench.score.leaderboard import Scores
 
-FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10)
+FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10)  # on axes of speedups
+SYMBOLS = {">=": "^", "<=": "v"}  # the factor is so much at least, at most
 
 
 def canvas() -> tuple[Figure, Axes]:
@@ -19,13 +19,6 @@ def canvas() -> tuple[Figure, Axes]:
     axes = figure.add_axes((0.09, 0.09, 0.89, 0.85))
     axes.grid(True, which="both", alpha=0.2)
     return figure, axes
-
-
-def colours(scores: Scores) -> dict[str, Any]:
-    """One for each method, the same in every picture of the scores."""
-    palette = matplotlib.colormaps["tab10" if len(scores.leaderboard) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
-    methods = enumerate(sorted(scores.leaderboard["method"]))
-    return {method: "black" if method == "baseline" else palette[index % len(palette)] for index, method in methods}
 
 
 def png(figure: Figure) -> bytes:
@@ -37,16 +30,17 @@ def png(figure: Figure) -> bytes:
 def fd_png(scores: Scores) -> bytes:
     """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
     figure, axes = canvas()
-    for method, colour in colours(scores).items():
+    for method, style in styles(scores.leaderboard["method"]).items():
         runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
         thin = LineCollection(
-            [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=colour, alpha=0.25, linewidths=0.7
+            [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=style.colour, alpha=0.25, linewidths=0.7
         )
         axes.add_collection(thin)
         whole = [curve for curve in runs if len(curve.fd) == max(len(other.fd) for other in runs)]
         if whole:
             middle = np.median([curve.fd for curve in whole], axis=0)
-            axes.plot(whole[0].iteration, middle, color=colour, linewidth=2, label=f"{method} (n={len(runs)})")
+            label = f"{method} (n={len(runs)})"
+            axes.plot(whole[0].iteration, middle, style.linestyle, color=style.colour, linewidth=2, label=label)
     if not isinstance(scores.rules.target, str):
         axes.axhline(scores.rules.target, color="grey", linestyle="--", label=f"target {scores.rules.target:g}")
     axes.axvline(scores.rules.budget, color="grey", linestyle=":", label=f"budget {scores.rules.budget:g}")
@@ -60,17 +54,21 @@ def fd_png(scores: Scores) -> bytes:
 
 
 def speedup_png(scores: Scores) -> bytes:
-    """Speedup in iterations against target, the hardest target at the right, with 95 % bands. Dotted, without a band: a
-    bound, where some run does not come to the target."""
+    """Speedup in iterations against target, the hardest target at the right, with 95 % bands. Triangles, without a
+    band: bounds, where some run does not come to the target."""
     figure, axes = canvas()
     table = scores.curve[scores.curve["axis"] == "iterations"]
-    for method, colour in colours(scores).items():
+    for method, style in styles(scores.leaderboard["method"]).items():
         rows = table[(table["method"] == method) & table["speedup"].notna()]
         if len(rows):
             points = rows["bound"] == "="
-            axes.plot(rows["target"], rows["speedup"].where(points), color=colour, linewidth=2, label=method)
-            axes.plot(rows["target"], rows["speedup"], color=colour, linewidth=1, linestyle=":")
-            axes.fill_between(rows["target"], rows["ci_low"], rows["ci_high"], where=points, color=colour, alpha=0.12, lw=0)
+            axes.plot(rows["target"], rows["speedup"], style.linestyle, color=style.colour, linewidth=2, label=method)
+            axes.fill_between(
+                rows["target"], rows["ci_low"], rows["ci_high"], where=points, color=style.colour, alpha=0.12, lw=0
+            )
+            for bound, symbol in SYMBOLS.items():
+                some = rows[rows["bound"] == bound]
+                axes.plot(some["target"], some["speedup"], symbol, color=style.colour, markerfacecolor="none")
     axes.axhline(1, color="black", linewidth=1)
     if not isinstance(scores.rules.target, str):
         axes.axvline(scores.rules.target, color="grey", linestyle="--", label=f"target {scores.rules.target:g}")

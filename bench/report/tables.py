@@ -12,15 +12,21 @@ from rich.table import Table
 
 from bench.files import write_atomic
 from bench.report.plots import fd_png, speedup_png
+from bench.score.claims import Claim, load_claims
 from bench.score.leaderboard import Scores
+from methods.base import Floats
 
 CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]
 GUARD_HEADINGS = ["method", "pairs", "precision", "recall", "memorised", "held-out loss", "loses"]
 GUARDS = "guards: means where each run has reached the target, beside its baselines' there"
 CONTRASTS = "each method against its control, paired by seed"
-WORDS = {*"method verdict notes loses claim on asked outcome".split(), "", "its control", "measured on"}
+WORDS = {*"method verdict notes loses claim on asked outcome claimed FD".split(), "", "its control", "measured on"}
 BOUNDS = {"=": "", ">=": "≥ ", "<=": "≤ "}
+BLOCKS = "▁▂▃▄▅▆▇█"
+SPARKS = 12  # blocks in a sparkline, at most
+ROOMY = 130  # columns of a terminal that has room for what is claimed and for sparklines
+ELSEWHERE = "claimed: by the paper, in brackets where that was on another task (`fidrace claims`)"
 
 
 def factor(row: dict[str, Any]) -> list[str]:
@@ -98,9 +104,54 @@ class Quiet(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def claims_of(method: str) -> list[Claim]:
+    """The published claims for a method."""
+    return [claim for claim in load_claims() if claim.method == method]
+
+
+def claimed(method: str, task: str) -> str:
+    """The factors that are claimed for a method, those made on another task in brackets: `2×`, `(2×) (2.6×)`."""
+    factors = [f"{claim.factor:g}×" if claim.task == task else f"({claim.factor:g}×)" for claim in claims_of(method)]
+    return " ".join(factors)
+
+
+def sparkline(values: Floats, low: float, high: float) -> str:
+    """Blocks as high as the logarithms of `values`, SPARKS of them at most, between those of `low` and `high`; a space for
+    what is no number."""
+    values = values[np.unique(np.linspace(0, len(values) - 1, SPARKS).round().astype(int))] if len(values) else values
+    with np.errstate(all="ignore"):
+        shares = np.log(values / low) / np.log(high / low)
+    return "".join(BLOCKS[int(np.clip(share, 0, 1) * 7.999)] if np.isfinite(share) else " " for share in shares)
+
+
+def sparklines(scores: Scores) -> dict[str, str]:
+    """The median FD of each method over training, all methods on one scale."""
+    medians = {method: middle_fd(scores, method) for method in scores.leaderboard["method"]}
+    known = np.concatenate([[1.0, 2.0], *([line[np.isfinite(line) & (line > 0)] for line in medians.values()])])[2:]
+    if not len(known):
+        return dict.fromkeys(medians, "")
+    return {method: sparkline(line, float(known.min()), float(known.max())) for method, line in medians.items()}
+
+
+def middle_fd(scores: Scores, method: str) -> Floats:
+    """The medians over the runs that came furthest; empty where there is none."""
+    runs = [curve.fd for curve in scores.curves if curve.method == method and len(curve.fd)]
+    return np.median([fd for fd in runs if len(fd) == max(map(len, runs))], axis=0) if runs else np.array([])
+
+
 def terminal(scores: Scores, console: Console) -> None:
     axis, body = lines(scores)
-    console.print(drawn(title(scores, axis), HEADINGS, body))
+    headings = HEADINGS
+    if console.width >= ROOMY:
+        sparks, task = sparklines(scores), str(scores.leaderboard["task"].iloc[0])
+        extra = [[claimed(method, task), sparks[method]] for method in scores.leaderboard["method"]]
+        # a method without a claim leaves its cell empty; where no method has one there is no column
+        shown = slice(0 if any(claim for claim, _ in extra) else 1, 2)
+        headings = [*HEADINGS[:-1], *["claimed", "FD"][shown], HEADINGS[-1]]
+        body = [[*line[:-1], *more[shown], line[-1]] for line, more in zip(body, extra, strict=True)]
+    console.print(drawn(title(scores, axis), headings, body))
+    if "claimed" in headings and any("(" in line[headings.index("claimed")] for line in body):
+        console.print(ELSEWHERE)
     console.print(scores.headline())
     if against := contrast_lines(scores):
         console.print(drawn(CONTRASTS, CONTRAST_HEADINGS, against))

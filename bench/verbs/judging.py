@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.verbs import GATE, NOTHING, fail
+from bench.verbs import GATE, NOTHING, MethodsPath, fail
 from methods.base import InputError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, or one with runs.csv and evals.csv.")]
@@ -36,6 +36,32 @@ def score(
         with StudyDir(folder).writing():
             publish(folder, scores)
     terminal(scores, stdout())
+
+
+def report(
+    folder: Folder,
+    methods_path: MethodsPath = [],
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write DIR/report.html, a page to look at that needs no network: leaderboard, curves, samples, provenance. Of a study at
+    work it tells what its runs have measured so far."""
+    from bench.events import say
+    from bench.report.page import Found, opened, write_page
+    from bench.report.tables import publish
+    from bench.store import StudyDir
+
+    directory = StudyDir(folder)
+    with directory.writing():
+        if (folder / "runs").is_dir() and not directory.tabled():  # runs at work are ahead of the tables
+            directory.collect()
+        found = Found.of(folder)
+        if found.scores:
+            publish(folder, found.scores)
+        path = write_page(folder, found, methods_path)
+    say(found.scores.headline() if found.scores else f"nothing can be compared yet: {found.reason}")
+    print(path)
+    if show:
+        opened(path)
 
 
 def check(

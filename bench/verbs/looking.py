@@ -21,7 +21,8 @@ def methods(
     methods_path: MethodsPath = [],
 ) -> None:
     """List the methods, explain one, or check it."""
-    from bench.report.methods import examine, explain, listing, moments, write_csv, write_plot
+    from bench.report.methods import examine, explain, listing, write_csv, write_plot
+    from bench.report.moments import moments
     from methods.registry import Registry
 
     registry = Registry(methods_path)

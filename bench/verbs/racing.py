@@ -47,6 +47,7 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Show the report in the browser at the end.")] = False,
 ) -> None:
     """Race methods to a target distance. What DIR already holds is not run again. Started by torchrun, its processes train
     each run together."""
@@ -99,6 +100,10 @@ def run(
             specs = chosen(race, specs, group) if group else specs
             watch(race.execute(where, specs), len(specs), study.task, as_json)
         conclude(race, as_json)
+    if show:
+        from bench.report.page import PAGE, opened
+
+        opened(directory.path / PAGE)
     if failures := race.failures():
         say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
         for failure in failures:
@@ -249,27 +254,28 @@ def watch(happening: "Generator[Event]", runs: int, task: "Task", as_json: bool 
 
 
 def conclude(race: "Race", as_json: bool) -> None:
-    """Score the folder, write its tables and show them."""
+    """Score the folder, write its tables and its page, and show them."""
     from bench.events import say
+    from bench.report.page import Found, write_page
     from bench.report.progress import emit
     from bench.report.tables import publish, stdout, terminal
-    from bench.score.errors import NothingToConclude
-    from bench.score.leaderboard import score
 
     folder = race.directory.path
-    try:
-        with race.directory.locked():
-            race.directory.collect()
-            scores = score(folder)
-            publish(folder, scores)
-    except NothingToConclude as error:
-        say(str(error))
+    with race.directory.locked():
+        race.directory.collect()
+        found = Found.of(folder)
+        if found.scores:
+            publish(folder, found.scores)
+        path = write_page(folder, found, race.study.methods_path)
+    scores = found.scores
+    if scores is None:
+        say(f"{folder}: {found.reason}")
         if as_json:
-            emit("study_ended", sys.stdout, failed=len(race.failures()), headline=str(error), leaderboard=[])
+            emit("study_ended", sys.stdout, failed=len(race.failures()), headline=found.reason, leaderboard=[])
         return
     if as_json:
         leaderboard = scores.leaderboard.astype(object).where(scores.leaderboard.notna(), None).to_dict("records")
         emit("study_ended", sys.stdout, failed=len(race.failures()), headline=scores.headline(), leaderboard=leaderboard)
         return
     terminal(scores, stdout())
-    say(f"tables and pictures: {folder}")
+    say(f"tables and pictures: {folder}; to look at: {path}")

@@ -1,0 +1,220 @@
+"""The page: one HTML file with all that a folder says, which asks nothing of any host.
+
+Its Content-Security-Policy lets run the scripts of this file and no other, by their hashes, and lets nothing be fetched.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import sys
+import webbrowser
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from bench.description import read_description
+from bench.events import say
+from bench.files import write_atomic
+from bench.grid import schedule
+from bench.report import figures, sheets
+from bench.report.film import film
+from bench.report.moments import Moment, moments
+from bench.report.style import Style, styles
+from bench.report.tables import (
+    CONTRAST_HEADINGS,
+    CONTRASTS,
+    GUARD_HEADINGS,
+    GUARDS,
+    contrast_lines,
+    guard_lines,
+    title,
+)
+from bench.report.verdicts import CLAIM_HEADINGS, EVIDENCE_HEADINGS, claim_lines, evidence_lines
+from bench.score.claims import judge_one, load_claims
+from bench.score.comparison import Races, make_races
+from bench.score.curves import read_curves
+from bench.score.errors import NothingToConclude
+from bench.score.leaderboard import Scores, score
+from bench.score.rules import read_rules
+from bench.task import load_task, task_names
+from methods.base import InputError
+from methods.registry import Registry, content_hash
+
+PAGE = "report.html"
+TABLES = ("runs", "evals", "speedups", "contrasts", "guards", "curve", "leaderboard", "claims")  # to download
+PROGRESSES = tuple(k / 10 for k in range(11))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds: its runs, and their scores or why there are none."""
+
+    races: Races
+    scores: Scores | None
+    reason: str
+    metric: str
+
+    @classmethod
+    def of(cls, folder: Path) -> "Found":
+        """Raises InputError where the tables cannot be read, NothingToConclude where they hold no run."""
+        curves = read_curves(folder)
+        rules = read_rules(folder, curves, None, aimless=True)
+        metrics = pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"]
+        metric = str(metrics.iloc[0]) if len(metrics) else "distance"
+        if not rules.aims:
+            return cls(make_races(curves, rules), None, "no target is known, so there are no factors", metric)
+        try:
+            scores = score(folder)
+        except NothingToConclude as error:
+            return cls(make_races(curves, rules), None, str(error).removeprefix(f"{folder}: "), metric)
+        return cls(make_races(scores.curves, scores.rules), scores, "", metric)
+
+
+def write_page(folder: Path, found: Found, methods_path: Sequence[str] = ()) -> Path:
+    """Write report.html into `folder`, of the tables that are there; returns its path."""
+    path = folder / PAGE
+    write_atomic(path, page(folder, found, methods_path))
+    return path
+
+
+def opened(path: Path) -> None:
+    """Show the page in the reader's browser."""
+    if not webbrowser.open(path.absolute().as_uri()):
+        say(f"no browser was found to open {path}")
+
+
+def page(folder: Path, found: Found, methods_path: Sequence[str]) -> str:
+    """The page as text."""
+    races, scores = found.races, found.scores
+    look = styles(races.methods)
+    study = read_description(folder / "study.json") if (folder / "study.json").exists() else {}
+    said, unsaid = sayings(races, study, methods_path)
+    runs = pd.read_csv(folder / "runs.csv", keep_default_na=False)
+    shot = film(folder, races.curves, races.methods)
+    charts = drawn(found, look, said, study)
+    files = {path.name: path.read_text(encoding="utf-8") for path in downloads(folder)}
+    frames = None if shot is None else {"iterations": shot.iterations, "frames": shot.frames}
+    environment = Environment(
+        loader=PackageLoader("bench.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [get_plotlyjs(), source(environment, "page.js")]
+    return environment.get_template("page.html").render(
+        name=study.get("name") or races.curves[0].task,
+        task=races.curves[0].task,
+        metric=found.metric,
+        reason=found.reason,
+        title="" if scores is None else title(scores, "iterations"),
+        headline="" if scores is None else scores.headline(),
+        leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
+        speedups=None if scores is None else sheets.csv_sheet(scores.speedups),
+        tables=[] if scores is None else beside(scores, races),
+        look=look,
+        methods=races.methods,
+        unsaid=unsaid,
+        charts=charts,
+        fd_sheet=sheets.fd_sheet(races),
+        curve_sheet=None if scores is None else sheets.csv_sheet(scores.curve[scores.curve["axis"] == "iterations"]),
+        loss_sheet=sheets.loss_sheet(races),
+        moments_sheet=sheets.moments_sheet(said),
+        shot=shot,
+        progresses=PROGRESSES,
+        provenance=sheets.provenance(folder, races, runs, study),
+        runs=sheets.runs_sheet(runs),
+        files=[*files],
+        version=version("fidrace"),
+        css=Markup(source(environment, "page.css")),  # ours, as are the scripts
+        data=packed({"charts": charts, "film": frames, "files": files}),
+        scripts=[Markup(script) for script in scripts],
+        hashes=" ".join(f"'sha256-{digest(script)}'" for script in scripts),
+    )
+
+
+def source(environment: Environment, name: str) -> str:
+    assert environment.loader
+    return environment.loader.get_source(environment, name)[0]
+
+
+def packed(data: dict[str, Any]) -> str:
+    """JSON, gzip and base64: a study's text is several times as large as this, and a name in it can end no script."""
+    return base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), 6, mtime=0)).decode()
+
+
+def digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def downloads(folder: Path) -> list[Path]:
+    """The folder's own files that the page hands out."""
+    return [path for path in (*(folder / f"{name}.csv" for name in TABLES), folder / "study.json") if path.exists()]
+
+
+def drawn(
+    found: Found, look: dict[str, Style], said: dict[str, list[Moment]], study: dict[str, Any]
+) -> dict[str, dict[str, figures.Figure]]:
+    """The charts, each with its variants by name."""
+    races, scores = found.races, found.scores
+    charts: dict[str, dict[str, figures.Figure]] = {
+        "fd": {axis: figures.fd_figure(races, look, axis, found.metric) for axis in figures.SHOWN_AXES}
+    }
+    if scores is not None and len(scores.curve):
+        charts["speedup"] = {axis: figures.speedup_figure(scores, look, axis) for axis in figures.SHOWN_AXES}
+    if columns := figures.loss_columns(races.curves):
+        charts["loss"] = {name: figures.loss_figure(races, look, name) for name in columns}
+    if said:
+        for name, weight in (("density", False), ("weight", True)):
+            kinds = {f"{at:.1f}": figures.density_figure(said, look, k, weight) for k, at in enumerate(PROGRESSES)}
+            charts[name] = kinds
+        beta1 = study.get("fixed", {}).get("optimizer", {}).get("beta1")
+        charts["optimizer"] = {"": figures.optimizer_figure(said, look, beta1)}
+    return charts
+
+
+def beside(scores: Scores, races: Races) -> list[tuple[str, sheets.Sheet]]:
+    """The tables that stand under the leaderboard: contrasts, guards, claims."""
+    judged = [one for claim in load_claims() for one in judge_one(claim, races) if claim.method in races.methods]
+    found = [
+        (CONTRASTS, CONTRAST_HEADINGS, contrast_lines(scores)),
+        (GUARDS, GUARD_HEADINGS, guard_lines(scores)),
+        ("published claims for these methods", CLAIM_HEADINGS, claim_lines(judged)),
+        ("evidence from elsewhere: no verdict on the claim", EVIDENCE_HEADINGS, evidence_lines(judged)),
+    ]
+    return [(heading, sheets.text_sheet(headings, lines)) for heading, headings, lines in found if lines]
+
+
+def sayings(races: Races, study: dict[str, Any], methods_path: Sequence[str]) -> tuple[dict[str, list[Moment]], dict[str, str]]:
+    """What each method says over its progress on the task's timesteps; and of those that are not shown, why."""
+    fixed = study.get("fixed") or (load_task(races.curves[0].task).fixed() if races.curves[0].task in task_names() else {})
+    said: dict[str, list[Moment]] = {}
+    unsaid: dict[str, str] = {}
+    try:
+        diffusion, sigma_data = fixed["diffusion"], fixed["data"]["sigma_data"]
+        grid = f"{diffusion['schedule']}-{diffusion['timesteps']}"
+        schedule(diffusion["schedule"], diffusion["timesteps"])
+    except (KeyError, TypeError, InputError):
+        return {}, dict.fromkeys(races.methods, "the task's timesteps are not known here")
+    registry = Registry(methods_path)
+    for method in races.methods:
+        try:
+            composition = registry.compose(method)
+            noted = races.rules.methods.get(method, {}).get("hash")
+            if noted not in (None, content_hash(composition)):
+                unsaid[method] = "its code has changed since it was run"
+                continue
+            with redirect_stdout(sys.stderr):  # stdout is the command's, whatever a method prints
+                said[method] = moments(composition, grid, PROGRESSES, diffusion.get("prediction", "eps"), sigma_data)
+        except InputError as error:
+            unsaid[method] = str(error)
+    return said, unsaid

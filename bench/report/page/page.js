@@ -1,0 +1,169 @@
+"use strict";
+// The page at work: charts drawn from the JSON beside, in the reader's theme; sorting, hiding, sliders, downloads.
+(async () => {
+  const bytes = Uint8Array.from(atob(document.getElementById("data").textContent), (one) => one.charCodeAt(0));
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const data = JSON.parse(await new Response(unpacked).text());
+  const every = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const shown = {}; // by chart: the name of its variant
+  const logs = {}; // by chart: which axes the reader set, and to what
+  const hidden = new Set(); // methods
+  const INK = "#000000"; // the colour in figures that stands for the theme's own
+
+  const isDark = () => getComputedStyle(document.documentElement).colorScheme.trim() === "dark";
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function inked(value) {
+    if (typeof value === "string") return value.startsWith(INK) ? colour("--ink") + value.slice(INK.length) : value;
+    if (Array.isArray(value)) return typeof value[0] === "object" && value[0] ? value.map(inked) : value;
+    if (!value || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, inked(one)]));
+  }
+
+  function draw(name) {
+    const figure = data.charts[name][shown[name]];
+    const traces = figure.data.map((trace) => ({ ...inked(trace), visible: !hidden.has(trace.legendgroup) }));
+    const layout = inked(figure.layout);
+    const axis = { gridcolor: colour("--rule"), zerolinecolor: colour("--rule"), automargin: true };
+    for (const key of Object.keys(layout).filter((one) => /axis/.test(one))) {
+      layout[key] = { ...axis, ...layout[key] };
+      if (logs[name] && key in logs[name]) layout[key].type = logs[name][key] ? "log" : "linear";
+    }
+    for (const note of layout.annotations || []) {
+      for (const at of ["x", "y"]) {
+        const was = figure.layout[at + "axis"].type === "log", is = layout[at + "axis"].type === "log";
+        if (note[at + "ref"] !== "paper" && was !== is) note[at] = is ? Math.log10(note[at]) : 10 ** note[at];
+      }
+    }
+    Plotly.react(
+      name,
+      traces,
+      {
+        margin: { l: 56, r: 12, t: 20, b: 44 },
+        ...layout,
+        showlegend: false,
+        hovermode: "closest",
+        hoverlabel: { namelength: -1 },
+        font: { family: "system-ui, sans-serif", color: colour("--ink") },
+        paper_bgcolor: "rgba(0,0,0,0)",
+        plot_bgcolor: "rgba(0,0,0,0)",
+      },
+      { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] },
+    );
+  }
+
+  const drawAll = () => Object.keys(data.charts).forEach(draw);
+
+  function show(name, variant) {
+    shown[name] = variant;
+    draw(name);
+  }
+
+  for (const [name, variants] of Object.entries(data.charts))
+    shown[name] = Object.keys(variants).at(["density", "weight"].includes(name) ? -1 : 0); // where the slider stands
+
+  for (const button of every("button[data-variant]"))
+    button.addEventListener("click", () => {
+      for (const other of every(`button[data-chart="${button.dataset.chart}"][data-variant]`))
+        other.setAttribute("aria-pressed", String(other === button));
+      show(button.dataset.chart, button.dataset.variant);
+    });
+
+  for (const select of every("select[data-chart]"))
+    select.addEventListener("change", () => show(select.dataset.chart, select.value));
+
+  for (const box of every("input[data-log]"))
+    box.addEventListener("change", () => {
+      const name = box.dataset.chart;
+      logs[name] = { ...logs[name], [box.dataset.log]: box.checked };
+      draw(name);
+    });
+
+  for (const button of every("#methods button"))
+    button.addEventListener("click", () => {
+      const method = button.dataset.method;
+      if (!hidden.delete(method)) hidden.add(method);
+      button.setAttribute("aria-pressed", String(!hidden.has(method)));
+      for (const figure of every("figure[data-method]")) figure.hidden = hidden.has(figure.dataset.method);
+      drawAll();
+    });
+
+  const progress = document.getElementById("progress");
+  progress?.addEventListener("input", () => {
+    const at = Object.keys(data.charts.density)[progress.value];
+    document.getElementById("moment").textContent = at;
+    show("density", at);
+    show("weight", at);
+  });
+
+  const film = document.getElementById("film");
+  function roll() {
+    const iteration = data.film.iterations[film.value];
+    document.getElementById("frame").textContent = iteration;
+    for (const figure of every("figure[data-method]")) {
+      const frame = data.film.frames[figure.dataset.method][film.value], image = figure.querySelector("img");
+      if (frame) image.src = frame;
+      else image.removeAttribute("src");
+      image.alt = `samples of ${figure.dataset.method} at iteration ${iteration}` + (frame ? "" : ": none");
+    }
+  }
+  film?.addEventListener("input", roll);
+  if (film) roll();
+
+  // Numbers by size, words by the alphabet; what is missing stays last in either direction.
+  function sort(table, column, ascending) {
+    const key = (row) => row.cells[column].dataset.value;
+    const order = (a, b) => {
+      const [x, y] = [key(a), key(b)];
+      if (x === "" || y === "") return (x === "") - (y === "");
+      const apart = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+      return ascending ? apart : -apart;
+    };
+    const body = table.tBodies[0];
+    body.append(...[...body.rows].sort(order));
+  }
+
+  for (const table of every("table.sortable"))
+    every("th", table).forEach((head, column) =>
+      head.querySelector("button").addEventListener("click", () => {
+        const ascending = head.getAttribute("aria-sort") !== "ascending";
+        every("th", table).forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+        sort(table, column, ascending);
+      }),
+    );
+
+  for (const button of every("button[data-file]"))
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([data.files[button.dataset.file]], { type: "text/csv" }));
+      link.download = button.dataset.file;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    });
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", drawAll);
+  document.getElementById("theme").addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    drawAll();
+  });
+
+  // Paper is white and narrow, whatever the screen is.
+  let theme;
+  addEventListener("beforeprint", () => {
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    drawAll();
+    for (const chart of every(".chart")) Plotly.relayout(chart, { width: 680, height: 380 });
+  });
+  addEventListener("afterprint", () => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    for (const chart of every(".chart")) Plotly.relayout(chart, { width: null, height: null, autosize: true });
+    drawAll();
+  });
+
+  drawAll();
+  document.documentElement.dataset.drawn = "yes";
+})();

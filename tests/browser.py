@@ -1,0 +1,73 @@
+"""A page as a reader opens it: in the system's Chromium, without a screen."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+DRAWN = "document.documentElement.dataset.drawn === 'yes'"
+
+
+def chromium() -> str:
+    """The browser that FIDRACE_CHROMIUM names, which must then be there, else the system's; skips where there is none."""
+    named = os.environ.get("FIDRACE_CHROMIUM")
+    found = named or shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium), or FIDRACE_CHROMIUM names one")
+    assert Path(found).exists(), f"FIDRACE_CHROMIUM={named}"
+    return found
+
+
+@dataclass
+class Opened:
+    """A page, and what it said and asked for while it was open."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def charts(self, name: str) -> list[dict[str, Any]]:
+        """The traces of a chart as plotly has them now: what they are, name, x, y, whether shown."""
+        return self.page.evaluate(
+            "name => document.getElementById(name).data.map(t => ({kind: t.meta ?? '', name: t.name, method: t.legendgroup,"
+            " x: [...t.x], y: [...t.y], seeds: [...(t.customdata ?? [])], visible: t.visible}))",
+            name,
+        )
+
+    def table(self, name: str) -> list[dict[str, tuple[str, str]]]:
+        """A table's rows: by heading, what is shown and the value behind it."""
+        headings, rows = self.page.evaluate(
+            """name => {
+                const t = document.getElementById(name), cells = (row) => [...row.cells];
+                const rows = [...t.tBodies[0].rows].map(r => cells(r).map(c => [c.textContent, c.dataset.value]));
+                return [cells(t.tHead.rows[0]).map(c => c.textContent.trim()), rows];
+            }""",
+            name,
+        )
+        return [dict(zip(headings, map(tuple, row), strict=True)) for row in rows]
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium())
+        yield found
+        found.close()
+
+
+def opened(browser: Any, path: Path, **options: Any) -> Opened:
+    """`path` in a new window, once its charts are drawn."""
+    page = browser.new_context(**options).new_page()
+    found = Opened(page)
+    page.on("console", lambda message: found.said.append(message.text))
+    page.on("pageerror", lambda error: found.said.append(str(error)))
+    page.on("request", lambda request: found.asked.append(request.url))
+    page.goto(path.absolute().as_uri())
+    page.wait_for_function(DRAWN)
+    return found
