@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from bench import sealed
 from bench.events import Event
+from bench.files import FRAME
 from bench.run import Interrupted, Run
 from bench.study import RunSpec
 from bench.train.checkpoint import checkpoints
@@ -77,9 +79,10 @@ def root(stopped: Path, tmp_path: Path) -> Path:
 
 def assert_same(mine: Path, theirs: Path) -> None:
     assert without_times(mine).equals(without_times(theirs))
-    for name in ("ema.safetensors", "samples.png"):
+    pictures = ["samples.png", *(FRAME.format(n) for n in pd.read_csv(theirs / "evals.csv")["iteration"])]
+    for name in ("ema.safetensors", *pictures):
         assert (mine / name).read_bytes() == (theirs / name).read_bytes(), name
-    assert sorted(path.name for path in mine.iterdir()) == ["ema.safetensors", "evals.csv", "run.json", "samples.png"]
+    assert {path.name for path in mine.iterdir()} == {"ema.safetensors", "evals.csv", "run.json", *pictures}
 
 
 @pytest.mark.parametrize("damage", [truncated, flipped, altered, emptied, huge_header])

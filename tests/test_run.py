@@ -7,12 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
+from bench import sealed
+from bench.data.loading import load
 from bench.events import Event
 from bench.run import Interrupted, Run
 from bench.study import RunSpec, make_study
+from bench.train.architectures import build_network
 from bench.train.checkpoint import checkpoints
+from bench.train.loop import Training
 from bench.train.ranks import Ranks
 from methods.base import InputError
+from methods.registry import Registry
 
 CHANGES = {
     "budget.evaluations": 3,
@@ -202,3 +207,44 @@ def test_code_of_a_method_that_changed_since_its_study_began_is_noticed(tmp_path
     (tmp_path / "methods" / "adaptive.py").write_text(ADAPTIVE.replace("0.9", "0.8"))
     with pytest.raises(InputError, match="'adaptive' is other code"):
         Run(one, tmp_path, ALONE, lambda event: None)
+
+
+def test_weights_of_every_evaluation_are_kept_where_asked_and_nothing_else_changes(tmp_path: Path) -> None:
+    whole, kept = spec("baseline", tmp_path), spec("baseline", tmp_path, **{"budget.keep_weights": True})
+    assert kept.directory == whole.directory  # the same study
+    run(whole, tmp_path / "whole")
+    run(kept, tmp_path / "kept")
+    mine, theirs = tmp_path / "kept" / kept.directory, tmp_path / "whole" / whole.directory
+    weights = {int(path.stem.partition("-")[2]): sealed.read(path)[0] for path in mine.glob("weights-*.safetensors")}
+    assert sorted(weights) == [0, 12, 24, 36, 48]
+    assert {path.name for path in theirs.iterdir()} == {path.name for path in mine.iterdir() if "weights" not in path.name}
+    assert without_times(mine).equals(without_times(theirs))
+    for name, value in sealed.read(theirs / "ema.safetensors")[0].items():
+        assert torch.equal(weights[48][name], value)
+    initial = build_network(kept.task.network, (1, 8, 8), kept.seed).state_dict()
+    assert all(torch.equal(weights[0][name], value) for name, value in initial.items())
+
+
+def test_the_initial_weights_can_be_another_seeds(tmp_path: Path) -> None:
+    def start(seed: int, init: int | None) -> dict[str, torch.Tensor]:
+        config = spec("baseline", tmp_path, **{} if init is None else {"network.init": init}).task.network
+        return build_network(config, (1, 8, 8), seed).state_dict()
+
+    assert all(torch.equal(start(3, 0)[name], value) for name, value in start(0, None).items())
+    assert not all(torch.equal(start(3, None)[name], value) for name, value in start(0, None).items())
+
+
+def test_a_clipped_gradient_keeps_its_direction_and_has_the_norm_that_was_asked_for(tmp_path: Path) -> None:
+    def gradient(**changes: float) -> torch.Tensor:
+        one = spec("baseline", tmp_path, **changes)
+        training = Training(one.task, Registry().compose("baseline"), 3, load(one.task.data), ALONE)
+        for _ in range(3):  # the output is zero at first, and most gradients with it
+            training.step()
+        return torch.cat([parameter.grad.flatten() for parameter in training.network.parameters()])
+
+    free, clipped, loose = gradient(), gradient(**{"optimizer.clip": 1e-3}), gradient(**{"optimizer.clip": 1e6})
+    assert torch.equal(free, loose)
+    assert float(clipped.norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert free.norm() > 1e-2
+    # Adam's steps do not know a gradient's scale, so that the first of them are alike
+    assert torch.nn.functional.cosine_similarity(free, clipped, dim=0) > 0.999
