@@ -38,7 +38,7 @@ from bench.report.tables import (
     guard_lines,
     title,
 )
-from bench.report.verdicts import CLAIM_HEADINGS, EVIDENCE_HEADINGS, claim_lines, evidence_lines
+from bench.report.verdicts import CLAIM_HEADINGS, EVIDENCE_HEADINGS, EVIDENCE_TITLE, claim_lines, evidence_lines
 from bench.score.claims import judge_one, load_claims
 from bench.score.comparison import Races, make_races
 from bench.score.curves import read_curves
@@ -182,16 +182,16 @@ def drawn(
     return charts
 
 
-def beside(scores: Scores, races: Races) -> list[tuple[str, sheets.Sheet]]:
-    """The tables that stand under the leaderboard: contrasts, guards, claims."""
+def beside(scores: Scores, races: Races) -> list[tuple[str, sheets.Sheet, bool]]:
+    """The tables that stand under the leaderboard: contrasts and guards, and folded up the claims."""
     judged = [one for claim in load_claims() for one in judge_one(claim, races) if claim.method in races.methods]
     found = [
-        (CONTRASTS, CONTRAST_HEADINGS, contrast_lines(scores)),
-        (GUARDS, GUARD_HEADINGS, guard_lines(scores)),
-        ("published claims for these methods", CLAIM_HEADINGS, claim_lines(judged)),
-        ("evidence from elsewhere: no verdict on the claim", EVIDENCE_HEADINGS, evidence_lines(judged)),
+        (CONTRASTS, CONTRAST_HEADINGS, contrast_lines(scores), False),
+        (GUARDS, GUARD_HEADINGS, guard_lines(scores), False),
+        ("published claims for these methods, and what would decide them", CLAIM_HEADINGS, claim_lines(judged), True),
+        (EVIDENCE_TITLE, EVIDENCE_HEADINGS, evidence_lines(judged), True),
     ]
-    return [(heading, sheets.text_sheet(headings, lines)) for heading, headings, lines in found if lines]
+    return [(heading, sheets.text_sheet(headings, lines), folded) for heading, headings, lines, folded in found if lines]
 
 
 def sayings(races: Races, study: dict[str, Any], methods_path: Sequence[str]) -> tuple[dict[str, list[Moment]], dict[str, str]]:

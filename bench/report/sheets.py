@@ -58,9 +58,8 @@ def leaderboard_sheet(scores: Scores) -> Sheet:
         row = {str(key): value for key, value in record.items()}
         line = [cell(row[name], shown) for name, shown in zip(order, cells(row, scores.rules.budget, axis), strict=True)]
         claim = claimed(row["method"], row["task"])
-        pace = cell(row["seconds_per_1000"], f"{row['seconds_per_1000']:.1f}" if row["seconds_per_1000"] > 0 else "")
-        rows.append([*line[:-1], Cell(claim, claim), pace, line[-1]])
-    return Sheet([*HEADINGS[:-1], "claimed", "s per 1000", HEADINGS[-1]], rows, frozenset({*WORDS, "claimed"}))
+        rows.append([*line[:-1], Cell(claim, claim), line[-1]])
+    return Sheet([*HEADINGS[:-1], "claimed", HEADINGS[-1]], rows, frozenset(WORDS))
 
 
 def csv_sheet(table: pd.DataFrame) -> Sheet:

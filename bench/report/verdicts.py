@@ -13,6 +13,7 @@ from bench.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check
 CLAIM_HEADINGS = ["claim", "on", "method", "claimed", "measured", "pairs", "verdict", "notes"]
 EVIDENCE_HEADINGS = ["claim", "measured on", "to", "method", "claimed", "measured", "pairs", "notes"]
 CHECK_HEADINGS = ["", "asked", "outcome", "now", "before", "now / before", "notes"]
+EVIDENCE_TITLE = "evidence from elsewhere: no verdict on the claim"
 MARKS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", NOTHING: "–"}
 
 
@@ -52,7 +53,7 @@ def factor(one: Judged) -> str:
 def claims_terminal(judged: Sequence[Judged], console: Console) -> None:
     console.print(drawn("claims and what was measured", CLAIM_HEADINGS, claim_lines(judged)))
     if evidence := evidence_lines(judged):
-        console.print(drawn("evidence from elsewhere: no verdict on the claim", EVIDENCE_HEADINGS, evidence))
+        console.print(drawn(EVIDENCE_TITLE, EVIDENCE_HEADINGS, evidence))
 
 
 def check_lines(checks: Sequence[Check]) -> list[list[str]]:
