@@ -5,6 +5,7 @@ import sys
 import typer
 
 from bench.verbs import USAGE, guarded
+from bench.verbs.analyzing import analyze
 from bench.verbs.judging import check, claims, merge, report, score
 from bench.verbs.looking import doctor, methods, tasks
 from bench.verbs.racing import run
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 for verb in (run, score, report, check, claims, merge, methods, tasks, doctor):
     app.command()(guarded(verb))
+app.add_typer(analyze, name="analyze")
 
 
 def main() -> None:

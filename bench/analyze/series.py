@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.events import Event
 from bench.execute.attempt import Ended
-from bench.execute.local import Local, default_workers, devices
+from bench.execute.local import Local, default_workers
 from bench.execute.preflight import check, resolved
 from bench.execute.race import Race, told
 from bench.store import StudyDir
@@ -57,9 +57,9 @@ class Series:
                         race.reopen()
             yield self.plan()
 
-    def execute(self, specs: list[RunSpec], device: str, workers: int | None) -> Generator[Event]:
-        """Run `specs`, telling what happens; the tables of every home keep up."""
-        team, threads = devices(device), self.task.budget.threads
+    def execute(self, specs: list[RunSpec], team: list[str], workers: int | None) -> Generator[Event]:
+        """Run `specs` on the devices of `team`, telling what happens; the tables of every home keep up."""
+        threads = self.task.budget.threads
         executor = Local(self.root, team, workers or default_workers(team, threads), threads)
         messages: Generator[Event | Ended] = executor.execute(specs)
         try:

@@ -66,17 +66,17 @@ class Found:
     @classmethod
     def of(cls, folder: Path) -> "Found":
         """Raises InputError where the tables cannot be read, NothingToConclude where they hold no run."""
-        curves = read_curves(folder)
-        rules = read_rules(folder, curves, None, aimless=True)
-        metrics = pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"]
-        metric = str(metrics.iloc[0]) if len(metrics) else "distance"
-        if not rules.aims:
-            return cls(make_races(curves, rules), None, "no target is known, so there are no factors", metric)
         try:
             scores = score(folder)
-        except NothingToConclude as error:
-            return cls(make_races(curves, rules), None, str(error).removeprefix(f"{folder}: "), metric)
-        return cls(make_races(scores.curves, scores.rules), scores, "", metric)
+        except (InputError, NothingToConclude) as error:  # where the tables are at fault, what follows says so too
+            reason = str(error).removeprefix(f"{folder}: ")
+        else:
+            return cls(make_races(scores.curves, scores.rules), scores, "", scores.metric)
+        curves = read_curves(folder)
+        races = make_races(curves, read_rules(folder, curves, None, aimless=True))
+        metrics = pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"]
+        metric = str(metrics.iloc[0]) if len(metrics) else "distance"
+        return cls(races, None, reason if races.rules.aims else "no target is known, so there are no factors", metric)
 
 
 def write_page(folder: Path, found: Found, methods_path: Sequence[str] = ()) -> Path:
@@ -197,6 +197,7 @@ def beside(scores: Scores, races: Races) -> list[tuple[str, sheets.Sheet, bool]]
 def sayings(races: Races, study: dict[str, Any], methods_path: Sequence[str]) -> tuple[dict[str, list[Moment]], dict[str, str]]:
     """What each method says over its progress on the task's timesteps; and of those that are not shown, why."""
     fixed = study.get("fixed") or (load_task(races.curves[0].task).fixed() if races.curves[0].task in task_names() else {})
+    registry = Registry(methods_path)
     said: dict[str, list[Moment]] = {}
     unsaid: dict[str, str] = {}
     try:
@@ -205,7 +206,6 @@ def sayings(races: Races, study: dict[str, Any], methods_path: Sequence[str]) ->
         schedule(diffusion["schedule"], diffusion["timesteps"])
     except (KeyError, TypeError, InputError):
         return {}, dict.fromkeys(races.methods, "the task's timesteps are not known here")
-    registry = Registry(methods_path)
     for method in races.methods:
         try:
             composition = registry.compose(method)

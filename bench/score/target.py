@@ -27,12 +27,12 @@ def counts(curve: Curve, budget: float) -> bool:
     return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget) and not curve.timed_out
 
 
-def target_of(curves: list[Curve], budget: float) -> float:
+def target_of(curves: list[Curve], budget: float, least: int = MIN_SEEDS) -> float:
     """The median over baseline runs of FD at 0.6 of the budget, rounded up to two figures. Raises NothingToConclude for
-    fewer than 5 runs."""
+    fewer than `least` runs."""
     values = [fd_at_share(curve, budget) for curve in curves if counts(curve, budget)]
-    if len(values) < MIN_SEEDS:
-        raise NothingToConclude(f"{len(values)} finished baseline runs; a target takes at least {MIN_SEEDS}")
+    if len(values) < least:
+        raise NothingToConclude(f"{len(values)} finished baseline runs; a target takes at least {least}")
     median = float(np.median(values))
     unit = 10.0 ** (math.floor(math.log10(median)) - 1)
     return round(math.ceil(median / unit) * unit, 12)

@@ -1,0 +1,271 @@
+"""Consistency: which networks are compared, the controls, and a small series from end to end."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from bench import sealed
+from bench.analyze.agreement import Agreement
+from bench.analyze.consistency import Probe, consistencies, studies
+from bench.analyze.consistency_tables import SHUFFLED, UNTRAINED, Compared, group_row
+from bench.analyze.denoisers import drawn_anew, exact, gaussian
+from bench.analyze.networks import trained
+from bench.analyze.outcome import Outcome
+from bench.analyze.pairs import NEITHER, SAME_ORDER, SAME_START, TWIN, Member, Pair, pairs_of, relation
+from bench.analyze.series import Series
+from bench.data.digits import digits
+from bench.grid import schedule
+from bench.study import make_study
+from bench.task import load_task
+from bench.train.architectures import build_network
+from bench.train.diffusion import Diffusion
+from bench.train.sampler import ddim
+from bench.train.streams import Streams
+from tests.conftest import Refused
+
+CPU = torch.device("cpu")
+LATENTS = 32
+CHANGES = {  # every branch at once: noise in the task's own sampler, labels, a learned variance
+    **{"budget.iterations": 12, "budget.evaluations": 1, "budget.keep_weights": True, "quality.samples": 20},
+    **{"quality.guard_images": 30, "quality.heldout_repeats": 1, "sampler.steps": 3, "sampler.kind": "ancestral"},
+    **{"optimizer.batch": 16, "optimizer.lr": 0.02, "optimizer.warmup": 0, "ema.decay": 0.5},
+    **{"network.classes": 10, "diffusion.learned_sigma": True},
+}
+
+
+def member(home: str = "seeds", method: str = "baseline", order: int = 0, start: int = 0) -> Member:
+    return Member(f"{home}/{method} seed {order}", home, method, order, start)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "group"),
+    [
+        (member(), member("again"), TWIN),
+        (member(order=1, start=1), member("again"), None),
+        (member(), member(order=1, start=1), NEITHER),
+        (member(), member("start-1", order=0, start=1), SAME_ORDER),
+        (member(order=1, start=1), member("start-1", order=0, start=1), SAME_START),
+        (member(order=2, start=2), member("start-1", order=0, start=1), NEITHER),
+        (member(), member(method="clts"), "clts against baseline, same seed"),
+        (member(), member(method="clts", order=1, start=1), "clts against baseline, other seed"),
+        (member(method="clts"), member(method="clts", order=1, start=1), "clts among itself"),
+        (member(method="mdlrc"), member(method="clts"), None),
+        (member(method="clts"), member("start-1", order=0, start=1), None),
+        (member(), member("channels-16"), "channels-16 against baseline, same seed"),
+        (member("channels-16"), member("channels-16", order=1, start=1), "channels-16 among itself"),
+        (member("channels-16"), member("res_blocks-2"), None),
+        (member("channels-16"), member(method="clts"), None),
+    ],
+)
+def test_pairs_are_named_by_what_they_share(a: Member, b: Member, group: str | None) -> None:
+    assert relation(a, b) == relation(b, a) == group
+
+
+def test_homes_are_folders_and_the_first_is_the_base() -> None:
+    base = make_study("digits", ["clts"], "2")
+    found = studies(base, ["multipliers=[1,2,2],channels=16", "attention_resolutions=[8]"])
+    assert list(found) == ["seeds", "again", "start-1", "start-0", "multipliers-1-2-2+channels-16", "attention_resolutions-8"]
+    assert found["multipliers-1-2-2+channels-16"].task.network.multipliers == (1, 2, 2)
+    assert [(one.task.network.init, one.seeds) for one in list(found.values())[2:4]] == [(1, (0,)), (0, (1,))]
+    assert list(studies(base, []))[4:] == ["channels-16", "res_blocks-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--seeds", "1"), "at least 2"),
+        (("--seeds", "5,"), "at least 2"),
+        (("--latents", "15"), "at least 16"),
+        (("--latents", "-1"), "at least 16"),
+        (("--network", "chanels=16"), "did you mean 'channels'"),
+        (("--network", "channels"), "write FIELD=VALUE"),
+        (("--network", ""), "write FIELD=VALUE"),
+        (("--network", "channels=10"), "norm_groups = 4 does not divide 10"),
+        (("--network", "channels=8"), "the task's own"),
+        (("--network", "init=3"), "no other architecture"),
+        (("--network", "channels=16", "--network", "network.channels=16"), "listed twice"),
+        (("--set", "network.init=3"), "gives networks their initial weights itself"),
+        (("-m", "minsnr"), "did you mean 'min-snr'"),
+        (("digit",), "did you mean 'digits'"),
+    ],
+)
+def test_wrong_input_is_one_line(refused: Refused, tmp_path: Path, words: tuple[str, ...], named: str) -> None:
+    assert named in refused("analyze", "consistency", "--device", "cpu", *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_what_is_zero_is_drawn_anew() -> None:
+    task = load_task("digits")
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([10.0, 900.0])
+    first, again, other = (drawn_anew(build_network(task.network, (1, 8, 8), 0), seed) for seed in (0, 0, 1))
+    plain = build_network(task.network, (1, 8, 8), 0)
+    assert not plain(x, t).any()
+    assert first(x, t).abs().min() > 0
+    torch.testing.assert_close(first(x, t), again(x, t), rtol=0, atol=0)
+    assert (first(x, t) - other(x, t)).abs().max() > 0.01
+    for name, before in plain.named_parameters():
+        after = first.get_parameter(name)
+        zero = not plain.get_submodule(name.rpartition(".")[0]).weight.any()
+        assert torch.equal(before, after) is not zero, name
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("learned_sigma", [False, True])
+def test_denoisers_that_were_not_trained_are_the_closed_forms(prediction: str, learned_sigma: bool) -> None:
+    """Gaussian: the same matrix by solving for it. Exact: its samples are training images, each as often as the next."""
+    task, data = load_task("digits", {"diffusion.prediction": prediction}), digits()
+    process = Diffusion(schedule("cosine", 1000), prediction, CPU, learned_sigma, 17)  # type: ignore[arg-type]
+    linear, memory = gaussian(task, data, process, CPU), exact(task, data, process, CPU)
+    assert linear
+    assert memory
+    x, t = torch.randn(5, 1, 8, 8), 400
+    images = data.train.reshape(1500, 64).astype(np.float64)
+    mean, covariance, abar = images.mean(0), np.cov(images.T, bias=True), process.abar[t]
+    gain = np.linalg.solve(abar * covariance + (1 - abar) * np.eye(64), abar**0.5 * covariance)
+    expected = mean + (x.numpy().reshape(5, 64) - abar**0.5 * mean) @ gain
+    read, spread = process.read(linear(x, process.scaled(torch.full((5,), t)), None))
+    x0 = {"eps": (x - (1 - abar) ** 0.5 * read) / abar**0.5, "x0": read, "v": abar**0.5 * x - (1 - abar) ** 0.5 * read}
+    np.testing.assert_allclose(x0[prediction].numpy().reshape(5, 64), expected, atol=1e-4)
+    assert (spread is None) is not learned_sigma
+
+    latents = torch.from_numpy(Streams("a test").normal("latents", 0, (64, 1, 8, 8)))
+    drawn = ddim(memory, process, latents, 20).reshape(64, 64).numpy()
+    assert cdist(drawn, images).min(1).max() < 0.05  # of different training images, the nearest are 0.7 apart
+    assert len(np.unique(cdist(drawn, images).argmin(1))) > 30
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
+    """Nine runs of 12 steps."""
+    folder = tmp_path_factory.mktemp("consistency")
+    found = Series.of(folder, studies(make_study("digits", ["clts"], "2", changes=CHANGES), ["channels=4"]))
+    with found.ready() as specs:
+        assert len(specs) == 9
+        list(found.execute(specs, ["cpu"], 1))
+    assert found.failures() == []
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcome(series: Series) -> Outcome:
+    return consistencies(series, LATENTS, "cpu")
+
+
+def scores(outcome: Outcome, group: str, iteration: int = 12) -> pd.DataFrame:
+    table = outcome.tables["consistency"]
+    found = table[(table["group"] == group) & (table["iteration"] == iteration)]
+    assert len(found)
+    return found
+
+
+def test_the_same_run_twice_is_the_same_function(outcome: Outcome) -> None:
+    for iteration in (0, 12):
+        assert (scores(outcome, TWIN, iteration)[["score", "shared", "ci_low", "ci_high"]] == 0).all(axis=None)
+    assert (scores(outcome, NEITHER)["score"] > 0.01).all()
+
+
+def test_zero_outputs_make_one_function_of_all_networks_and_drawn_ones_do_not(outcome: Outcome) -> None:
+    assert (scores(outcome, NEITHER, 0)["score"] == 0).all()
+    assert any("by construction" in line for line in outcome.lines)
+    assert not any("nan" in line for line in outcome.lines)  # two seeds have no standard error
+    assert (scores(outcome, UNTRAINED, 0)["score"] > 0.05).all()
+
+
+def test_trained_networks_that_share_nothing_are_far_below_the_shuffled_control(outcome: Outcome) -> None:
+    together, apart = scores(outcome, NEITHER), scores(outcome, SHUFFLED)
+    assert together["ci_high"].max() < 0.8
+    assert (apart["ci_low"] < 1.05).all()
+    assert (apart["score"] > 0.95).all()
+
+
+def test_start_shares_initial_weights_and_not_the_order(series: Series) -> None:
+    runs = {one.name: one for one in trained(series)}
+    weights = {name: sealed.read(one.directory / "weights-0.safetensors")[0] for name, one in runs.items()}
+
+    def same(a: str, b: str) -> bool:
+        return all(torch.equal(weights[a][key], weights[b][key]) for key in weights[a])
+
+    assert same("start-1/baseline seed 0", "seeds/baseline seed 1")
+    assert not same("start-1/baseline seed 0", "seeds/baseline seed 0")
+    assert runs["start-1/baseline seed 0"].spec.seed == 0  # of which the data order is a function, and of nothing else
+
+
+def test_a_row_is_what_scipy_says_of_images_drawn_by_hand(series: Series, outcome: Outcome) -> None:
+    """Latents and labels from their streams, the labels the same for both, DDIM though the task is ancestral."""
+    runs, data = {one.name: one for one in trained(series)}, digits()
+    streams, names = Streams("consistency"), ("seeds/baseline seed 0", "seeds/clts seed 1")
+    latents = torch.from_numpy(streams.normal("latents", 0, (LATENTS, 1, 8, 8)))
+    labels = torch.from_numpy(streams.at("labels").integers(10, size=LATENTS))
+    images = [
+        ddim(runs[name].network(12, data, CPU), runs[name].diffusion(data, CPU), latents, 3, labels).reshape(LATENTS, 64)
+        for name in names
+    ]
+    apart = cdist(*images)
+    row = scores(outcome, "clts against baseline, other seed").query("a == @names[0] and b == @names[1] and space == 'pixels'")
+    assert row["shared"].item() == pytest.approx(np.diag(apart).mean(), rel=1e-5)
+    assert row["different"].item() == pytest.approx(apart[~np.eye(LATENTS, dtype=bool)].mean(), rel=1e-5)
+    assert row["fd_b"].item() == pd.read_csv(runs[names[1]].directory / "evals.csv").query("iteration == 12")["fd"].item()
+
+
+def test_labels_reach_the_network(series: Series) -> None:
+    probe = Probe.of(series.task, LATENTS, CPU)
+    assert probe.labels is not None
+    assert len(probe.labels.unique()) > 5
+
+
+def test_what_lies_beyond_seeds_is_between_less_the_mean_within(outcome: Outcome) -> None:
+    for subject in ("clts", "channels-4"):
+        between, within = (scores(outcome, f"{subject} {rest}") for rest in ("against baseline, other seed", "among itself"))
+        table = outcome.tables["consistency-groups"].query("iteration == 12")
+        for space in ("pixels", "features"):
+            means = [one[one["space"] == space]["score"].mean() for one in (between, within, scores(outcome, NEITHER))]
+            row = table[(table["group"] == f"{subject} against baseline, other seed") & (table["space"] == space)]
+            assert row["beyond"].item() == pytest.approx(means[0] - (means[1] + means[2]) / 2)
+            assert row["beyond_low"].item() < row["beyond"].item() < row["beyond_high"].item()
+
+
+def test_the_standard_error_over_seeds_is_that_of_twice_the_mean_effect_where_effects_of_seeds_add_up() -> None:
+    """Score of a pair: 1 + u_a + u_b. The mean over all pairs is 1 + 2 mean(u), of standard error 2 sd(u) / sqrt(n)."""
+    effects = np.array([0.1, -0.05, 0.02, 0.2, -0.1])
+
+    def pairs(group: str, shift: float) -> list[Compared]:
+        return [
+            Compared(
+                0, Pair(group, "", "", frozenset((a, b))), "", Agreement(1 + shift + effects[a] + effects[b], 1, 0, np.ones(9))
+            )
+            for a, b in combinations(range(5), 2)
+        ]
+
+    compared = pairs(NEITHER, 0) + pairs("m against baseline, other seed", 0.3) + pairs("m among itself", 0.1)
+    expected = 2 * np.std(effects, ddof=1) / 5**0.5
+    row = group_row(compared, "m against baseline, other seed", "")
+    assert row["seed_se"] == pytest.approx(expected)
+    assert row["beyond"] == pytest.approx(0.3 - 0.05)
+    assert row["beyond_seed_se"] == pytest.approx(0, abs=1e-12)  # the effects of seeds are the same in all three
+    assert group_row(compared, NEITHER, "")["seed_se"] == pytest.approx(expected)
+    two = [one for one in compared if one.pair.seeds <= {0, 1}]
+    assert np.isnan(group_row(two, NEITHER, "")["seed_se"])  # without a seed no pair is left
+
+
+def test_pairs_are_counted(outcome: Outcome) -> None:
+    """Two seeds, a run once more, two with the other's start: of the baseline's pairs 1, 2, 2 and 2."""
+    table = outcome.tables["consistency"].query("iteration == 12 and space == 'pixels'")["group"].value_counts()
+    assert [table[group] for group in (TWIN, SAME_START, SAME_ORDER, NEITHER)] == [1, 2, 2, 2]
+    assert table["clts against baseline, other seed"] == table["channels-4 against baseline, same seed"] == 2
+
+
+def test_the_same_again_is_equal_to_the_byte(series: Series, outcome: Outcome, tmp_path: Path) -> None:
+    again = consistencies(series, LATENTS, "cpu")
+    files = [{path.name: path.read_bytes() for path in one.publish(tmp_path, "consistency")} for one in (outcome, again)]
+    assert files[0] == files[1]
+    assert sorted(files[0]) == ["consistency-grid.png", "consistency-groups.csv", "consistency.csv", "consistency.png"]
+
+
+def test_pairs_come_in_order_of_their_groups() -> None:
+    members = [member(), member(order=1, start=1), member("again"), member(method="clts")]
+    assert [pair.group for pair in pairs_of(members)][:2] == [TWIN, NEITHER]

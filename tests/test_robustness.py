@@ -1,0 +1,227 @@
+"""Robustness: each cell is scored as `fidrace score` scores its folder, at the target of the rule; and what that costs."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from bench.analyze.cells import Cell, Grid
+from bench.analyze.effects import effect
+from bench.analyze.robustness import factors, idle_clips, raced, slower, studies
+from bench.analyze.series import Series
+from bench.cli import app
+from bench.score.crossings import Reached
+from bench.score.curves import Curve
+from bench.score.leaderboard import score
+from bench.score.speedups import speedup
+from bench.score.target import target_of
+from bench.study import make_study
+from bench.task import load_task
+from methods.base import Floats, InputError
+from tests.conftest import Refused
+from tests.simulation import Side, World, costs, outcome, too_few, too_many
+
+TASK = load_task("digits")
+CELL = ("--lr", "0.01", "--batch", "16", "--schedule", "cosine")
+BUDGET = 40
+SHORT = {  # a study in which FD falls
+    "budget.evaluations": 4,
+    "quality.samples": 80,
+    "sampler.steps": 4,
+    "optimizer.warmup": 0,
+    "ema.decay": 0.7,
+    "quality.heldout_repeats": 1,
+}
+STUDIES = 600
+
+
+@pytest.fixture(scope="module")
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the command has raced one cell, and then, as after an interruption, that one and another."""
+    folder = tmp_path_factory.mktemp("robustness") / "out"
+    assert "1 studies, 6 runs; into" in analyze(folder, "none")
+    said = analyze(folder, "none,0.05")
+    assert "2 studies, 12 runs, 6 of them there already" in said
+    return folder
+
+
+def analyze(folder: Path, clip: str) -> str:
+    short = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
+    words = [
+        "analyze",
+        "robustness",
+        "-m",
+        "min-snr",
+        "--seeds",
+        "3",
+        "--budget",
+        str(BUDGET),
+        "--workers",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    words += ["--out", str(folder), "--clip", clip, *CELL, *short]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def cells(folder: Path) -> list[Path]:
+    return [folder / f"lr-0.01,batch-16,cosine,clip-{clip}" for clip in ("none", "0.05")]
+
+
+def series_of(folder: Path, *clips: float | None) -> tuple[Series, Grid]:
+    """The same series, without the command."""
+    base = make_study("digits", ["min-snr"], "3", BUDGET, changes=SHORT)
+    grid = Grid((0.01,), (16,), ("cosine",), clips)
+    return Series.of(folder, studies(base, grid)), grid
+
+
+def test_every_cell_has_the_factor_that_score_gives_its_folder_at_the_target_of_the_rule(analyzed: Path) -> None:
+    table = pd.read_csv(analyzed / "robustness.csv", keep_default_na=False, na_values=[""])
+    assert table["clip"].tolist() == ["none", "0.05"]
+    assert np.isfinite(table["speedup"]).any()
+    for row, folder in zip(table.to_dict("records"), cells(analyzed), strict=True):
+        evals = pd.read_csv(folder / "evals.csv").query("method == 'baseline'")
+        logs = np.log(evals.pivot_table(index="seed", columns="iteration", values="fd"))
+        median = np.median(np.exp([np.interp(0.6 * BUDGET, logs.columns, one) for one in logs.to_numpy()]))
+        assert median <= row["target"] < 1.1 * median  # rounded up to two figures
+        assert float(f"{row['target']:.2g}") == row["target"]
+        theirs = score(folder, row["target"]).speedups.query("axis == 'iterations'").iloc[0]
+        for column in ("pairs", "reached", "baseline_reached", "speedup", "ci_low", "ci_high", "p_value"):
+            assert row[column] == pytest.approx(float(theirs[column]), rel=1e-9, nan_ok=True), column
+        assert row["bound"] == theirs["bound"]
+        assert row["flags"].endswith(theirs["flags"])
+        assert row["verdict"] == ("no number" if np.isnan(theirs["speedup"]) else theirs["verdict"])
+        assert "post hoc" in row["flags"]
+        assert row["baseline_final_fd"] == pytest.approx(np.exp(logs[BUDGET]).median())
+
+
+def test_no_weights_are_kept_for_it(analyzed: Path) -> None:
+    assert len([*analyzed.rglob("run.json")]) == 12
+    assert not [*analyzed.rglob("weights-*.safetensors")]
+
+
+def test_the_whole_grid_at_once_has_the_tables_of_one_raced_in_parts(analyzed: Path) -> None:
+    before = {path.name: path.read_bytes() for path in analyzed.iterdir() if path.is_file()}
+    assert set(before) == {"robustness.csv", "effects.csv", "robustness.png"}
+    assert "12 of them there already" in analyze(analyzed, "none,0.05")
+    assert {path.name: path.read_bytes() for path in analyzed.iterdir() if path.is_file()} == before
+
+
+def test_a_cell_that_cannot_be_raced_says_why_and_keeps_no_other_from_its_number(analyzed: Path, tmp_path: Path) -> None:
+    shutil.copytree(analyzed, tmp_path / "out")
+    healthy = pd.read_csv(analyzed / "robustness.csv", dtype={"clip": str}, keep_default_na=False).query("clip == 'none'")
+    for broken, reason in (("flat", "the baseline does not fall"), ("diverged", "no baseline run came to its end (diverged")):
+        for path in cells(tmp_path / "out")[1].glob("runs/*/baseline/*"):
+            evals = pd.read_csv(path / "evals.csv")
+            if broken == "flat":
+                evals["fd"] = 100.0
+            evals.to_csv(path / "evals.csv", index=False)
+            if broken == "diverged":
+                (path / "run.json").write_text((path / "run.json").read_text().replace("finished", "diverged"))
+        found = factors(*series_of(tmp_path / "out", None, 0.05))
+        one, other = found.tables["robustness"].to_dict("records")
+        assert one["speedup"] == pytest.approx(float(healthy["speedup"].iloc[0]))
+        assert (other["verdict"], np.isnan(other["speedup"])) == ("no number", True)
+        assert reason in other["flags"]
+        assert any("no number at lr 0.01, batch 16, cosine, clip 0.05: " + reason in line for line in found.lines)
+        assert found.picture.startswith(b"\x89PNG")
+        assert len(found.tables["effects"]) == 1  # nothing is left to hold clipping against
+
+
+def test_a_clip_that_never_binds_is_named(analyzed: Path) -> None:
+    free, bound = (
+        raced(folder, Cell(0.01, 16, "cosine", clip)) for folder, clip in zip(cells(analyzed), (None, 0.05), strict=True)
+    )
+    assert idle_clips([free, bound]) == []
+    idle = replace(free, cell=replace(free.cell, clip=1000.0))
+    assert idle_clips([free, idle]) == ["clip 1000 never binds in 1 of 1 cells: the baseline's runs are those without it"]
+
+
+def test_effects_are_student_intervals_over_seeds_of_the_mean_over_cells() -> None:
+    random = np.random.default_rng(0)
+    level, against = random.standard_normal((2, 5, 4))
+    level[2, 3] = np.nan  # that cell is left out, for every seed
+    found = effect(level, against)
+    assert found is not None
+    means = (level - against)[:, :3].mean(axis=1)
+    low, high = stats.t.interval(0.95, 4, means.mean(), stats.sem(means))
+    assert (found.cells, found.seeds) == (3, 5)
+    assert [found.ratio, found.ci_low, found.ci_high] == pytest.approx(np.exp([means.mean(), low, high]))
+    assert effect(np.full((3, 2), np.nan), np.zeros((3, 2))) is None
+
+
+def test_slower_is_the_other_side_of_the_same_test() -> None:
+    def row(theirs: list[float], ours: list[float], high: float = 0.0) -> dict[str, object]:
+        sides = ([Reached(cost, cost, cost + high) for cost in side] for side in (theirs, ours))
+        found = speedup(*sides)
+        return {**vars(found), "speedup": found.factor}
+
+    d = np.log([300, 310, 290]) - np.log([330, 350, 300])
+    assert slower(row([300, 310, 290], [330, 350, 300])) == pytest.approx(stats.ttest_1samp(d, 0, alternative="less").pvalue)
+    assert slower(row([300.0], [330.0])) != slower(row([300.0], [330.0]))  # NaN: one pair is no interval
+    assert slower({"ci_high": np.inf, "pairs": 3, "speedup": 0.5}) == 1.0
+
+
+def test_settings_that_are_none_are_refused_in_one_line(refused: Refused) -> None:
+    for option, word, said in (
+        ("--lr", "0", "--lr 0: write a number above 0"),
+        ("--lr", "fast", "--lr fast: write a number above 0"),
+        ("--lr", "nan", "--lr nan"),
+        ("--lr", "0.003,3e-3", "--lr: 0.003 is listed twice"),
+        ("--batch", "0", "--batch 0: write a whole number above 0"),
+        ("--batch", "32.5", "--batch 32.5"),
+        ("--batch", "99999999", "optimizer: batch"),
+        ("--schedule", "cosin", "did you mean 'cosine'?"),
+        ("--schedule", ",", "nothing is listed"),
+        ("--clip", "off", "--clip off: write a number above 0 or 'none'"),
+        ("--clip", "-1", "--clip -1"),
+        ("--clip", "none,none", "--clip: none is listed twice"),
+        ("-m", "baseline", "a method is needed"),
+    ):
+        assert said in refused("analyze", "robustness", option, word)
+
+
+def test_a_grid_is_the_tasks_settings_and_their_halves_and_changes_nothing_else() -> None:
+    grid = Grid.parsed(TASK, None, None, "linear,cosine", "none,0.5")
+    assert (grid.lr, grid.batch) == ((3e-3, 1.5e-3), (64, 32))
+    assert len({cell.home for cell in grid.cells}) == 16
+    assert grid.cells[1].home == "lr-0.003,batch-64,linear,clip-0.5"
+    assert Cell(3e-3, 64, "cosine", None).of(TASK).fixed() == TASK.fixed()
+    other = Cell(1e-3, 8, "linear", 0.5).of(TASK).fixed()
+    expected = TASK.fixed()
+    expected["optimizer"] |= {"lr": 1e-3, "batch": 8, "clip": 0.5}
+    expected["diffusion"] |= {"schedule": "linear"}
+    assert other == expected
+    with pytest.raises(InputError, match="batch"):
+        Cell(1e-3, 2**30, "linear", None).of(TASK)
+
+
+def to_own_target(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
+    """What both needed to the target that the rule makes of this study's own baseline runs."""
+    axes = dict.fromkeys(("iteration", "images", "train_seconds", "forwards"), n)
+    curves = [Curve("t", "baseline", seed, "finished", axes, one, one) for seed, one in enumerate(fd[0])]
+    target = target_of(curves, world.budget, least=1)
+    baseline, method = (costs(n, side, world, target) for side in fd)
+    return baseline, method
+
+
+@pytest.mark.parametrize("family", ["log-linear", "power law", "digits"])
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_intervals_hold_the_true_factor_at_a_target_from_the_same_baseline_runs(family: str, correlation: float) -> None:
+    world = World(family, 3, correlation=correlation, budget=500.0)
+    equal = outcome(world, STUDIES, cost=to_own_target)
+    slow = outcome(replace(world, factor=0.8), STUDIES, seed=1, cost=to_own_target)
+    fast = outcome(replace(world, factor=1.5), STUDIES, seed=2, cost=to_own_target)
+    for found in (equal, slow, fast):
+        assert not too_few(found.coverage, STUDIES, 0.935)
+    assert not too_many(equal.faster, STUDIES, 0.035)
+    assert not too_many(equal.slower, STUDIES, 0.035)
+    assert fast.faster > 0.4
