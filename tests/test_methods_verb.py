@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.study import make_study
+from bench.train.architectures import check_network
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Fidrace
 from tests.test_formulas import REGISTRY
 
@@ -121,9 +123,16 @@ def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
-def test_packaged_studies_can_be_planned(study: Path, fidrace: Fidrace) -> None:
-    narrow = [] if study.stem != "adm128-4heads" else ["--set", "network.channels=32", "--set", "optimizer.batch=2"]
-    assert f"{study.stem}: " in fidrace("run", study, "--dry-run", *narrow).stderr
+def test_packaged_studies_are_of_runs_that_can_start(study: Path) -> None:
+    made = make_study(str(study))
+    check_network(made.task.network, made.task.data.shape, made.task.diffusion.learned_sigma)
+    assert len({spec.directory for spec in made.specs()}) == len(made.methods) * len(made.seeds)
+    assert {name for pair in made.contrasts for name in pair} <= {*made.methods}
+
+
+def test_a_packaged_study_can_be_planned(fidrace: Fidrace) -> None:
+    narrow = ["--set", "network.channels=32", "--set", "optimizer.batch=2"]
+    assert "adm128-4heads: " in fidrace("run", ROOT / "studies/adm128-4heads.toml", "--dry-run", *narrow).stderr
 
 
 def test_a_method_in_a_folder_of_ones_own_races(fidrace: Fidrace, tmp_path: Path) -> None:

@@ -206,7 +206,11 @@ def sayings(races: Races, study: dict[str, Any], methods_path: Sequence[str]) ->
         schedule(diffusion["schedule"], diffusion["timesteps"])
     except (KeyError, TypeError, InputError):
         return {}, dict.fromkeys(races.methods, "the task's timesteps are not known here")
+    finished = {curve.method for curve in races.curves if curve.status == "finished"}
     for method in races.methods:
+        if method not in finished:  # its code is asked in this process, which must not end by it as runs may
+            unsaid[method] = "no run of it has finished"
+            continue
         try:
             composition = registry.compose(method)
             noted = races.rules.methods.get(method, {}).get("hash")

@@ -1,6 +1,6 @@
 """Each analysis at full size on digits, from nothing, one after another: none may take more than five minutes.
 
-    python -m tests.slow.analyses [ANALYSIS...]
+python -m tests.slow.analyses [ANALYSIS...]
 """
 
 import subprocess
