@@ -14,7 +14,7 @@ from bench.report.moments import Moment
 from bench.report.plots import FACTORS
 from bench.report.style import INK, Style
 from bench.score.comparison import Races
-from bench.score.curves import AXES, Curve
+from bench.score.curves import AXES, Curve, furthest
 from bench.score.leaderboard import Scores
 from bench.score.rules import FINAL
 from methods.base import Floats
@@ -69,14 +69,9 @@ def rule(axis: str, at: float, label: str, dash: str, log: bool = False) -> tupl
     return {**shape, "line": {"color": INK, "width": 1, "dash": dash}}, note
 
 
-def whole(curves: Sequence[Curve]) -> list[Curve]:
-    """The runs that have come as far as any of them."""
-    return [curve for curve in curves if len(curve.fd) == max(len(other.fd) for other in curves)]
-
-
 def median_line(curves: Sequence[Curve], column: str) -> tuple[Floats, Floats]:
-    """The medians over whole runs of FD and of a column."""
-    far = whole(curves)
+    """The medians, over the runs that came furthest, of FD and of a column."""
+    far = furthest(curves)
     return np.median([one.columns[column] for one in far], axis=0), np.median([one.fd for one in far], axis=0)
 
 
@@ -90,7 +85,7 @@ def fd_figure(races: Races, look: dict[str, Style], axis: str, metric: str) -> F
             continue
         x, y, seeds = runs_trace(runs, column)
         middle_x, middle = median_line(runs, column)
-        spread = [one.fd for one in whole(runs)]
+        spread = [one.fd for one in furthest(runs)]
         data.append(band(method, look[method], middle_x, np.min(spread, axis=0), np.max(spread, axis=0)))
         hover = f"seed %{{customdata}}: %{{y:.2f}} at %{{x:.4~g}} {axis}"
         data.append(line(method, look[method], 0.8, x=x, y=y, customdata=seeds, hovertemplate=hover, opacity=0.45, meta="runs"))
@@ -213,7 +208,7 @@ def loss_figure(races: Races, look: dict[str, Style], column: str) -> Figure:
     for method in races.methods:
         runs = [curve for curve in races.curves if curve.method == method and len(curve.fd) and column in curve.columns]
         if runs:
-            far = whole(runs)
+            far = furthest(runs)
             middle = np.median([one.columns[column] for one in far], axis=0)
             hover = f"median of {len(far)}: %{{y:.4f}} at %{{x}}"
             x = numbers(far[0].iteration)

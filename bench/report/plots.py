@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from bench.report.style import styles
+from bench.score.curves import furthest
 from bench.score.leaderboard import Scores
 
 FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10)  # on axes of speedups
@@ -36,8 +37,7 @@ def fd_png(scores: Scores) -> bytes:
             [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=style.colour, alpha=0.25, linewidths=0.7
         )
         axes.add_collection(thin)
-        whole = [curve for curve in runs if len(curve.fd) == max(len(other.fd) for other in runs)]
-        if whole:
+        if whole := furthest(runs):
             middle = np.median([curve.fd for curve in whole], axis=0)
             label = f"{method} (n={len(runs)})"
             axes.plot(whole[0].iteration, middle, style.linestyle, color=style.colour, linewidth=2, label=label)

@@ -13,6 +13,7 @@ from rich.table import Table
 from bench.files import write_atomic
 from bench.report.plots import fd_png, speedup_png
 from bench.score.claims import Claim, load_claims
+from bench.score.curves import furthest
 from bench.score.leaderboard import Scores
 from methods.base import Floats
 
@@ -135,8 +136,8 @@ def sparklines(scores: Scores) -> dict[str, str]:
 
 def middle_fd(scores: Scores, method: str) -> Floats:
     """The medians over the runs that came furthest; empty where there is none."""
-    runs = [curve.fd for curve in scores.curves if curve.method == method and len(curve.fd)]
-    return np.median([fd for fd in runs if len(fd) == max(map(len, runs))], axis=0) if runs else np.array([])
+    runs = furthest([curve for curve in scores.curves if curve.method == method])
+    return np.median([curve.fd for curve in runs], axis=0) if runs else np.array([])
 
 
 def terminal(scores: Scores, console: Console) -> None:

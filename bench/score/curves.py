@@ -1,5 +1,6 @@
 """Curves: what runs.csv and evals.csv say of each run, in order of iteration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,12 @@ class Curve:
         if len(x) and budget <= self.iteration[-1]:
             return float(np.interp(budget, self.iteration, x))
         return float("nan") if self.stillborn else float(x[-1] / self.iteration[-1] * budget)
+
+
+def furthest(curves: Sequence[Curve]) -> list[Curve]:
+    """Of these runs those that have been evaluated most often, of which a median over seeds is taken; none where none was."""
+    most = max((len(curve.fd) for curve in curves), default=0)
+    return [curve for curve in curves if len(curve.fd) == most > 0]
 
 
 def known_axis(axis: str) -> str:
