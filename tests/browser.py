@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-DRAWN = "document.documentElement.dataset.drawn === 'yes'"
+DRAWN = "html[data-drawn='yes']"
 
 
 def chromium() -> str:
@@ -53,6 +54,14 @@ class Opened:
         return [dict(zip(headings, map(tuple, row), strict=True)) for row in rows]
 
 
+def until(page: Page, condition: str, seconds: float = 10.0) -> None:
+    """Wait for a condition in JavaScript; Playwright's own way evaluates a string in the page, which the page forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(20)
+
+
 @contextmanager
 def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
@@ -69,5 +78,5 @@ def opened(browser: Any, path: Path, **options: Any) -> Opened:
     page.on("pageerror", lambda error: found.said.append(str(error)))
     page.on("request", lambda request: found.asked.append(request.url))
     page.goto(path.absolute().as_uri())
-    page.wait_for_function(DRAWN)
+    page.wait_for_selector(DRAWN, state="attached")
     return found

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.report.page import Found, drawn, page, sayings
 from bench.report.style import styles
-from tests.browser import Opened, browser, opened
+from tests.browser import Opened, browser, opened, until
 from tests.conftest import TINY
 from tests.large_study import large_study
 
@@ -194,7 +194,7 @@ def test_dark_and_light_follow_the_system_and_the_button(seen: Opened) -> None:
 
     assert (paper(), ink()) == ("rgb(255, 255, 255)", "#1a1c1f")
     seen.page.emulate_media(color_scheme="dark")
-    seen.page.wait_for_function("document.getElementById('fd').layout.font.color === '#e8eaed'")
+    until(seen.page, "document.getElementById('fd').layout.font.color === '#e8eaed'")
     assert paper() == "rgb(20, 23, 26)"
     baseline = "document.getElementById('fd').data.find(t => t.legendgroup === 'baseline' && t.meta === 'median').line.color"
     assert seen.page.evaluate(baseline) == "#e8eaed"  # black on black would not be seen
