@@ -30,7 +30,7 @@ from methods.base import Floats, InputError
 
 __all__ = ["Grid", "factors", "shorter", "studies"]
 
-SHARE, EVALUATIONS = 0.4, 8  # of the task's budget, and in it: a grid of many cells is a screening
+SHARE, EVALUATIONS = 0.4, 5  # of the task's budget, and in it: a grid of many cells is a screening
 SETTINGS = ("lr", "batch", "schedule", "clip")
 COLUMNS = (
     "task method lr batch schedule clip target pairs reached baseline_reached speedup ci_low ci_high bound p_value p_holm "

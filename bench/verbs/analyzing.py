@@ -175,7 +175,7 @@ def robustness(
     retry_failed: Retry = False,
 ) -> None:
     """Where does a speedup hold? It is measured anew in each cell of a grid of learning rate, batch, noise schedule and
-    gradient clipping, against that cell's own baseline. A screening: by default in shorter runs, evaluated 8 times."""
+    gradient clipping, against that cell's own baseline. A screening: by default in shorter runs, evaluated 5 times."""
     from bench.analyze.robustness import Grid, factors, shorter, studies
 
     whole = study_of(task, method, seeds, budget, change, methods_path).task
