@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.report.page import PAGE
 
 DRAWN = "html[data-drawn='yes']"
 
@@ -60,6 +64,14 @@ def until(page: Page, condition: str, seconds: float = 10.0) -> None:
     while not page.evaluate(condition):
         assert time.monotonic() < end, condition
         page.wait_for_timeout(20)
+
+
+def reported(folder: Path) -> Path:
+    """The page that `fidrace report` writes into `folder`, and names on stdout."""
+    result = CliRunner().invoke(app, ["report", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{folder / PAGE}\n"
+    return folder / PAGE
 
 
 @contextmanager

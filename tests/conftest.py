@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +41,15 @@ FAILING = (
 
 Fidrace = Callable[..., subprocess.CompletedProcess[str]]
 Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The system's browser; skips where there is none."""
+    from tests.browser import browser  # playwright
+
+    with browser() as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Trained networks, as their runs kept them: at each evaluation of a finished run, the averaged weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -60,5 +60,5 @@ def trained(series: Series) -> list[Trained]:
         for spec in race.study.specs():
             row = race.directory.row(spec)
             if row and row["status"] == "finished":
-                found.append(Trained(RunSpec(**{**vars(spec), "home": home}), race.directory.path / spec.directory))
+                found.append(Trained(replace(spec, home=home), race.directory.path / spec.directory))
     return found

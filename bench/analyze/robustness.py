@@ -28,8 +28,6 @@ from bench.study import BASELINE, Study
 from bench.task import Task
 from methods.base import Floats, InputError
 
-__all__ = ["Grid", "factors", "shorter", "studies"]
-
 SHARE, EVALUATIONS = 0.4, 5  # of the task's budget, and in it: a grid of many cells is a screening
 SETTINGS = ("lr", "batch", "schedule", "clip")
 COLUMNS = (

@@ -16,6 +16,7 @@ from bench.report.figures import loss_columns, median_line
 from bench.report.moments import Moment
 from bench.report.tables import HEADINGS, WORDS, cells, claimed
 from bench.score.comparison import Races
+from bench.score.curves import furthest
 from bench.score.leaderboard import Scores
 from methods.base import Floats
 
@@ -95,12 +96,11 @@ def fd_sheet(races: Races) -> Sheet:
 
 
 def loss_sheet(races: Races) -> Sheet:
-    """Each method's losses at its last evaluation, medians over seeds."""
+    """Each method's losses at the last evaluation of the runs that came furthest, medians over seeds."""
     names = loss_columns(races.curves)
     rows = []
     for method in races.methods:
-        runs = [curve for curve in races.curves if curve.method == method and len(curve.fd)]
-        if runs:
+        if runs := furthest([curve for curve in races.curves if curve.method == method]):
             ends = [np.median([one.columns.get(name, np.array([np.nan]))[-1] for one in runs]) for name in names]
             rows.append([Cell(method, method), *(cell(end, f"{end:.4f}") for end in ends)])
     return Sheet(["method", *names], rows, frozenset({"method"}))

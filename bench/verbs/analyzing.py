@@ -176,7 +176,8 @@ def robustness(
 ) -> None:
     """Where does a speedup hold? It is measured anew in each cell of a grid of learning rate, batch, noise schedule and
     gradient clipping, against that cell's own baseline. A screening: by default in shorter runs, evaluated 5 times."""
-    from bench.analyze.robustness import Grid, factors, shorter, studies
+    from bench.analyze.cells import Grid
+    from bench.analyze.robustness import factors, shorter, studies
 
     whole = study_of(task, method, seeds, budget, change, methods_path).task
     base = study_of(task, method, seeds, budget, [*shorter(whole, budget is None), *change], methods_path)

@@ -1,0 +1,109 @@
+"""The page of published tables, without runs: changed in ways that a reader may meet."""
+
+import json
+import shutil
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.report.page import Found, page
+from bench.report.style import styles
+from tests.browser import opened, reported
+from tests.large_study import large_study
+
+DIGITS = Path(__file__).parents[1] / "results" / "digits"
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The tables that a score is made from."""
+    for name in ("runs.csv", "evals.csv", "study.json"):
+        shutil.copy(DIGITS / name, tmp_path)
+    return tmp_path
+
+
+def test_a_method_named_as_a_script_stays_text(folder: Path, chromium: Any) -> None:
+    for path in folder.iterdir():
+        path.write_text(path.read_text().replace("min-snr", HOSTILE))
+    path = reported(folder)
+    assert HOSTILE not in path.read_text()
+    hostile = opened(chromium, path)
+    assert hostile.said == []
+    assert HOSTILE in {row["method"][0] for row in hostile.table("leaderboard")}
+    button = hostile.page.locator("#methods button", has_text=HOSTILE)
+    button.click()
+    assert {trace["visible"] for trace in hostile.charts("fd") if trace["method"] == HOSTILE} == {False}
+    button.click()
+    hostile.page.evaluate("Plotly.relayout('fd', {showlegend: true})")
+    assert HOSTILE in hostile.page.locator("#fd .legendtext").all_text_contents()
+    assert f"unknown method '{HOSTILE}'" in hostile.page.inner_text("#h-methods ~ .note >> nth=-1")
+
+
+def test_a_study_at_work_is_told_as_far_as_it_is(folder: Path, chromium: Any) -> None:
+    runs, evals = (pd.read_csv(folder / name, keep_default_na=False) for name in ("runs.csv", "evals.csv"))
+    runs.loc[runs["method"] == "baseline", "status"] = "running"
+    evals = evals[(evals["method"] != "baseline") | (evals["iteration"] < 200)]
+    for table, name in ((runs, "runs.csv"), (evals, "evals.csv")):
+        table.to_csv(folder / name, index=False)
+    early = opened(chromium, reported(folder))
+    assert early.said == []
+    assert "nothing can be compared yet: no finished run of 'baseline'" in early.page.inner_text(".headline")
+    points = [y for trace in early.charts("fd") if trace["kind"] == "runs" for y in trace["y"] if y is not None]
+    assert sorted(points) == sorted(evals["fd"])
+    assert early.page.locator("#leaderboard").count() == 0
+    assert "baseline is not shown: no run of it has finished" in early.page.inner_text("main")
+
+
+def test_each_baselines_final_distance_can_be_the_target(folder: Path, chromium: Any) -> None:
+    study = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps({**study, "target": "baseline-final"}))
+    final = opened(chromium, reported(folder))
+    assert final.said == []
+    evals = pd.read_csv(folder / "evals.csv").query("method == 'baseline' and iteration == 500")
+    crossed = next(t for t in final.charts("fd") if t["kind"] == "crossings" and t["method"] == "baseline")
+    assert dict(zip(crossed["seeds"], crossed["y"], strict=True)) == pytest.approx(evals.set_index("seed")["fd"].to_dict())
+    assert set(crossed["x"]) == {500}
+
+
+def test_a_run_that_diverged_is_drawn_as_far_as_there_are_numbers(folder: Path, chromium: Any) -> None:
+    runs, evals = (pd.read_csv(folder / name, keep_default_na=False) for name in ("runs.csv", "evals.csv"))
+    runs.loc[(runs["method"] == "p2") & (runs["seed"] == 3), "status"] = "diverged"
+    evals.loc[(evals["method"] == "p2") & (evals["seed"] == 3) & (evals["iteration"] > 100), ["fd", "val_loss"]] = np.nan
+    for table, name in ((runs, "runs.csv"), (evals, "evals.csv")):
+        table.to_csv(folder / name, index=False)
+    shown = opened(chromium, reported(folder))
+    assert shown.said == []
+    runs_of = next(t for t in shown.charts("fd") if t["kind"] == "runs" and t["method"] == "p2")
+    points = [(x, y) for seed, x, y in zip(runs_of["seeds"], runs_of["x"], runs_of["y"], strict=True) if seed == 3 and y]
+    assert [x for x, _ in points] == [0, 50, 100]
+    (row,) = (row for row in shown.table("leaderboard") if row["method"][0] == "p2")
+    assert "diverged" in row["notes"][0]
+    assert row["speedup"][0].startswith("≤ ")
+
+
+def test_a_large_study_makes_a_page_under_ten_megabytes(tmp_path: Path) -> None:
+    study = large_study(tmp_path)
+    text = page(tmp_path, Found.of(tmp_path), [])
+    assert len(study.methods) == 20
+    assert len(text.encode()) < 10e6
+
+
+def test_no_two_methods_look_the_same() -> None:
+    look = styles(["baseline", *(f"m{k}" for k in range(24))])
+    assert len({(one.colour, one.dash) for one in look.values()}) == 25
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_open_calls_the_browser(folder: Path, found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: shown.append(url) or found)
+    result = CliRunner().invoke(app, ["report", str(folder), "--open"])
+    assert (result.exit_code, shown) == (0, [(folder / "report.html").as_uri()])
+    assert ("no browser was found" in result.stderr) is not found
