@@ -108,9 +108,9 @@ def own_target(folder: Path) -> float:
     target = target_of(curves, budget, least=1)
     start = min(float(curve.fd[0]) for curve in curves if len(curve.fd) and curve.iteration[0] == 0)
     if not target < start:
-        raise NothingToConclude(
-            f"the baseline does not fall: FD {middle(ended, budget):.4g} at 0.6 of the budget, {start:.4g} before training"
-        )
+        reached = middle(ended, budget)
+        why = "does not fall" if reached >= start else f"falls too little for a target, rounded up to {target:g}"
+        raise NothingToConclude(f"the baseline {why}: FD {reached:.4g} at 0.6 of the budget, {start:.4g} before training")
     return target
 
 
