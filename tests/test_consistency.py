@@ -27,6 +27,7 @@ from bench.train.diffusion import Diffusion
 from bench.train.sampler import ddim
 from bench.train.streams import Streams
 from tests.conftest import Refused
+from tests.series import finished
 
 CPU = torch.device("cpu")
 LATENTS = 32
@@ -142,13 +143,8 @@ def test_denoisers_that_were_not_trained_are_the_closed_forms(prediction: str, l
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     """Nine runs of 12 steps."""
-    folder = tmp_path_factory.mktemp("consistency")
-    found = Series.of(folder, studies(make_study("digits", ["clts"], "2", changes=CHANGES), ["channels=4"]))
-    with found.ready() as specs:
-        assert len(specs) == 9
-        list(found.execute(specs, ["cpu"], 1))
-    assert found.failures() == []
-    return found
+    base = make_study("digits", ["clts"], "2", changes=CHANGES)
+    return finished(tmp_path_factory.mktemp("consistency"), studies(base, ["channels=4"]))
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from bench.task import load_task
 from bench.train.diffusion import Diffusion
 from methods.base import InputError
 from tests.conftest import Refused
+from tests.series import finished
 
 CPU = torch.device("cpu")
 CELLS = 4
@@ -205,13 +206,8 @@ def test_what_is_said_follows_the_curves(late: str, sign: int, verdict: str) -> 
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
-    found = Series.of(
-        tmp_path_factory.mktemp("difficulty"), {"baseline": make_study("digits", ["baseline"], "2", changes=CHANGES)}
-    )
-    with found.ready() as specs:
-        list(found.execute(specs, ["cpu"], 1))
-    assert found.failures() == []
-    return found
+    base = make_study("digits", ["baseline"], "2", changes=CHANGES)
+    return finished(tmp_path_factory.mktemp("difficulty"), {"baseline": base})
 
 
 @pytest.fixture(scope="module")
