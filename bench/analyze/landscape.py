@@ -39,7 +39,6 @@ from methods.base import InputError
 
 BASE, START = "baseline", "start"  # homes: seeds that share nothing; other seeds from the first's initial weights
 CURVATURE_COLUMNS = "task method seed iteration band t_low t_high quantity value se".split()
-LINE_COLUMNS = "task pair a b alpha loss".split()  # and the loss in each band
 BARRIER_COLUMNS = "task pair a b distance loss_a loss_b barrier at".split()
 
 Row = dict[str, Any]
