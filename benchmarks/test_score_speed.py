@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.files import BINS
-from bench.score.leaderboard import Scores, score
+from fidrace.score.leaderboard import Scores, score_folder
+from fidrace.storage.tables import BINS
 
 METHODS, SEEDS, EVALUATIONS, BUDGET = 50, 20, 100, 500_000
 SECONDS, MEGABYTES = 3, 500
@@ -48,13 +48,13 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_thousand_runs_are_scored_in_seconds(benchmark: BenchmarkFixture, large: Path) -> None:
-    scores: Scores = benchmark.pedantic(score, (large, 10.0), rounds=5, warmup_rounds=1)
+    scores: Scores = benchmark.pedantic(score_folder, (large, 10.0), rounds=5, warmup_rounds=1)
     assert len(scores.speedups) == 4 * (METHODS - 1)
     assert scores.curve["target"].nunique() >= 20
     assert benchmark.stats.stats.median < SECONDS
 
 
 def test_a_thousand_runs_are_scored_within_memory(large: Path) -> None:
-    code = f"from pathlib import Path; from bench.score.leaderboard import score; score(Path({str(large)!r}), 10.0)"
+    code = f"import fidrace; fidrace.score_folder({str(large)!r}, 10.0)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 < MEGABYTES

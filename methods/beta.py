@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Grid, Method, param
+from fidrace.method import Floats, Method, NoiseSchedule, param
 
 
 class Beta(Method, name="beta", source="B-TTDM, ECCV 2024", evidence="reconstructed"):
@@ -8,9 +8,9 @@ class Beta(Method, name="beta", source="B-TTDM, ECCV 2024", evidence="reconstruc
 
     alpha: float = param(0.8, "below 1: more of the low timesteps", low=0, open=True)
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        self.density = np.diff((np.arange(grid.T + 1) / grid.T) ** self.alpha)
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        self.density = np.diff((np.arange(schedule.T + 1) / schedule.T) ** self.alpha)
 
     def timestep_density(self, progress: float) -> Floats:
         return self.density

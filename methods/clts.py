@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Grid, Method, horizon_param, param
+from fidrace.method import Floats, Method, NoiseSchedule, horizon_param, param
 
 
 class Clts(Method, name="clts", source="arXiv 2404.07946", evidence="reconstructed"):
@@ -17,11 +17,11 @@ class Clts(Method, name="clts", source="arXiv 2404.07946", evidence="reconstruct
     sigma: float = param(0.5, "width of the Gaussian, in units of T", low=0, open=True)
     horizon: int = horizon_param()
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        z = (np.arange(grid.T) / grid.T - self.mu) / self.sigma
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        z = (np.arange(schedule.T) / schedule.T - self.mu) / self.sigma
         bell = np.exp(-(z**2 - (z**2).min()) / 2)  # shifted, so that a narrow bell between two t is not all zeros
         self.gaussian = bell / bell.sum()
 
     def timestep_density(self, progress: float) -> Floats:
-        return (1 - progress) / self.grid.T + progress * self.gaussian
+        return (1 - progress) / self.schedule.T + progress * self.gaussian

@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Method, param
+from fidrace.method import Floats, Method, param
 
 
 class Debiased(Method, name="debiased", source="arXiv 2310.08442", evidence="published", claim="better quality"):
@@ -12,4 +12,4 @@ class Debiased(Method, name="debiased", source="arXiv 2310.08442", evidence="pub
     floor: float = param(1e-3, "S is taken to be at least this", low=0, open=True)
 
     def loss_weight(self, progress: float) -> Floats:
-        return np.maximum(self.grid.snr, self.floor) ** -0.5
+        return np.maximum(self.schedule.snr, self.floor) ** -0.5

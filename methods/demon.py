@@ -1,5 +1,6 @@
-from methods.base import Method, horizon_param, param
-from methods.mdlrc import demon_beta
+from fidrace.method import Method, horizon_param, param
+
+from .mdlrc import demon_beta
 
 
 class Demon(Method, name="demon", source="control for mdlrc; Demon, arXiv 1910.04952", evidence="inferred"):

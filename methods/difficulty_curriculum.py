@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.base import Floats, Grid, Ints, Method, horizon_param, param
+from fidrace.method import Floats, Ints, Method, NoiseSchedule, horizon_param, param
 
 
 class DifficultyCurriculum(Method, name="difficulty-curriculum", source="arXiv 2403.10348", evidence="reconstructed"):
@@ -21,10 +21,10 @@ class DifficultyCurriculum(Method, name="difficulty-curriculum", source="arXiv 2
     patience: float = param(0.01, "iterations without a better loss that end a stage, by the horizon", low=0, high=1, open=True)
     horizon: int = horizon_param()
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        self.last = min(self.stages, grid.T)
-        self.wait = max(1, round(self.patience * (self.horizon or grid.horizon)))
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        self.last = min(self.stages, schedule.T)
+        self.wait = max(1, round(self.patience * (self.horizon or schedule.horizon)))
         self.begin(1)
 
     def begin(self, stage: int) -> None:
@@ -32,10 +32,10 @@ class DifficultyCurriculum(Method, name="difficulty-curriculum", source="arXiv 2
 
     def lowest(self, stage: int) -> int:
         """The first timestep that is trained in `stage`."""
-        return self.grid.T * (self.last - stage) // self.last
+        return self.schedule.T * (self.last - stage) // self.last
 
     def timestep_density(self, progress: float) -> Floats:
-        p = np.zeros(self.grid.T)
+        p = np.zeros(self.schedule.T)
         p[self.lowest(self.stage) :] = 1
         return p / p.sum()
 

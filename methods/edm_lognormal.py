@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Grid, Method, param
+from fidrace.method import Floats, Method, NoiseSchedule, param
 
 
 class EdmLognormal(Method, name="edm-lognormal", source="EDM, arXiv 2206.00364", evidence="reconstructed"):
@@ -18,10 +18,10 @@ class EdmLognormal(Method, name="edm-lognormal", source="EDM, arXiv 2206.00364",
     std: float = param(1.2, "standard deviation of ln sigma (EDM's P_std)", low=0, open=True)
     floor: float = param(1e-3, "S is taken to be at least this in the weight", low=0, open=True)
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        self.density = grid.density_over_log_snr(-(((-grid.log_snr / 2 - self.mean) / self.std) ** 2) / 2)
-        self.weight = 1 + 1 / (grid.sigma_data**2 * np.maximum(grid.snr, self.floor))
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        self.density = schedule.density_over_log_snr(-(((-schedule.log_snr / 2 - self.mean) / self.std) ** 2) / 2)
+        self.weight = 1 + 1 / (schedule.sigma_data**2 * np.maximum(schedule.snr, self.floor))
 
     def timestep_density(self, progress: float) -> Floats:
         return self.density

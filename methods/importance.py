@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.base import Floats, Grid, Ints, Method, param
+from fidrace.method import Floats, Ints, Method, NoiseSchedule, param
 
 
 class Importance(Method, name="importance", source="improved-diffusion, arXiv 2102.09672", evidence="published"):
@@ -20,20 +20,20 @@ class Importance(Method, name="importance", source="improved-diffusion, arXiv 21
     history: int = param(10, "losses kept per timestep", low=1, high=1000)
     uniform: float = param(0.001, "the share of p that stays uniform", low=0, high=1, open=True)
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        self.losses = np.zeros((grid.T, self.history))
-        self.seen = np.zeros(grid.T, dtype=np.int64)
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        self.losses = np.zeros((schedule.T, self.history))
+        self.seen = np.zeros(schedule.T, dtype=np.int64)
 
     def timestep_density(self, progress: float) -> Floats | None:
         if self.seen.min() < self.history:
             return None
         q = np.sqrt(np.mean(self.losses**2, axis=1))
-        return (1 - self.uniform) * q / q.sum() + self.uniform / self.grid.T
+        return (1 - self.uniform) * q / q.sum() + self.uniform / self.schedule.T
 
     def loss_weight(self, progress: float) -> Floats | None:
         p = self.timestep_density(progress)
-        return None if p is None else 1 / (self.grid.T * p)
+        return None if p is None else 1 / (self.schedule.T * p)
 
     def observe(self, t: Ints, loss: Floats) -> None:
         for timestep, value in zip(t, loss, strict=True):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Grid, Method, param
+from fidrace.method import Floats, Method, NoiseSchedule, param
 
 
 class Laplace(Method, name="laplace", source="arXiv 2407.03297", evidence="reconstructed", claim="eps: FID 10.46 to 9.53"):
@@ -14,9 +14,9 @@ class Laplace(Method, name="laplace", source="arXiv 2407.03297", evidence="recon
     mu: float = param(0.0, "the log-SNR drawn most")
     b: float = param(0.5, "scale of the distribution", low=0, open=True)
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        self.density = grid.density_over_log_snr(-np.abs(grid.log_snr - self.mu) / self.b)
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        self.density = schedule.density_over_log_snr(-np.abs(schedule.log_snr - self.mu) / self.b)
 
     def timestep_density(self, progress: float) -> Floats:
         return self.density

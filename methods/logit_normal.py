@@ -2,7 +2,7 @@ from typing import Literal
 
 import numpy as np
 
-from methods.base import Floats, Grid, Method, param
+from fidrace.method import Floats, Method, NoiseSchedule, param
 
 
 class LogitNormal(Method, name="logit-normal", source="SD3, arXiv 2403.03206", evidence="reconstructed"):
@@ -21,15 +21,15 @@ class LogitNormal(Method, name="logit-normal", source="SD3, arXiv 2403.03206", e
     weight: Literal["flow", "eps"] = param("flow", "whose error has unit weight")
     floor: float = param(1e-3, "S is taken to be at least this in the weight", low=0, open=True)
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        self.density = grid.density_over_log_snr(-(((-grid.log_snr / 2 - self.mean) / self.std) ** 2) / 2)
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        self.density = schedule.density_over_log_snr(-(((-schedule.log_snr / 2 - self.mean) / self.std) ** 2) / 2)
 
     def timestep_density(self, progress: float) -> Floats:
         return self.density
 
     def loss_weight(self, progress: float) -> Floats | None:
-        return (1 + np.maximum(self.grid.snr, self.floor) ** -0.5) ** 2 if self.weight == "flow" else None
+        return (1 + np.maximum(self.schedule.snr, self.floor) ** -0.5) ** 2 if self.weight == "flow" else None
 
     def aspects(self) -> tuple[str, ...]:
         return tuple(aspect for aspect in super().aspects() if aspect != "weight" or self.weight == "flow")

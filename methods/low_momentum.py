@@ -1,4 +1,4 @@
-from methods.base import Method, param
+from fidrace.method import Method, param
 
 
 class LowMomentum(Method, name="low-momentum", source="control for mdlrc", evidence="inferred"):

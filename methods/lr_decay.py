@@ -1,4 +1,4 @@
-from methods.base import Method, horizon_param, param
+from fidrace.method import Method, horizon_param, param
 
 
 class LrDecay(Method, name="lr-decay", source="control for mdlrc", evidence="inferred"):

@@ -1,4 +1,4 @@
-from methods.base import Method, horizon_param, param
+from fidrace.method import Method, horizon_param, param
 
 
 def demon_beta(progress: float, beta0: float) -> float:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Method, param
+from fidrace.method import Floats, Method, param
 
 
 class MinSnr(Method, name="min-snr", source="arXiv 2303.09556", evidence="published", claim="3.4x on ImageNet-256"):
@@ -9,4 +9,4 @@ class MinSnr(Method, name="min-snr", source="arXiv 2303.09556", evidence="publis
     gamma: float = param(5.0, "the signal-to-noise ratio at which the weight starts to fall", low=0, open=True)
 
     def loss_weight(self, progress: float) -> Floats:
-        return np.minimum(1, self.gamma / self.grid.snr)
+        return np.minimum(1, self.gamma / self.schedule.snr)

@@ -1,4 +1,4 @@
-from methods.base import Floats, Method, param
+from fidrace.method import Floats, Method, param
 
 
 class P2(Method, name="p2", source="arXiv 2204.00227", evidence="published", claim="better quality"):
@@ -11,4 +11,4 @@ class P2(Method, name="p2", source="arXiv 2204.00227", evidence="published", cla
     gamma: float = param(1.0, "how strongly low noise is played down", low=0)
 
     def loss_weight(self, progress: float) -> Floats:
-        return (self.k + self.grid.snr) ** -self.gamma
+        return (self.k + self.schedule.snr) ** -self.gamma

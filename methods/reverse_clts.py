@@ -1,5 +1,6 @@
-from methods.base import Floats
-from methods.clts import Clts
+from fidrace.method import Floats
+
+from .clts import Clts
 
 
 class ReverseClts(Clts, name="reverse-clts", source="control for clts", evidence="inferred"):

@@ -1,4 +1,4 @@
-from methods.base import Floats, Method, param
+from fidrace.method import Floats, Method, param
 
 
 class SoftMinSnr(Method, name="soft-min-snr", source="HDiT, arXiv 2401.11605; k-diffusion", evidence="published"):
@@ -11,5 +11,5 @@ class SoftMinSnr(Method, name="soft-min-snr", source="HDiT, arXiv 2401.11605; k-
     gamma: float = param(0.0, "the signal-to-noise ratio of weight one half; 0: 1 / sigma_data^2 of the task", low=0)
 
     def loss_weight(self, progress: float) -> Floats:
-        gamma = self.gamma or 1 / self.grid.sigma_data**2
-        return gamma / (self.grid.snr + gamma)
+        gamma = self.gamma or 1 / self.schedule.sigma_data**2
+        return gamma / (self.schedule.snr + gamma)

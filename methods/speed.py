@@ -2,7 +2,7 @@ from typing import Literal
 
 import numpy as np
 
-from methods.base import Floats, Grid, Ints, Method, inverse_cdf, param
+from fidrace.method import Floats, Ints, Method, NoiseSchedule, inverse_cdf, param
 
 
 class Speed(Method, name="speed", source="SpeeD, arXiv 2405.17403", evidence="published", claim="3x"):
@@ -20,19 +20,19 @@ class Speed(Method, name="speed", source="SpeeD, arXiv 2405.17403", evidence="pu
     lam: float = param(0.6, "the largest weight; the smallest is 1 - lam", low=0.5, high=1)
     variant: Literal["paper", "code"] = param("paper", "as published, or as released")
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        t = np.arange(grid.T)
-        early = t < self.tau * grid.T
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        t = np.arange(schedule.T)
+        early = t < self.tau * schedule.T
         p = np.where(early, self.k, 1.0)
         self.drawn = self.density = p / p.sum()
-        rise: Floats = np.gradient(1 - grid.abar)
+        rise: Floats = np.gradient(1 - schedule.abar)
         spread = np.ptp(rise) or 1.0
         self.weight = 1 - self.lam + (2 * self.lam - 1) * (rise - rise.min()) / spread
         if self.variant == "code":
-            still = int(np.argmax(np.gradient(np.sqrt(1 - grid.abar)) < 1e-4))
-            self.mirror = np.abs(min(still + 1, grid.T - 1) - t)
-            self.density = (self.drawn + np.bincount(self.mirror, self.drawn, grid.T)) / 2
+            still = int(np.argmax(np.gradient(np.sqrt(1 - schedule.abar)) < 1e-4))
+            self.mirror = np.abs(min(still + 1, schedule.T - 1) - t)
+            self.density = (self.drawn + np.bincount(self.mirror, self.drawn, schedule.T)) / 2
             self.weight[~early] = 1
 
     def timestep_density(self, progress: float) -> Floats:
@@ -42,7 +42,7 @@ class Speed(Method, name="speed", source="SpeeD, arXiv 2405.17403", evidence="pu
         if self.variant == "paper":
             return super().timesteps(u, progress)
         half = len(u) // 2
-        drawn = inverse_cdf(self.drawn, u[: len(u) - half], self.grid.T)
+        drawn = inverse_cdf(self.drawn, u[: len(u) - half], self.schedule.T)
         return np.concatenate([drawn, self.mirror[drawn[:half]]])
 
     def loss_weight(self, progress: float) -> Floats:

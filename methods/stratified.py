@@ -1,6 +1,6 @@
 import numpy as np
 
-from methods.base import Floats, Method
+from fidrace.method import Floats, Method
 
 
 class Stratified(Method, name="stratified", source="VDM, arXiv 2107.00630, appendix", evidence="published"):

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.base import Floats, Grid, Ints, Method, param
+from fidrace.method import Floats, Ints, Method, NoiseSchedule, param
 
 
 class Uncertainty(Method, name="uncertainty", source="EDM2, arXiv 2312.02696", evidence="reconstructed"):
@@ -17,10 +17,10 @@ class Uncertainty(Method, name="uncertainty", source="EDM2, arXiv 2312.02696", e
     bins: int = param(20, "bins of timesteps that share one mean", low=1, high=10_000)
     memory: int = param(100, "losses that a bin's running mean remembers", low=1)
 
-    def prepare(self, grid: Grid) -> None:
-        super().prepare(grid)
-        bins = min(self.bins, grid.T)
-        self.bin = np.arange(grid.T) * bins // grid.T
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        super().prepare(schedule)
+        bins = min(self.bins, schedule.T)
+        self.bin = np.arange(schedule.T) * bins // schedule.T
         self.mean = np.ones(bins)
 
     def loss_weight(self, progress: float) -> Floats:

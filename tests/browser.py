@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.report.page import PAGE
+from fidrace.cli.main import app
+from fidrace.report.page.build import PAGE
 
 DRAWN = "html[data-drawn='yes']"
 

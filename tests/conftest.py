@@ -12,26 +12,26 @@ import torch
 from hypothesis import settings
 from typer.testing import CliRunner
 
-from bench.cli import app
+from fidrace.cli.main import app
 
 settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=300)  # the same examples every time
 settings.load_profile("seeded")
-COMMAND = [sys.executable, "-m", "bench.cli"]
+COMMAND = [sys.executable, "-m", "fidrace"]
 TINY = (
     "--budget 12 --set budget.evaluations=3 --set quality.samples=80 --set sampler.steps=2 --set optimizer.batch=16 "
     "--set optimizer.lr=0.02 --set optimizer.warmup=0 --set ema.decay=0.5 --set quality.heldout_repeats=1 --device cpu "
     "--workers 1"  # most of a small study is the start of its processes
 ).split()
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(__file__).parents[1] / part) for part in ("bench", ""))}
 
 HALVING = '''
-from methods.base import Floats, Method
+from fidrace.method import Floats, Method
 
 class Halving(Method, name="halving", source="a test", evidence="inferred"):
     """Every weight one half."""
 
     def loss_weight(self, progress: float) -> Floats:
-        return 0 * self.grid.abar + 0.5
+        return 0 * self.schedule.abar + 0.5
 '''
 FAILING = (
     HALVING.replace("Halving", "Failing")

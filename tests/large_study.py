@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.description import study_json
-from bench.files import BINS, FRAME
-from bench.quality.pictures import frame_png
-from bench.store import directory_of
-from bench.study import Study, make_study
-from methods.registry import Registry
+from fidrace.evaluate.sample_grid import frame_png
+from fidrace.method.registry import Registry
+from fidrace.spec.study import Study, load_study
+from fidrace.storage.manifest import manifest_of
+from fidrace.storage.study_folder import directory_of
+from fidrace.storage.tables import BINS, FRAME
 
 
 def large_study(folder: Path) -> Study:
     """Write study.json, runs.csv, evals.csv and the pictures of seed 0; each run's FD falls at a pace of its own."""
     methods = sorted(Registry().methods)[:20]
-    study = make_study("digits", methods, "10", 400, 34.0, {"budget.evaluations": 40})
-    description, chance = study_json(study), np.random.default_rng(0)
+    study = load_study("digits", methods, "10", 400, 34.0, {"budget.evaluations": 40})
+    description, chance = manifest_of(study), np.random.default_rng(0)
     runs, evals = [], []
     for place, method in enumerate(study.methods):
         for seed in study.seeds:
@@ -27,7 +27,7 @@ def large_study(folder: Path) -> Study:
             run |= {"config_hash": study.task.fixed_hash(), "method_hash": description["methods"][method]["hash"]}
             runs.append(run)
             pace = 0.006 * (1 + 0.02 * place) * np.exp(chance.normal(0, 0.05))
-            for n in study.task.budget.grid():
+            for n in study.task.budget.evaluation_steps():
                 fd = (20 + 90 * np.exp(-pace * n)) * np.exp(chance.normal(0, 0.01))
                 seconds, losses = round(n / 20 + chance.random(), 3), fd / 100 * chance.random(BINS)
                 measured = {"metric": "fd_digits", "fd": fd, "fd_se": fd / 50, "val_loss": losses.mean()}

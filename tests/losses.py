@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.data.loading import load
-from bench.task import load_task
-from bench.train.loop import Training
-from bench.train.ranks import Ranks, joined, left
-from methods.base import Floats, Ints
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.method.base import Floats, Ints
+from fidrace.method.registry import Registry
+from fidrace.spec.task import load_task
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup, join_group, leave_group
 
 STEPS = 20
 CASES = {  # `uncertainty` adapts its weights to the losses, in the order of the batch
@@ -25,12 +25,12 @@ CASES = {  # `uncertainty` adapts its weights to the losses, in the order of the
 }
 
 
-def observed(case: str, ranks: Ranks) -> Floats:
+def observed(case: str, ranks: ProcessGroup) -> Floats:
     """t and loss [2, STEPS, B] in the order in which the method is told of them."""
     method, changes = CASES[case]
     task = load_task("digits", changes)
     composition = Registry().compose(method)
-    training = Training(task, composition, 0, load(task.data), ranks)
+    training = Training(task, composition, 0, load_data(task.data), ranks)
     seen: list[tuple[Ints, Floats]] = []
     observe = composition.observe
 
@@ -45,9 +45,9 @@ def observed(case: str, ranks: Ranks) -> Floats:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    ranks = joined(["cpu"]) if "RANK" in os.environ else Ranks(torch.device("cpu"))
+    ranks = join_group(["cpu"]) if "RANK" in os.environ else ProcessGroup(torch.device("cpu"))
     for case in CASES:
         found = observed(case, ranks)
-        if ranks.first:
+        if ranks.is_first:
             np.save(Path(sys.argv[1], f"{case}.npy"), found)
-    left()
+    leave_group()

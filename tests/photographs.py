@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from bench.data.images import Bytes, Unreadable, read_images
+from fidrace.data.images import Bytes, Unreadable, read_images
 
 SCALES = (2, 4, 8, 12)  # pixels of the photograph to one of the crop, so that a small crop is more than a smooth patch
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from bench.analyze.series import Series
-from bench.study import Study
+from fidrace.execute.study_series import StudySeries
+from fidrace.spec.study import Study
 
 
-def finished(folder: Path, studies: dict[str, Study]) -> Series:
-    series = Series.of(folder, studies)
+def finished(folder: Path, studies: dict[str, Study]) -> StudySeries:
+    series = StudySeries.of(folder, studies)
     with series.ready() as specs:
         assert len(specs) == sum(len(study.methods) * len(study.seeds) for study in studies.values())
         list(series.execute(specs, ["cpu"], 1))

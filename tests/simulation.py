@@ -14,10 +14,10 @@ import pandas as pd
 from scipy.interpolate import PchipInterpolator
 from scipy.stats import CensoredData, binom, logrank
 
-from bench.score.crossings import Reached, reached
-from bench.score.curves import Curve
-from bench.score.speedups import half_width, log_costs, speedup, student
-from methods.base import Floats
+from fidrace.method.base import Floats
+from fidrace.score.crossings import TargetCost, cost_of_target
+from fidrace.score.curves import Curve
+from fidrace.score.speedups import half_width, log_costs, speedup, student
 
 DIGITS = Path(__file__).parents[1] / "results/digits-field/evals.csv"
 FAMILIES = ("log-linear", "power law", "digits")
@@ -95,7 +95,7 @@ def digits_curves() -> tuple[Floats, Floats, Floats]:
     return logs.columns.to_numpy(float), means.loc["baseline"].iloc[0].to_numpy(), left
 
 
-Side = list[Reached]
+Side = list[TargetCost]
 Interval = tuple[float, float]
 Rule = Callable[[Side, Side], Interval]
 
@@ -118,7 +118,7 @@ def to_baseline_final(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
     """The papers' habit: what the method needed to where its baseline is at the budget, which costs the baseline the budget."""
     place = int(np.searchsorted(n, world.budget))
     method = [costs(n, one[None], world, float(base[place]))[0] for base, one in zip(*fd, strict=True)]
-    return [Reached(world.budget, world.budget, world.budget)] * len(method), method
+    return [TargetCost(world.budget, world.budget, world.budget)] * len(method), method
 
 
 def costs(n: Floats, fd: Floats, world: World, target: float | None = None) -> Side:
@@ -126,7 +126,7 @@ def costs(n: Floats, fd: Floats, world: World, target: float | None = None) -> S
     target = world.target if target is None else target
     axes = dict.fromkeys(("iteration", "images", "train_seconds", "forwards"), n)
     curves = [Curve("t", "m", seed, "finished", axes, one, one) for seed, one in enumerate(fd)]
-    return [reached(curve, target, "iterations", world.budget) for curve in curves]
+    return [cost_of_target(curve, target, "iterations", world.budget) for curve in curves]
 
 
 @dataclass(frozen=True)

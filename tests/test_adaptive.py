@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from methods.composition import Composition
+from fidrace.method.composition import Composition
 from tests.test_formulas import HORIZON, NAMES, REGISTRY, prepared
 
 ADAPTIVE = [name for name in NAMES if REGISTRY.methods[name].overrides("observe")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.analyze.agreement import agreement, derangement, distances, interval, resamples
+from fidrace.analyses.consistency.agreement import agreement, derangement, distances, interval, resamples
 
 
 def noisy_copies(sigma: float, count: int, dimension: int, chance: np.random.Generator) -> np.ndarray:

@@ -8,9 +8,9 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from bench.task import NetworkConfig, load_task
-from bench.train.architectures import build_network, check_network
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.spec.task import NetworkConfig, load_task
+from fidrace.train.architectures import build_network, check_network
 from tests.test_network import count, on_meta, ported
 
 WIDTHS = dict(channels=16, multipliers=(1, 2, 2), res_blocks=1, attention_resolutions=(8,), norm_groups=8)

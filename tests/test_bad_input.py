@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data.digits import digits
-from bench.data.loading import load
-from bench.files import write_atomic
-from bench.quality.digits_classifier import accuracy, loaded
-from bench.quality.features import WEIGHTS
-from bench.score.leaderboard import score
-from bench.store import StudyDir
-from bench.study import make_study
-from bench.task import load_task
-from methods.base import InputError
+from fidrace.data.digits import digits
+from fidrace.data.loading import load_data
+from fidrace.errors import InputError
+from fidrace.evaluate.digits_classifier import accuracy_of, load_classifier
+from fidrace.evaluate.features import WEIGHTS
+from fidrace.score.leaderboard import score_folder
+from fidrace.spec.study import load_study
+from fidrace.spec.task import load_task
+from fidrace.storage.atomic import write_atomic
+from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import TINY, Fidrace, Refused
 from tests.test_score import DECLARED, study, write
 
@@ -203,9 +203,9 @@ def test_a_disk_that_is_full_when_the_command_itself_writes_is_one_line(
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}"])
 def test_a_damaged_run_is_named_and_not_run_over(damage: str, refused: Refused, tmp_path: Path) -> None:
-    study = make_study("digits", ["baseline"], "1")
-    StudyDir(tmp_path / "s").path.mkdir()
-    StudyDir(tmp_path / "s").declare(study)
+    study = load_study("digits", ["baseline"], "1")
+    StudyFolder(tmp_path / "s").path.mkdir()
+    StudyFolder(tmp_path / "s").declare(study)
     row = tmp_path / "s" / next(study.specs()).directory / "run.json"
     row.parent.mkdir(parents=True)
     row.write_text(damage)
@@ -224,9 +224,9 @@ def test_a_method_file_that_ends_the_program_is_named(body: str, named: str, ref
 def test_options_win_over_a_study_file(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('task = "digits"\nbudget = 20\n')
     source = str(tmp_path / "mine.toml")
-    assert make_study(source).task.budget.iterations == 20
-    assert make_study(source, changes={"budget.iterations": 30}).task.budget.iterations == 30
-    assert make_study(source, changes={"budget.iterations": 30}, budget=40).task.budget.iterations == 40
+    assert load_study(source).task.budget.iterations == 20
+    assert load_study(source, changes={"budget.iterations": 30}).task.budget.iterations == 30
+    assert load_study(source, changes={"budget.iterations": 30}, budget=40).task.budget.iterations == 40
 
 
 def test_a_target_that_is_met_before_training_is_refused_at_the_first_evaluation(fidrace: Fidrace) -> None:
@@ -237,14 +237,16 @@ def test_a_target_that_is_met_before_training_is_refused_at_the_first_evaluation
 
 def test_data_of_another_content_is_refused() -> None:
     with pytest.raises(InputError, match="SHA-256"):
-        load(load_task("digits", {"data.sha256": "0" * 64}).data)
+        load_data(load_task("digits", {"data.sha256": "0" * 64}).data)
 
 
 def test_the_packaged_classifier_has_the_accuracy_that_is_reported() -> None:
     data = digits()
     assert data.train.shape == (1500, 1, 8, 8)
     assert len(np.unique(np.concatenate([data.train, data.heldout]).reshape(1797, 64), axis=0)) == 1797
-    assert accuracy(loaded(WEIGHTS / "digits.safetensors"), data.heldout, data.heldout_labels) == pytest.approx(295 / 297)
+    assert accuracy_of(load_classifier(WEIGHTS / "digits.safetensors"), data.heldout, data.heldout_labels) == pytest.approx(
+        295 / 297
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,4 +261,4 @@ def test_a_damaged_study_description_is_named(field: str, value: object, tmp_pat
     folder = write(tmp_path, study())
     (folder / "study.json").write_text(json.dumps({**DECLARED, field: value}))
     with pytest.raises(InputError, match=r"study\.json"):
-        score(folder)
+        score_folder(folder)

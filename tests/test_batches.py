@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.task import load_task
-from bench.train.batches import Batches
-from bench.train.ranks import Ranks
-from bench.train.streams import Streams
+from fidrace.spec.random_streams import Streams
+from fidrace.spec.task import load_task
+from fidrace.train.batches import Batches
+from fidrace.train.process_group import ProcessGroup
 from tests.test_speed import COLOURED, data
 
 TASK = load_task("digits", COLOURED)
@@ -16,7 +16,7 @@ B = TASK.optimizer.batch
 
 def batches(rank: int = 0, count: int = 1, **changes: object) -> Batches:
     task = load_task("digits", COLOURED | changes)
-    return Batches(task, data(), Streams(3), Ranks(torch.device("cpu"), rank, count))
+    return Batches(task, data(), Streams(3), ProcessGroup(torch.device("cpu"), rank, count))
 
 
 @pytest.mark.parametrize("changes", [{}, {"speed.resident": False}], ids=["resident", "read ahead"])

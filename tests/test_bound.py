@@ -10,14 +10,14 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from bench.data.loading import load
-from bench.grid import cosine_abar, schedule
-from bench.task import load_task
-from bench.train.bound import Posterior, bin_log_likelihood
-from bench.train.diffusion import Diffusion
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.method.noise_schedule import cosine_abar, noise_schedule
+from fidrace.method.registry import Registry
+from fidrace.spec.task import load_task
+from fidrace.train.diffusion import Diffusion
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
+from fidrace.train.variational_bound import Posterior, bin_log_likelihood
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PREDICTIONS = ["eps", "x0", "v"]
@@ -74,7 +74,7 @@ def mean_bits(abar: np.ndarray, prediction: str, x0: np.ndarray, x: np.ndarray, 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_losses_and_their_gradients_equal_the_equations(prediction: str, name: str, T: int, levels: int) -> None:
     """Of the bound: by central differences in the variance's channels of the slow reference. Of the eps-MSE: in closed form."""
-    abar = schedule(name, T)
+    abar = noise_schedule(name, T)
     generator = torch.Generator().manual_seed(T + levels)
     t = torch.tensor([0, 0, 1, 2, T // 2, T - 2, T - 1])
     x0 = stored(len(t), levels, generator)
@@ -253,7 +253,7 @@ def test_a_respaced_chain_of_one_step_has_a_posterior_too() -> None:
 def test_one_iteration_minimises_the_weighted_eps_mse_plus_the_unweighted_bound() -> None:
     """And the method sees the eps-MSE alone."""
     task = load_task("digits", {"diffusion.learned_sigma": True})
-    training = Training(task, Registry().compose("min-snr"), 0, load(task.data), Ranks(torch.device("cpu")))
+    training = Training(task, Registry().compose("min-snr"), 0, load_data(task.data), ProcessGroup(torch.device("cpu")))
     training.advance(2)  # the output starts at zero, where too little depends on anything
     before, losses, asked = copy.deepcopy(training.network), training.diffusion.losses, []
     training.diffusion.losses = lambda network, *rest: asked.append(rest) or losses(network, *rest)  # type: ignore

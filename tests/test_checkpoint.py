@@ -11,13 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from bench import sealed
-from bench.events import Event
-from bench.files import FRAME
-from bench.run import Interrupted, Run
-from bench.study import RunSpec
-from bench.train.checkpoint import checkpoints
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.execute.events import Event
+from fidrace.execute.run import Interrupted, Run
+from fidrace.spec.study import RunSpec
+from fidrace.storage import checked_tensors as sealed
+from fidrace.storage.tables import FRAME
+from fidrace.train.checkpoint import checkpoints
 from tests.test_run import ALONE, run, spec, without_times
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
-from bench.cache import Missing
-from bench.data.base import content_sha256
-from bench.data.cifar10 import fetch_cifar10
-from bench.data.loading import found, load
-from bench.task import DataConfig
-from methods.base import InputError
+from fidrace.data.base import content_sha256
+from fidrace.data.cifar10 import fetch_cifar10
+from fidrace.data.loading import describe_data, load_data
+from fidrace.errors import InputError
+from fidrace.spec.task import DataConfig
+from fidrace.storage.cache import Missing
 
 BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
 ROWS = 4
@@ -78,7 +78,7 @@ def config(**fields: object) -> DataConfig:
 
 
 def test_training_batches_are_trained_on_and_the_test_batch_is_held_out(published: Path) -> None:
-    data = load(config(size=32, images=20))
+    data = load_data(config(size=32, images=20))
     assert np.array_equal(data.train, PIXELS[:5].reshape(20, 3, 32, 32))  # a row is red, then green, then blue
     assert np.array_equal(data.heldout, PIXELS[5].reshape(4, 3, 32, 32))
     assert data.train_labels.tolist() == LABELS[:5].ravel().tolist()
@@ -89,14 +89,14 @@ def test_training_batches_are_trained_on_and_the_test_batch_is_held_out(publishe
     assert data.sha256 == content_sha256(data.train, data.train_labels, data.heldout, data.heldout_labels)
     assert data.folder == published.parent / "images" / f"cifar10-{data.sha256[:16]}"
     assert not data.folder.exists()
-    assert found(config()) == f"{published}: CIFAR-10, every file as published"
+    assert describe_data(config()) == f"{published}: CIFAR-10, every file as published"
 
 
 def test_the_root_that_a_task_names_is_used(published: Path, tmp_path: Path) -> None:
     published.rename(tmp_path / "mine")
-    assert len(load(config(root=tmp_path / "mine")).train) == 20
+    assert len(load_data(config(root=tmp_path / "mine")).train) == 20
     with pytest.raises(Missing, match=r"fidrace doctor cifar10 --fetch$"):
-        load(config())
+        load_data(config())
 
 
 class Attack:
@@ -111,7 +111,7 @@ class Attack:
 def test_a_file_that_is_not_the_published_one_is_named_and_never_unpickled(name: str, published: Path, tmp_path: Path) -> None:
     file = published / CIFAR10.base_folder / name
     file.write_bytes(pickle.dumps(Attack(tmp_path / "trace")))
-    for look in (load, found):
+    for look in (load_data, describe_data):
         with pytest.raises(InputError, match=f"{name} is missing or damaged"):
             look(config())
     with pytest.raises(RuntimeError, match="corrupted"):  # what the comment in cifar10.py says of torchvision alone
@@ -121,7 +121,7 @@ def test_a_file_that_is_not_the_published_one_is_named_and_never_unpickled(name:
     assert (tmp_path / "trace").exists()
     file.unlink()
     with pytest.raises(InputError, match=f"{name} is missing or damaged"):
-        load(config())
+        load_data(config())
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_file_that_is_not_the_published_one_is_named_and_never_unpickled(name:
 )
 def test_what_cifar10_is_not_is_refused(change: dict[str, object], named: str, published: Path) -> None:
     with pytest.raises(InputError, match=named):
-        load(config(**change))
+        load_data(config(**change))
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def archive(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_is_fetched_from_its_address(archive: Path, tmp_path: Path) -> None:
     fetch_cifar10(config(root=tmp_path / "new"))
-    assert load(config(root=tmp_path / "new")).sha256 == load(config()).sha256
+    assert load_data(config(root=tmp_path / "new")).sha256 == load_data(config()).sha256
     archive.unlink()
     fetch_cifar10(config(root=tmp_path / "new"))  # what is there is not fetched again
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.score.claims import judge, load_claims, verdict
-from bench.task import load_task
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.score.claims import load_claims, verdict_word, verdicts_on
+from fidrace.spec.task import load_task
 from tests.conftest import Fidrace, Refused
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
 from tests.test_score import study, write
@@ -51,7 +51,7 @@ def claims(folder: Path, task: str = "digits", method: str = "min-snr", target: 
     ],
 )
 def test_an_interval_beside_a_claimed_two(low: float, high: float, said: tuple[str, str]) -> None:
-    assert verdict(low, high, 2.0) == said
+    assert verdict_word(low, high, 2.0) == said
 
 
 def test_the_packaged_claims_are_those_of_three_papers_with_where_they_were_read() -> None:
@@ -92,65 +92,65 @@ def test_a_claim_on_another_task_gets_evidence_and_no_verdict(fidrace: Fidrace, 
 
 def test_a_claim_on_this_task_gets_its_verdict_at_its_own_target(fidrace: Fidrace, tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", ("baseline", "min-snr", "clts+mdlrc"), seeds=tuple(range(10)))
-    one = judge(load_claims(claims(tmp_path)), folder)
+    one = verdicts_on(load_claims(claims(tmp_path)), folder)
     assert [(each.verdict, each.notes) for each in one] == [("consistent", ())]
-    final = judge(load_claims(claims(tmp_path, target='"baseline-final"', factor=3.0)), folder)
+    final = verdicts_on(load_claims(claims(tmp_path, target='"baseline-final"', factor=3.0)), folder)
     assert [(each.verdict, each.target) for each in final] == [("smaller", "baseline-final"), ("evidence", 34.0)]
     assert "post hoc" not in final[0].notes
     reconstructed = claims(tmp_path, method="clts+mdlrc", factor=2.0)
     assert "refuted (as reconstructed)" in fidrace("claims", folder, "--claims", reconstructed).stdout
-    assert judge(load_claims(reconstructed), folder)[0].notes[0] == "slower"
+    assert verdicts_on(load_claims(reconstructed), folder)[0].notes[0] == "slower"
 
 
 def test_a_claim_whose_target_a_run_starts_at_does_not_stop_the_others(tmp_path: Path) -> None:
-    found = judge(load_claims(claims(tmp_path, target="1000")), excerpt(tmp_path / "dir"))
+    found = verdicts_on(load_claims(claims(tmp_path, target="1000")), excerpt(tmp_path / "dir"))
     assert (found[0].verdict, "at iteration 0" in found[0].notes[0]) == ("inconclusive", True)
 
 
 def test_a_claim_says_which_guards_its_method_loses(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", ("baseline", "p2"), seeds=tuple(range(10)))
-    assert judge(load_claims(claims(tmp_path, method="p2")), folder)[0].notes == ("loses recall",)
+    assert verdicts_on(load_claims(claims(tmp_path, method="p2")), folder)[0].notes == ("loses recall",)
 
 
 def test_runs_that_never_arrive_refute_nothing(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", evals=lambda table: silently_the_baseline(table).assign(fd=90.0))
-    found = judge(load_claims(claims(tmp_path)), folder)
+    found = verdicts_on(load_claims(claims(tmp_path)), folder)
     assert (found[0].verdict, found[0].notes[0]) == ("inconclusive", "no run reached the target")
 
 
 def test_one_pair_of_identical_runs_refutes_nothing(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", seeds=(0,), evals=silently_the_baseline)
-    assert judge(load_claims(claims(tmp_path)), folder)[0].verdict == "inconclusive"
+    assert verdicts_on(load_claims(claims(tmp_path)), folder)[0].verdict == "inconclusive"
 
 
 def test_a_changed_task_is_evidence_and_no_verdict(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", learning_rate=1e-3)
     for place in (folder, without_study(folder, tmp_path / "bare")):
-        found = judge(load_claims(claims(tmp_path)), place)
+        found = verdicts_on(load_claims(claims(tmp_path)), place)
         assert [each.verdict for each in found] == ["not run", "evidence"]
         assert found[1].notes[0].startswith("the task is changed: ")
-    assert judge(load_claims(claims(tmp_path)), folder)[1].notes[0].endswith("optimizer.lr")
+    assert verdicts_on(load_claims(claims(tmp_path)), folder)[1].notes[0].endswith("optimizer.lr")
 
 
 def test_a_claim_of_a_method_that_was_not_raced_names_the_command(tmp_path: Path) -> None:
-    found = judge(load_claims(claims(tmp_path, method="laplace")), excerpt(tmp_path / "dir"))
+    found = verdicts_on(load_claims(claims(tmp_path, method="laplace")), excerpt(tmp_path / "dir"))
     assert [each.verdict for each in found] == ["not run"]
     assert "fidrace run digits -m 'laplace' --seeds 10" in found[0].notes[0]
 
 
 def test_too_few_pairs_decide_nothing(tmp_path: Path) -> None:
-    found = judge(load_claims(claims(tmp_path)), excerpt(tmp_path / "dir", seeds=(0, 1)))
+    found = verdicts_on(load_claims(claims(tmp_path)), excerpt(tmp_path / "dir", seeds=(0, 1)))
     assert (found[0].verdict, "fewer than 3 pairs" in found[0].notes) == ("inconclusive", True)
 
 
 def test_tables_without_a_study_are_judged_too(tmp_path: Path) -> None:
     folder = without_study(excerpt(tmp_path / "dir", seeds=tuple(range(10))), tmp_path / "bare")
-    assert judge(load_claims(claims(tmp_path)), folder)[0].verdict == "consistent"
+    assert verdicts_on(load_claims(claims(tmp_path)), folder)[0].verdict == "consistent"
     paper = without_study(excerpt(tmp_path / "paper", ("baseline", "clts+mdlrc")), tmp_path / "bare paper")
-    assert "as reconstructed" in judge(load_claims(claims(tmp_path, method="clts+mdlrc")), paper)[0].notes
+    assert "as reconstructed" in verdicts_on(load_claims(claims(tmp_path, method="clts+mdlrc")), paper)[0].notes
     mine = write(tmp_path / "mine", study())
     own = claims(tmp_path, task="t", method="fast", target="10.0", factor=1.5)
-    assert [one.verdict for one in judge(load_claims(own), mine)] == ["exceeded"]
+    assert [one.verdict for one in verdicts_on(load_claims(own), mine)] == ["exceeded"]
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_content_that_a_task_leaves_open_and_how_fast_it_ran_change_no_task(
         hashed = {"config_hash": task.fixed_hash()} if name == "runs.csv" else {}
         table.assign(**hashed).to_csv(folder / name, index=False)
     noted = json.loads((folder / "study.json").read_text())
-    noted |= {"task": "cifar10", "fixed": task.fixed(), "fixed_hash": task.fixed_hash(), "target": "baseline-final"}
+    noted |= {"task": "cifar10", "fixed": task.fixed_part(), "fixed_hash": task.fixed_hash(), "target": "baseline-final"}
     (folder / "study.json").write_text(json.dumps(noted))
-    found = {one.claim.task: one for one in judge(load_claims(), folder)}["cifar10"]
+    found = {one.claim.task: one for one in verdicts_on(load_claims(), folder)}["cifar10"]
     if changed:
         assert (found.verdict, found.notes[0]) == ("evidence", f"the task is changed: {changed}")
     else:

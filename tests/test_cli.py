@@ -91,7 +91,7 @@ def test_json_is_one_object_per_line_and_nothing_else(fidrace: Fidrace) -> None:
 
 def test_help_needs_neither_torch_nor_pandas() -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from bench.cli import app;"
+        "import sys; from typer.testing import CliRunner; from fidrace.cli.main import app;"
         "result = CliRunner().invoke(app, ['--help']); assert result.exit_code == 0;"
         "print(sorted({'torch', 'pandas', 'scipy', 'pydantic', 'matplotlib'} & set(sys.modules)))"
     )
@@ -100,7 +100,7 @@ def test_help_needs_neither_torch_nor_pandas() -> None:
 
 def test_scoring_needs_no_torch(finished: Path) -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from bench.cli import app;"
+        "import sys; from typer.testing import CliRunner; from fidrace.cli.main import app;"
         f"result = CliRunner().invoke(app, ['score', {str(finished)!r}]); assert result.exit_code == 0, result.output;"
         "print('torch' in sys.modules)"
     )

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from bench.execute.ray_task import Order, unfit
-from bench.run import packages
-from bench.study import make_study
+from fidrace.execute.ray.task import Order, why_unfit
+from fidrace.execute.run import packages
+from fidrace.spec.study import load_study
 from tests.conftest import FAILING, HALVING, TINY, Refused
 from tests.faults import SMALL, Study, assert_same, rows
 
@@ -70,8 +70,8 @@ def test_what_goes_wrong_in_a_task_is_what_goes_wrong_in_a_worker(cluster: Any, 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "failing.py").write_text(FAILING)
     killed = HALVING.replace("Halving", "Killed").replace("halving", "killed")
-    body = "__import__('os').kill(__import__('os').getpid(), 9) if progress > 0.5 else 0 * self.grid.abar + 1"
-    (tmp_path / "mine" / "killed.py").write_text(killed.replace("0 * self.grid.abar + 0.5", body))
+    body = "__import__('os').kill(__import__('os').getpid(), 9) if progress > 0.5 else 0 * self.schedule.abar + 1"
+    (tmp_path / "mine" / "killed.py").write_text(killed.replace("0 * self.schedule.abar + 0.5", body))
     words = ["run", *TINY, "--seeds", "1", "--out", "s", "--methods-path", "mine", "-m", "failing", "-m", "killed", "-m", "p2"]
     words += ["--budget", "400", "--set", "budget.checkpoint_minutes=99"]
     study = Study(on(cluster, *words), tmp_path)
@@ -105,13 +105,13 @@ def test_runs_whose_command_is_gone_save_their_state(cluster: Any, tmp_path: Pat
 
 
 def test_a_node_that_does_not_see_the_folder_or_has_other_packages_does_no_run(tmp_path: Path) -> None:
-    spec = next(make_study("digits", ["baseline"], "1").specs())
+    spec = next(load_study("digits", ["baseline"], "1").specs())
     order = Order(spec, 0.0, tmp_path, "cpu", packages())
-    assert "must lie on storage that all nodes share" in unfit(order)
+    assert "must lie on storage that all nodes share" in why_unfit(order)
     (tmp_path / "study.json").write_text("{}")
-    assert unfit(order) == ""
+    assert why_unfit(order) == ""
     other = replace(order, packages=packages() | {"torch": "2.11.0"})
-    assert f"has torch {packages()['torch']}, this command 2.11.0" in unfit(other)
+    assert f"has torch {packages()['torch']}, this command 2.11.0" in why_unfit(other)
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,23 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from bench import sealed
-from bench.analyze.agreement import Agreement
-from bench.analyze.consistency import Probe, consistencies, studies
-from bench.analyze.consistency_tables import SHUFFLED, UNTRAINED, Compared, group_row
-from bench.analyze.denoisers import drawn_anew, exact, gaussian
-from bench.analyze.networks import trained
-from bench.analyze.outcome import Outcome
-from bench.analyze.pairs import NEITHER, SAME_ORDER, SAME_START, TWIN, Member, Pair, pairs_of, relation
-from bench.analyze.series import Series
-from bench.data.digits import digits
-from bench.grid import schedule
-from bench.study import make_study
-from bench.task import load_task
-from bench.train.architectures import build_network
-from bench.train.diffusion import Diffusion
-from bench.train.sampler import ddim
-from bench.train.streams import Streams
+from fidrace.analyses.consistency.agreement import Agreement
+from fidrace.analyses.consistency.analysis import Probe, analyze_consistency, studies
+from fidrace.analyses.consistency.denoisers import exact_denoiser, gaussian_denoiser, redraw_zero_layers
+from fidrace.analyses.consistency.pairs import NEITHER, SAME_ORDER, SAME_START, TWIN, Member, Pair, pairs_of, relation
+from fidrace.analyses.consistency.tables import SHUFFLED, UNTRAINED, Compared, group_row
+from fidrace.analyses.outcome import Outcome
+from fidrace.analyses.trained import finished_runs
+from fidrace.data.digits import digits
+from fidrace.execute.study_series import StudySeries
+from fidrace.method.noise_schedule import noise_schedule
+from fidrace.spec.random_streams import Streams
+from fidrace.spec.study import load_study
+from fidrace.spec.task import load_task
+from fidrace.storage import checked_tensors as sealed
+from fidrace.train.architectures import build_network
+from fidrace.train.diffusion import Diffusion
+from fidrace.train.sampler import ddim
 from tests.conftest import Refused
 from tests.series import finished
 
@@ -68,7 +68,7 @@ def test_pairs_are_named_by_what_they_share(a: Member, b: Member, group: str | N
 
 
 def test_homes_are_folders_and_the_first_is_the_base() -> None:
-    base = make_study("digits", ["clts"], "2")
+    base = load_study("digits", ["clts"], "2")
     found = studies(base, ["multipliers=[1,2,2],channels=16", "attention_resolutions=[8]"])
     assert list(found) == ["seeds", "again", "start-1", "start-0", "multipliers-1-2-2+channels-16", "attention_resolutions-8"]
     assert found["multipliers-1-2-2+channels-16"].task.network.multipliers == (1, 2, 2)
@@ -103,7 +103,7 @@ def test_wrong_input_is_one_line(refused: Refused, tmp_path: Path, words: tuple[
 def test_only_what_is_zero_is_drawn_anew() -> None:
     task = load_task("digits")
     x, t = torch.randn(2, 1, 8, 8), torch.tensor([10.0, 900.0])
-    first, again, other = (drawn_anew(build_network(task.network, (1, 8, 8), 0), seed) for seed in (0, 0, 1))
+    first, again, other = (redraw_zero_layers(build_network(task.network, (1, 8, 8), 0), seed) for seed in (0, 0, 1))
     plain = build_network(task.network, (1, 8, 8), 0)
     assert not plain(x, t).any()
     assert first(x, t).abs().min() > 0
@@ -120,8 +120,8 @@ def test_only_what_is_zero_is_drawn_anew() -> None:
 def test_denoisers_that_were_not_trained_are_the_closed_forms(prediction: str, learned_sigma: bool) -> None:
     """Gaussian: the same matrix by solving for it. Exact: its samples are training images, each as often as the next."""
     task, data = load_task("digits", {"diffusion.prediction": prediction}), digits()
-    process = Diffusion(schedule("cosine", 1000), prediction, CPU, learned_sigma, 17)  # type: ignore[arg-type]
-    linear, memory = gaussian(task, data, process, CPU), exact(task, data, process, CPU)
+    process = Diffusion(noise_schedule("cosine", 1000), prediction, CPU, learned_sigma, 17)  # type: ignore[arg-type]
+    linear, memory = gaussian_denoiser(task, data, process, CPU), exact_denoiser(task, data, process, CPU)
     assert linear
     assert memory
     x, t = torch.randn(5, 1, 8, 8), 400
@@ -141,15 +141,15 @@ def test_denoisers_that_were_not_trained_are_the_closed_forms(prediction: str, l
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
+def series(tmp_path_factory: pytest.TempPathFactory) -> StudySeries:
     """Nine runs of 12 steps."""
-    base = make_study("digits", ["clts"], "2", changes=CHANGES)
+    base = load_study("digits", ["clts"], "2", changes=CHANGES)
     return finished(tmp_path_factory.mktemp("consistency"), studies(base, ["channels=4"]))
 
 
 @pytest.fixture(scope="module")
-def outcome(series: Series) -> Outcome:
-    return consistencies(series, LATENTS, "cpu")
+def outcome(series: StudySeries) -> Outcome:
+    return analyze_consistency(series, LATENTS, "cpu")
 
 
 def scores(outcome: Outcome, group: str, iteration: int = 12) -> pd.DataFrame:
@@ -179,8 +179,8 @@ def test_trained_networks_that_share_nothing_are_far_below_the_shuffled_control(
     assert (apart["score"] > 0.95).all()
 
 
-def test_start_shares_initial_weights_and_not_the_order(series: Series) -> None:
-    runs = {one.name: one for one in trained(series)}
+def test_start_shares_initial_weights_and_not_the_order(series: StudySeries) -> None:
+    runs = {one.name: one for one in finished_runs(series)}
     weights = {name: sealed.read(one.directory / "weights-0.safetensors")[0] for name, one in runs.items()}
 
     def same(a: str, b: str) -> bool:
@@ -191,9 +191,9 @@ def test_start_shares_initial_weights_and_not_the_order(series: Series) -> None:
     assert runs["start-1/baseline seed 0"].spec.seed == 0  # of which the data order is a function, and of nothing else
 
 
-def test_a_row_is_what_scipy_says_of_images_drawn_by_hand(series: Series, outcome: Outcome) -> None:
+def test_a_row_is_what_scipy_says_of_images_drawn_by_hand(series: StudySeries, outcome: Outcome) -> None:
     """Latents and labels from their streams, the labels the same for both, DDIM though the task is ancestral."""
-    runs, data = {one.name: one for one in trained(series)}, digits()
+    runs, data = {one.name: one for one in finished_runs(series)}, digits()
     streams, names = Streams("consistency"), ("seeds/baseline seed 0", "seeds/clts seed 1")
     latents = torch.from_numpy(streams.normal("latents", 0, (LATENTS, 1, 8, 8)))
     labels = torch.from_numpy(streams.at("labels").integers(10, size=LATENTS))
@@ -208,7 +208,7 @@ def test_a_row_is_what_scipy_says_of_images_drawn_by_hand(series: Series, outcom
     assert row["fd_b"].item() == pd.read_csv(runs[names[1]].directory / "evals.csv").query("iteration == 12")["fd"].item()
 
 
-def test_labels_reach_the_network(series: Series) -> None:
+def test_labels_reach_the_network(series: StudySeries) -> None:
     probe = Probe.of(series.task, LATENTS, CPU)
     assert probe.labels is not None
     assert len(probe.labels.unique()) > 5
@@ -255,8 +255,8 @@ def test_pairs_are_counted(outcome: Outcome) -> None:
     assert table["clts against baseline, other seed"] == table["channels-4 against baseline, same seed"] == 2
 
 
-def test_the_same_again_is_equal_to_the_byte(series: Series, outcome: Outcome, tmp_path: Path) -> None:
-    again = consistencies(series, LATENTS, "cpu")
+def test_the_same_again_is_equal_to_the_byte(series: StudySeries, outcome: Outcome, tmp_path: Path) -> None:
+    again = analyze_consistency(series, LATENTS, "cpu")
     files = [{path.name: path.read_bytes() for path in one.publish(tmp_path, "consistency")} for one in (outcome, again)]
     assert files[0] == files[1]
     assert sorted(files[0]) == ["consistency-grid.png", "consistency-groups.csv", "consistency.csv", "consistency.png"]

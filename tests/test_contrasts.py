@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.report.tables import markdown, publish
-from bench.score.curves import Curve
-from bench.score.leaderboard import Scores, score
-from bench.study import make_study
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.report.leaderboard import markdown, publish
+from fidrace.score.curves import Curve
+from fidrace.score.leaderboard import Scores, score_folder
+from fidrace.spec.study import load_study
 from tests.conftest import Fidrace, Refused
 from tests.test_score import DECLARED, curve, write
 
@@ -33,7 +33,7 @@ def curves(noise: float = 0.03) -> list[Curve]:
 
 
 def scored(folder: Path, *contrasts: tuple[str, str]) -> Scores:
-    return score(write(folder, curves()), target=10.0, contrasts=contrasts)
+    return score_folder(write(folder, curves()), target=10.0, contrasts=contrasts)
 
 
 def row(scores: Scores, number: int = 0) -> pd.Series:
@@ -64,29 +64,29 @@ def test_holm_adjusts_over_the_contrasts_alone(tmp_path: Path) -> None:
     assert row(scores, 0)["p_holm"] == pytest.approx(min(1, 2 * row(scores, 0)["p_value"]))
     assert row(scores, 1)["p_holm"] == pytest.approx(max(row(scores, 1)["p_value"], row(scores, 0)["p_holm"]))
     assert row(scores, 1)["verdict"] == "no difference shown"
-    alone = score(tmp_path, target=10.0)
+    alone = score_folder(tmp_path, target=10.0)
     pd.testing.assert_frame_equal(alone.speedups, scores.speedups)
 
 
 def test_contrasts_at_the_baselines_final_fd_need_its_seed_too(tmp_path: Path) -> None:
     write(tmp_path, [one for one in curves() if (one.method, one.seed) != ("baseline", 4)])
-    assert row(score(tmp_path, target="baseline-final", contrasts=[("fast", "control")]))["pairs"] == 4
+    assert row(score_folder(tmp_path, target="baseline-final", contrasts=[("fast", "control")]))["pairs"] == 4
 
 
 def test_a_contrast_warns_of_its_control_and_of_being_asked_for_afterwards(tmp_path: Path) -> None:
     folder = write(tmp_path, curves(), status={("control", 0): "failed", ("control", 1): "failed", ("control", 2): "failed"})
     known = {"control": {"horizon": True, "evidence": "reconstructed"}, "fast": {}}
     (folder / "study.json").write_text(json.dumps({**DECLARED, "budget": 1000, "target": 10.0, "methods": known}))
-    flags = row(score(folder, contrasts=[("fast", "control"), ("fast", "control")]))["flags"].split("; ")
+    flags = row(score_folder(folder, contrasts=[("fast", "control"), ("fast", "control")]))["flags"].split("; ")
     assert {"post hoc", "fewer than 3 pairs", "control: horizon", "control: as reconstructed", "control: 3 failed"} <= {*flags}
-    assert len(score(folder, contrasts=[("fast", "control"), ("fast", "control")]).contrasts) == 4  # one row per axis
+    assert len(score_folder(folder, contrasts=[("fast", "control"), ("fast", "control")]).contrasts) == 4  # one row per axis
 
 
 def test_a_study_declares_its_contrasts_and_those_without_runs_wait(tmp_path: Path) -> None:
     folder = write(tmp_path, curves())
     declared = {**DECLARED, "budget": 1000, "target": 10.0, "contrasts": [["fast", "control"], ["fast", "not yet"]]}
     (folder / "study.json").write_text(json.dumps(declared))
-    scores = score(folder)
+    scores = score_folder(folder)
     assert set(scores.contrasts["control"]) == {"control"}
     publish(folder, scores)
     written = pd.read_csv(folder / "contrasts.csv")
@@ -100,15 +100,15 @@ def test_contrasts_that_are_no_pairs_are_named(contrasts: object, tmp_path: Path
     folder = write(tmp_path, curves())
     (folder / "study.json").write_text(json.dumps({**DECLARED, "contrasts": contrasts}))
     with pytest.raises(InputError, match=r"study\.json: contrasts"):
-        score(folder)
+        score_folder(folder)
 
 
 def test_contrasts_of_a_study_file_take_any_spelling_of_a_method(tmp_path: Path) -> None:
     text = 'task = "digits"\nmethods = ["clts+mdlrc", "clts[sigma=0.50]+lr-decay"]\n'
     (tmp_path / "mine.toml").write_text(text + 'contrasts = ["mdlrc+clts / lr-decay+clts", "clts+mdlrc/baseline"]\n')
-    study = make_study(str(tmp_path / "mine.toml"))
+    study = load_study(str(tmp_path / "mine.toml"))
     assert study.contrasts == (("clts+mdlrc", "clts+lr-decay"), ("clts+mdlrc", "baseline"))
-    assert make_study(str(tmp_path / "mine.toml"), ["p2"]).contrasts == ()
+    assert load_study(str(tmp_path / "mine.toml"), ["p2"]).contrasts == ()
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import bench.data.base
-import bench.data.prepared
-from bench.cache import Missing
-from bench.data.base import content_sha256
-from bench.data.loading import found, load
-from bench.data.prepared import labels, prepared
-from bench.task import DataConfig, load_task
-from bench.train.streams import Streams
-from methods.base import InputError
+import fidrace.data.base
+import fidrace.data.image_folder
+from fidrace.data.base import content_sha256
+from fidrace.data.image_folder import labels_of, load_image_folder
+from fidrace.data.loading import describe_data, load_data
+from fidrace.errors import InputError
+from fidrace.spec.random_streams import Streams
+from fidrace.spec.task import DataConfig, load_task
+from fidrace.storage.cache import Missing
 from tests.conftest import ENVIRONMENT
 from tests.photographs import crops, read_image
 from tests.test_images import shortened
@@ -44,11 +44,11 @@ def config(root: Path | None, **fields: object) -> DataConfig:
 
 
 def test_labels_are_places_of_top_folders_and_0_for_images_beside_them() -> None:
-    assert labels(["b/x.png", "c.png", "d/a/x.png", "d/b/x.png", "b/y.png", "e/x.png"]).tolist() == [0, 0, 1, 1, 0, 2]
+    assert labels_of(["b/x.png", "c.png", "d/a/x.png", "d/b/x.png", "b/y.png", "e/x.png"]).tolist() == [0, 0, 1, 1, 0, 2]
 
 
 def test_every_image_is_in_one_part_and_the_held_out_are_the_first_of_the_permutation(photographs: Path) -> None:
-    data = prepared(config(photographs))
+    data = load_image_folder(config(photographs))
     names = sorted(path.relative_to(photographs).as_posix() for path in photographs.rglob("*.png"))
     expected = [(read_image(photographs / name, 8).tobytes(), int(name.startswith("flower"))) for name in names]
     parts = ((data.train, data.train_labels), (data.heldout, data.heldout_labels))
@@ -66,25 +66,25 @@ def test_every_image_is_in_one_part_and_the_held_out_are_the_first_of_the_permut
 def test_the_same_files_elsewhere_have_the_same_content_and_another_file_does_not(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = prepared(config(photographs)).sha256
+    here = load_image_folder(config(photographs)).sha256
     monkeypatch.setenv("FIDRACE_CACHE", str(tmp_path / "another"))
     crops(tmp_path / "copy", count=12, size=16, seed=0)
-    assert prepared(config(tmp_path / "copy")).sha256 == here
+    assert load_image_folder(config(tmp_path / "copy")).sha256 == here
     crops(tmp_path / "copy", count=12, size=16, seed=1)
-    assert prepared(config(tmp_path / "copy")).sha256 != here
+    assert load_image_folder(config(tmp_path / "copy")).sha256 != here
 
 
 def test_a_file_is_decoded_once_until_it_changes(photographs: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = prepared(config(photographs)).sha256
+    before = load_image_folder(config(photographs)).sha256
     for path in photographs.rglob("*.png"):  # unreadable, but of the same name, size and time
         status = path.stat()
         path.write_bytes(bytes(status.st_size))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert prepared(config(photographs)).sha256 == before
+    assert load_image_folder(config(photographs)).sha256 == before
     assert capfd.readouterr().err == ""
     os.utime(path, ns=(0, 0))
     with pytest.raises(InputError, match="12 of 12 images cannot be read"):
-        prepared(config(photographs))
+        load_image_folder(config(photographs))
 
 
 def test_sets_unpacked_with_the_same_times_and_sizes_are_not_confused(tmp_path: Path) -> None:
@@ -93,37 +93,37 @@ def test_sets_unpacked_with_the_same_times_and_sizes_are_not_confused(tmp_path: 
         for name in "12":
             Image.new("RGB", (8, 8), colour).save(tmp_path / root / f"{name}.bmp")
             os.utime(tmp_path / root / f"{name}.bmp", ns=(0, 0))
-    red, blue = (prepared(config(tmp_path / root, heldout=1)).train for root in ("one", "other"))
+    red, blue = (load_image_folder(config(tmp_path / root, heldout=1)).train for root in ("one", "other"))
     assert red[0, 0, 0, 0] == blue[0, 2, 0, 0] == 255
     assert blue[0, 0, 0, 0] == 0
 
 
 def test_another_size_or_split_is_prepared_beside(photographs: Path, cache: Path) -> None:
-    folders = {prepared(config(photographs, **change)).folder for change in ({}, {"size": 4}, {"heldout": 5})}
+    folders = {load_image_folder(config(photographs, **change)).folder for change in ({}, {"size": 4}, {"heldout": 5})}
     assert len(folders) == 3
-    assert prepared(config(photographs, size=4)).train.shape == (9, 3, 4, 4)
+    assert load_image_folder(config(photographs, size=4)).train.shape == (9, 3, 4, 4)
 
 
 def test_an_interrupted_preparation_leaves_nothing(photographs: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = bench.data.prepared.read_images
+    real = fidrace.data.image_folder.read_images
 
     def interrupted(paths: list[Path], size: int) -> object:
         yield from real(paths[:5], size)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.data.prepared, "read_images", interrupted)
+        patch.setattr(fidrace.data.image_folder, "read_images", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            prepared(config(photographs))
+            load_image_folder(config(photographs))
     assert [path for path in cache.rglob("*") if path.suffix != ".lock"] == [cache / "images"]
-    assert len(prepared(config(photographs)).train) == 9
+    assert len(load_image_folder(config(photographs)).train) == 9
 
 
 COUNTING = """
 import itertools, os, signal, sys, time
-import bench.data.images as images
-from bench.data.prepared import prepared
-from bench.task import DataConfig
+import fidrace.data.images as images
+from fidrace.data.image_folder import prepared
+from fidrace.spec.task import DataConfig
 
 real, numbers = images.decoded, itertools.count()  # threads never draw the same number
 
@@ -153,7 +153,7 @@ def test_a_killed_preparation_looks_unfinished_and_is_done_anew(photographs: Pat
     assert preparing(photographs, last=7).returncode == -signal.SIGKILL
     assert not list(cache.glob("images/[!.]*"))
     assert list(cache.glob("images/.*.partial"))
-    assert len(prepared(config(photographs)).train) == 9
+    assert len(load_image_folder(config(photographs)).train) == 9
     assert not list(cache.glob("images/.*.partial"))
 
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     change: dict[str, object], named: str, photographs: Path, cache: Path
 ) -> None:
     with pytest.raises(InputError, match=named):
-        prepared(config(photographs, **change))
+        load_image_folder(config(photographs, **change))
     assert not list(cache.glob("images/[!.]*"))
     assert not list(cache.glob("images/.*.partial"))
 
@@ -184,14 +184,14 @@ def test_unreadable_files_are_counted_and_named_in_one_line(photographs: Path, c
     shortened(photographs / "china" / "00004.png")
     (photographs / "flower" / "00001.png").write_bytes(b"")
     with pytest.raises(InputError) as refusal:
-        prepared(config(photographs))
+        load_image_folder(config(photographs))
     said = str(refusal.value)
     assert said.startswith(f"{photographs}: 2 of 12 images cannot be read: 'china/00004.png' (")
     assert "'flower/00001.png' (empty); remove" in said
     assert not list(cache.glob("images/[!.]*"))
     (photographs / "china" / "00004.png").unlink()
     (photographs / "flower" / "00001.png").unlink()
-    assert len(prepared(config(photographs)).train) == 7
+    assert len(load_image_folder(config(photographs)).train) == 7
 
 
 def test_many_unreadable_files_are_all_in_a_list(photographs: Path, cache: Path) -> None:
@@ -199,30 +199,30 @@ def test_many_unreadable_files_are_all_in_a_list(photographs: Path, cache: Path)
     for path in bad:
         path.write_bytes(b"")
     with pytest.raises(InputError, match=r"6 of 12 .*unreadable\.txt"):
-        prepared(config(photographs))
+        load_image_folder(config(photographs))
     assert (cache / "images" / "unreadable.txt").read_text().splitlines() == list(map(str, bad))
 
 
 def test_names_that_are_no_text_are_read_and_named(photographs: Path) -> None:
     bad = Path(os.fsdecode(os.fsencode(photographs / "china") + b"/\xff\n.png"))
     (photographs / "china" / "00000.png").rename(bad)
-    assert len(prepared(config(photographs)).train) == 9
+    assert len(load_image_folder(config(photographs)).train) == 9
     bad.write_bytes(b"")
     with pytest.raises(InputError, match=r"\\udcff\\n\.png") as refusal:
-        prepared(config(photographs))
+        load_image_folder(config(photographs))
     assert "\n" not in str(refusal.value)
 
 
 def test_long_preparations_say_how_far_they_are(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench.data.prepared, "PATIENCE", 0)
-    prepared(config(photographs))
+    monkeypatch.setattr(fidrace.data.image_folder, "PATIENCE", 0)
+    load_image_folder(config(photographs))
     assert f"{photographs}: 11 of 12 images prepared\n" in capfd.readouterr().err
 
 
 def test_a_prepared_byte_that_changed_is_noticed(photographs: Path) -> None:
-    folder = prepared(config(photographs)).folder
+    folder = load_image_folder(config(photographs)).folder
     assert folder
     with (folder / "train.npy").open("r+b") as file:
         file.seek(-1, 2)
@@ -230,16 +230,16 @@ def test_a_prepared_byte_that_changed_is_noticed(photographs: Path) -> None:
         file.seek(-1, 2)
         file.write(bytes([last[0] ^ 1]))
     with pytest.raises(InputError, match="damaged; remove"):
-        prepared(config(photographs))
+        load_image_folder(config(photographs))
 
 
 @pytest.mark.parametrize("name", ["train.npy", "heldout_labels.npy", "images.json"])
 def test_a_damaged_prepared_folder_is_named(name: str, photographs: Path) -> None:
-    folder = prepared(config(photographs)).folder
+    folder = load_image_folder(config(photographs)).folder
     assert folder
     shortened(folder / name)
     with pytest.raises(InputError, match=f"{folder.name}.*damaged; remove"):
-        prepared(config(photographs))
+        load_image_folder(config(photographs))
 
 
 def test_a_data_set_that_is_not_there_is_missing_with_what_gets_it(tmp_path: Path, cache: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_data_set_that_is_not_there_is_missing_with_what_gets_it(tmp_path: Pat
         ("imagenet", None, "--set data.root=DIR"),
         ("cifar10", None, "fidrace doctor cifar10 --fetch"),
     ):
-        for look in (load, found):
+        for look in (load_data, describe_data):
             with pytest.raises(Missing, match=str(root or cache / kind)) as refusal:
                 look(config(root, kind=kind, size=8))
             assert str(refusal.value).endswith(end)
@@ -259,28 +259,28 @@ def test_a_data_set_that_is_not_there_is_missing_with_what_gets_it(tmp_path: Pat
 
 
 def test_what_is_found_is_said_without_preparing_it(photographs: Path, cache: Path) -> None:
-    assert found(config(photographs)) == f"{photographs}: 12 images in 2 folders"
-    assert found(config(photographs / "china")) == f"{photographs / 'china'}: 6 images"
-    assert "scikit-learn" in found(load_task("digits").data)
+    assert describe_data(config(photographs)) == f"{photographs}: 12 images in 2 folders"
+    assert describe_data(config(photographs / "china")) == f"{photographs / 'china'}: 6 images"
+    assert "scikit-learn" in describe_data(load_task("digits").data)
     assert not cache.exists()
 
 
 def test_imagenet_is_looked_for_in_the_cache_by_default(photographs: Path, cache: Path) -> None:
     cache.mkdir()
     (cache / "imagenet").symlink_to(photographs)
-    assert len(load(config(None, kind="imagenet")).train) == 9
+    assert len(load_data(config(None, kind="imagenet")).train) == 9
 
 
 def test_other_images_than_the_task_was_made_for_are_refused(photographs: Path) -> None:
-    right = load(config(photographs)).sha256
-    assert load(config(photographs, sha256=right)).sha256 == right
+    right = load_data(config(photographs)).sha256
+    assert load_data(config(photographs, sha256=right)).sha256 == right
     with pytest.raises(InputError, match=right):
-        load(config(photographs, sha256="0" * 64))
+        load_data(config(photographs, sha256="0" * 64))
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 10**6])
 def test_a_content_hash_in_chunks_is_that_of_the_whole(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.data.base, "CHUNK", chunk)
+    monkeypatch.setattr(fidrace.data.base, "CHUNK", chunk)
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.integers(0, 256, (5, 3, 4, 4), np.uint8))
     arrays: list[NDArray[np.generic]] = [

@@ -8,18 +8,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.analyze.difficulty import BATCH, BATCHES, Examples, difficulties, edges, fitting, gradient_of, loss_of
-from bench.analyze.difficulty_tables import cell_table, converged_at, findings, network_table, reduced_at, settled_at
-from bench.analyze.networks import trained
-from bench.analyze.outcome import Outcome
-from bench.analyze.series import Series
-from bench.data.base import Data
-from bench.data.digits import digits
-from bench.grid import schedule
-from bench.study import make_study
-from bench.task import load_task
-from bench.train.diffusion import Diffusion
-from methods.base import InputError
+from fidrace.analyses.difficulty.analysis import (
+    BATCH,
+    BATCHES,
+    Examples,
+    analyze_difficulty,
+    check_bands,
+    edges,
+    gradient_of,
+    loss_of,
+)
+from fidrace.analyses.difficulty.tables import cell_table, converged_at, findings, network_table, reduced_at, settled_at
+from fidrace.analyses.outcome import Outcome
+from fidrace.analyses.trained import finished_runs
+from fidrace.data.base import Data
+from fidrace.data.digits import digits
+from fidrace.errors import InputError
+from fidrace.execute.study_series import StudySeries
+from fidrace.method.noise_schedule import noise_schedule
+from fidrace.spec.study import load_study
+from fidrace.spec.task import load_task
+from fidrace.train.diffusion import Diffusion
 from tests.conftest import Refused
 from tests.series import finished
 
@@ -77,7 +86,7 @@ class Linear(nn.Module):
 
 def per_example(network: Linear, process: Diffusion, examples: Examples) -> np.ndarray:
     """Gradients [N, 2] by hand: of mean over pixels of (w x + b - eps)^2, 2 mean((w x + b - eps) x) and 2 mean(...)."""
-    x = process.noised(examples.x0, examples.eps, examples.t).double()
+    x = process.add_noise(examples.x0, examples.eps, examples.t).double()
     error = network.w.item() * x + network.b.item() - examples.eps
     return torch.stack([2 * (error * x).mean((1, 2, 3)), 2 * error.mean((1, 2, 3))], 1).detach().numpy()
 
@@ -86,7 +95,7 @@ def test_the_gradients_estimates_are_unbiased() -> None:
     """Against the mean and covariance of 60,000 examples' gradients written down by hand. 300 estimates from 2 batches of 8,
     where most of a batch's squared norm is noise: without leaving out products with itself they would be off by far."""
     task, data = load_task("digits"), digits()
-    process, network = Diffusion(schedule("cosine", 1000), "eps", CPU), Linear()
+    process, network = Diffusion(noise_schedule("cosine", 1000), "eps", CPU), Linear()
     many = per_example(network, process, Examples.training(task, data, 300, 500, 0, 999, 60_000))
     squared, variance = (many.mean(0) ** 2).sum(), many.var(0).sum()
     found = [gradient_of(network, process, Examples.training(task, data, 300, 500, 0, seed, 16), CPU, 8) for seed in range(300)]
@@ -100,7 +109,7 @@ def test_the_gradients_estimates_are_unbiased() -> None:
 def test_of_two_batches_it_is_their_product() -> None:
     """And the network's own graph: gradients of a real network's batches from autograd, one after the other."""
     task, data = load_task("digits"), digits()
-    process = Diffusion(schedule("cosine", 1000), "eps", CPU)
+    process = Diffusion(noise_schedule("cosine", 1000), "eps", CPU)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.SiLU(), nn.Conv2d(3, 1, 3, padding=1))
 
@@ -116,7 +125,7 @@ def test_of_two_batches_it_is_their_product() -> None:
     gradients = []
     for part in (slice(0, 10), slice(10, 20)):
         network.zero_grad()
-        noisy = process.noised(examples.x0[part], examples.eps[part], examples.t[part])
+        noisy = process.add_noise(examples.x0[part], examples.eps[part], examples.t[part])
         (network(noisy) - examples.eps[part]).square().mean().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]).double())  # type: ignore[union-attr]
     first, second = gradients
@@ -169,9 +178,9 @@ def test_the_standard_error_takes_images_for_independent() -> None:
 def test_cells_that_do_not_fit_are_refused(refused: Refused, tmp_path: Path, cells: int) -> None:
     assert "at least 2 and at most 1000" in refused("analyze", "difficulty", "--device", "cpu", "--cells", str(cells))
     assert not list(tmp_path.iterdir())
-    assert fitting(load_task("digits"), 1000) == 1000
+    assert check_bands(load_task("digits"), 1000) == 1000
     with pytest.raises(InputError):
-        fitting(load_task("digits"), cells)
+        check_bands(load_task("digits"), cells)
 
 
 def simulated(late: str) -> pd.DataFrame:
@@ -205,14 +214,14 @@ def test_what_is_said_follows_the_curves(late: str, sign: int, verdict: str) -> 
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
-    base = make_study("digits", ["baseline"], "2", changes=CHANGES)
+def series(tmp_path_factory: pytest.TempPathFactory) -> StudySeries:
+    base = load_study("digits", ["baseline"], "2", changes=CHANGES)
     return finished(tmp_path_factory.mktemp("difficulty"), {"baseline": base})
 
 
 @pytest.fixture(scope="module")
-def outcome(series: Series) -> Outcome:
-    return difficulties(series, CELLS, "cpu")
+def outcome(series: StudySeries) -> Outcome:
+    return analyze_difficulty(series, CELLS, "cpu")
 
 
 def test_every_network_and_cell_has_a_row(outcome: Outcome) -> None:
@@ -222,13 +231,13 @@ def test_every_network_and_cell_has_a_row(outcome: Outcome) -> None:
     assert list(cells["t"]) == [124.5, 374.5, 624.5, 874.5]
     assert (table["loss_se"] < 0.1 * table["loss"]).all()
     np.testing.assert_allclose(table["log_snr"], np.log(1 / table["noise"] ** 2 - 1))
-    np.testing.assert_allclose(cells["abar"], np.interp(cells["t"], np.arange(1000), schedule("cosine", 1000)))
+    np.testing.assert_allclose(cells["abar"], np.interp(cells["t"], np.arange(1000), noise_schedule("cosine", 1000)))
 
 
-def test_the_losses_are_those_of_the_runs_own_grid(series: Series, outcome: Outcome) -> None:
+def test_the_losses_are_those_of_the_runs_own_grid(series: StudySeries, outcome: Outcome) -> None:
     """Another grid of images, noise and timesteps, over all t: the two means differ by what their standard errors allow."""
     table = outcome.tables["difficulty"]
-    for run in trained(series):
+    for run in finished_runs(series):
         evals = pd.read_csv(run.directory / "evals.csv").set_index("iteration")["val_loss"]
         for iteration, rows in table[table["seed"] == run.spec.seed].groupby("iteration"):
             error = np.sqrt((rows["loss_se"] ** 2).sum()) / CELLS
@@ -239,14 +248,14 @@ def test_a_network_of_no_output_has_the_loss_of_its_target(outcome: Outcome) -> 
     """At iteration 0 the output is 0: for v-prediction the eps-MSE is E|v|^2 S / (S + 1), with E|v|^2 known to a per cent."""
     images = digits().heldout.astype(float)
     start = outcome.tables["difficulty"].query("iteration == 0")
-    abar = schedule("cosine", 1000).reshape(CELLS, -1)
+    abar = noise_schedule("cosine", 1000).reshape(CELLS, -1)
     snr = abar / (1 - abar)
     expected = ((abar + (1 - abar) * (images**2).mean()) * snr / (snr + 1)).mean(1)
     np.testing.assert_allclose(start["loss"], np.tile(expected, 2), rtol=0.05)
 
 
-def test_the_same_again_is_equal_to_the_byte(series: Series, outcome: Outcome, tmp_path: Path) -> None:
-    again = difficulties(series, CELLS, "cpu")
+def test_the_same_again_is_equal_to_the_byte(series: StudySeries, outcome: Outcome, tmp_path: Path) -> None:
+    again = analyze_difficulty(series, CELLS, "cpu")
     files = [{path.name: path.read_bytes() for path in one.publish(tmp_path, "difficulty")} for one in (outcome, again)]
     assert files[0] == files[1]
     assert sorted(files[0]) == ["difficulty-cells.csv", "difficulty.csv", "difficulty.png"]

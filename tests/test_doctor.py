@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import app
+from fidrace.cli.main import app
 from tests.conftest import Fidrace, Refused
 from tests.inception_weights import write_weights
 from tests.photographs import crops

@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.conformance import examine
-from bench.grid import named_schedule
-from bench.rehearsal import ideal_loss, rehearse
-from bench.train.diffusion import Diffusion
-from methods.base import Grid
-from methods.registry import Registry
+from fidrace.method.base import NoiseSchedule
+from fidrace.method.conformance import examine
+from fidrace.method.noise_schedule import parse_noise_schedule
+from fidrace.method.registry import Registry
+from fidrace.method.rehearsal import ideal_loss, rehearse
+from fidrace.train.diffusion import Diffusion
 from tests.test_formulas import GRIDS, HORIZON, NAMES, REGISTRY, prepared
 
 VARIANTS = [*NAMES, "speed[variant=code]", "logit-normal[weight=eps]", "clts[sigma=0.1]", "clts+stratified"]
@@ -33,7 +33,7 @@ def test_a_million_drawn_timesteps_follow_the_density(name: str, grid: str, unif
     """4 sigma for the whole family of timesteps, by Bonferroni: 1000 to 4000 of them would pass 4 sigma one by one by chance
     now and then. Tenths of T are held to 4 sigma as they stand."""
     composition, done = prepared(name, grid), 0
-    T = len(named_schedule(grid))
+    T = len(parse_noise_schedule(grid))
     for n in (0, HORIZON // 2, HORIZON):
         rehearse(composition, done, n, batch=500)
         done = n
@@ -58,7 +58,7 @@ WEIGHTING = [name for name in NAMES if "weight" in REGISTRY.methods[name]().aspe
 @pytest.mark.parametrize("schedule", GRIDS)
 def test_one_predictor_as_eps_x0_and_v_has_one_weighted_loss(name: str, schedule: str) -> None:
     """By the harness, and by hand: w on the eps-MSE is w S on the x0-MSE and w S / (S + 1) on the v-MSE."""
-    abar = named_schedule(schedule)
+    abar = parse_noise_schedule(schedule)
     generator = torch.Generator().manual_seed(0)
     t = torch.arange(0, len(abar) - 1, len(abar) // 100)
     x0 = torch.rand(len(t), 1, 8, 8, generator=generator, dtype=torch.float64) * 2 - 1
@@ -74,7 +74,7 @@ def test_one_predictor_as_eps_x0_and_v_has_one_weighted_loss(name: str, schedule
     losses, by_hand = {}, {}
     for kind in ("eps", "x0", "v"):
         method = REGISTRY.compose(name)
-        method.prepare(Grid(abar, kind, horizon=HORIZON))  # type: ignore[arg-type]
+        method.prepare(NoiseSchedule(abar, kind, horizon=HORIZON))  # type: ignore[arg-type]
         rehearse(method, 0, 300, batch=500)
         w = method.loss_weight(300)
         w = torch.ones(len(t)).double() if w is None else torch.tensor(w)[t]
@@ -87,7 +87,7 @@ def test_one_predictor_as_eps_x0_and_v_has_one_weighted_loss(name: str, schedule
 
 def test_min_snr_is_what_its_paper_says_on_each_prediction() -> None:
     """min(S, 5) on the x0-MSE and min(S, 5) / (S + 1) on the v-MSE."""
-    abar = named_schedule("cosine-1000")
+    abar = parse_noise_schedule("cosine-1000")
     snr = abar / (1 - abar)
     w = prepared("min-snr").loss_weight(0)
     for prediction, published in (("x0", np.clip(snr, None, 5)), ("v", np.clip(snr, None, 5) / (snr + 1))):
@@ -97,12 +97,12 @@ def test_min_snr_is_what_its_paper_says_on_each_prediction() -> None:
 
 def test_the_ideal_denoiser_of_gaussian_data_has_the_loss_that_regression_finds() -> None:
     rng = np.random.default_rng(0)
-    grid = Grid(named_schedule("linear-1000"), sigma_data=0.75)
+    schedule = NoiseSchedule(parse_noise_schedule("linear-1000"), sigma_data=0.75)
     for t in (10, 300, 800):
         x0, eps = 0.75 * rng.standard_normal(10**6), rng.standard_normal(10**6)
-        x = np.sqrt(grid.abar[t]) * x0 + np.sqrt(1 - grid.abar[t]) * eps
+        x = np.sqrt(schedule.abar[t]) * x0 + np.sqrt(1 - schedule.abar[t]) * eps
         left = eps - x * (x @ eps) / (x @ x)
-        assert ideal_loss(grid)[t] == pytest.approx(left.var(), rel=0.01)
+        assert ideal_loss(schedule)[t] == pytest.approx(left.var(), rel=0.01)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -111,16 +111,16 @@ def test_every_method_passes_the_checks(name: str) -> None:
 
 
 FAULTS = {
-    "sums to 0.9": "def timestep_density(self, progress): return np.full(self.grid.T, 0.9 / self.grid.T)",
-    "negative": "def timestep_density(self, progress): p = np.full(self.grid.T, 2.0); p[0] = -1; return p / p.sum()",
-    "not finite": "def loss_weight(self, progress): return np.where(np.arange(self.grid.T) == 3, np.nan, 1.0)",
-    "every weight is 0": "def loss_weight(self, progress): return np.zeros(self.grid.T)",
-    "not an array of": "def loss_weight(self, progress): return np.ones(self.grid.T + 1)",
+    "sums to 0.9": "def timestep_density(self, progress): return np.full(self.schedule.T, 0.9 / self.schedule.T)",
+    "negative": "def timestep_density(self, progress): p = np.full(self.schedule.T, 2.0); p[0] = -1; return p / p.sum()",
+    "not finite": "def loss_weight(self, progress): return np.where(np.arange(self.schedule.T) == 3, np.nan, 1.0)",
+    "every weight is 0": "def loss_weight(self, progress): return np.zeros(self.schedule.T)",
+    "not an array of": "def loss_weight(self, progress): return np.ones(self.schedule.T + 1)",
     "beta1 is 1": "def optimizer(self, progress): return 1.0, progress",
     "multiplied by -": "def optimizer(self, progress): return 0.5 - progress, None",
-    "is drawn": "def timesteps(self, u, progress): return np.round(u * self.grid.T).astype(int)",
-    "sigma off": "def timesteps(self, u, progress): return (u**1.1 * self.grid.T).astype(int)",
-    "not int64": "def timesteps(self, u, progress): return u * (self.grid.T - 1)",
+    "is drawn": "def timesteps(self, u, progress): return np.round(u * self.schedule.T).astype(int)",
+    "sigma off": "def timesteps(self, u, progress): return (u**1.1 * self.schedule.T).astype(int)",
+    "not int64": "def timesteps(self, u, progress): return u * (self.schedule.T - 1)",
     "asked twice": "def optimizer(self, progress): return np.random.random(), None",
     "another order": "def optimizer(self, progress): self.first = getattr(self, 'first', progress); return self.first, None",
     "after others": "\n".join(
@@ -132,14 +132,14 @@ FAULTS = {
     ),
     "saved and restored": "\n".join(
         [
-            "def prepare(self, grid): super().prepare(grid); self.seen = 0",
+            "def prepare(self, schedule): super().prepare(schedule); self.seen = 0",
             "    def observe(self, t, loss): self.seen += 1",
             "    def optimizer(self, progress): return float(self.seen), None",
         ]
     ),
     "30 iterations after": "\n".join(
         [
-            "def prepare(self, grid): super().prepare(grid); self.seen, self.half = 0, 0",
+            "def prepare(self, schedule): super().prepare(schedule); self.seen, self.half = 0, 0",
             "    def observe(self, t, loss): self.seen += 1; self.half = self.seen // 50",
             "    def optimizer(self, progress): return float(self.half), None",
             "    def state_dict(self): return {'half': np.array(self.half)}",
@@ -149,22 +149,22 @@ FAULTS = {
     "twice the budget": "def optimizer(self, progress): return 1 - 0.9 * progress, None",
     "after 250 iterations": "\n".join(
         [
-            "def prepare(self, grid): super().prepare(grid); self.seen = 0",
+            "def prepare(self, schedule): super().prepare(schedule); self.seen = 0",
             "    def observe(self, t, loss): self.seen += 1",
             "    def optimizer(self, progress): return (1.0 if self.seen < 200 else 0.1), None",
         ]
     ),
-    "read-only": "def loss_weight(self, progress): self.grid.abar[:9] = 0.3; return np.ones(self.grid.T)",
-    "predicting v": "def loss_weight(self, progress): return self.grid.abar * (np.nan if self.grid.prediction == 'v' else 1)",
+    "read-only": "def loss_weight(self, progress): self.schedule.abar[:9] = 0.3; return np.ones(self.schedule.T)",
+    "predicting v": "def loss_weight(self, progress): s = self.schedule; return s.snr * (np.nan if s.prediction == 'v' else 1)",
     "batches of 1, 7 and 64": "def uniforms(self, u): return u[:50]",
     "SystemExit": "def loss_weight(self, progress): raise SystemExit(0)",
-    "ZeroDivisionError": "def loss_weight(self, progress): return np.ones(self.grid.T) * (1 // round(progress))",
+    "ZeroDivisionError": "def loss_weight(self, progress): return np.ones(self.schedule.T) * (1 // round(progress))",
 }
 
 
 @pytest.mark.parametrize("named", FAULTS)
 def test_the_checks_name_what_is_wrong(named: str, tmp_path: Path) -> None:
-    head = "import numpy as np\nfrom methods.base import Method\n"
+    head = "import numpy as np\nfrom fidrace.method import Method\n"
     line = 'class Faulty(Method, name="faulty", source="a test", evidence="inferred"):\n'
     (tmp_path / "faulty.py").write_text(f"{head}{line}    {FAULTS[named]}\n")
     found = [wrong for _, wrong in examine(Registry([tmp_path]), "faulty") if wrong]

@@ -45,7 +45,7 @@ if os.environ.get("FULL"):
 """
 MOUNT = ("mount", "-t", "tmpfs", "-o")
 FAULTS = {
-    "not-a-number": "float('nan') * self.grid.abar",
+    "not-a-number": "float('nan') * self.schedule.abar",
     "memory": "(_ for _ in ()).throw(MemoryError('unable to allocate 1 PiB'))",
     "leaves": "__import__('sys').exit(3)",
     "killed": "__import__('os').kill(__import__('os').getpid(), 9)",
@@ -162,8 +162,8 @@ def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(t
     (tmp_path / "mine").mkdir()
     for name, body in FAULTS.items():
         text = HALVING.replace("Halving", name.title().replace("-", "")).replace("halving", name)
-        body = f"print('noise') or ({body} if progress > 0.5 else 0 * self.grid.abar + 1)"  # stdout stays JSON
-        (tmp_path / "mine" / f"{name}.py").write_text("print('noise')\n" + text.replace("0 * self.grid.abar + 0.5", body))
+        body = f"print('noise') or ({body} if progress > 0.5 else 0 * self.schedule.abar + 1)"  # stdout stays JSON
+        (tmp_path / "mine" / f"{name}.py").write_text("print('noise')\n" + text.replace("0 * self.schedule.abar + 0.5", body))
     words = ["run", *TINY, "--seeds", "1", "--out", "s", "--methods-path", "mine"]
     words += [word for name in FAULTS for word in ("-m", name)]
     study = Study([*words, "-m", "p2"], tmp_path).ended(4)

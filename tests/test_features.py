@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.base import unit
-from bench.data.digits import digits
-from bench.quality.features import ROWS, full_precision, load_features
-from bench.task import QualityConfig, load_task
-from methods.base import InputError
+from fidrace.data.base import to_unit_range
+from fidrace.data.digits import digits
+from fidrace.errors import InputError
+from fidrace.evaluate.features import ROWS, full_precision, load_features
+from fidrace.spec.task import QualityConfig, load_task
 
 THUMB8 = load_features(QualityConfig(metric="fd_thumb8", features="thumb8", samples=10, heldout_repeats=1), torch.device("cpu"))
 
@@ -45,7 +45,7 @@ def test_a_stream_over_a_file_gives_the_features_of_all_of_it_a_batch_in_memory_
         return THUMB8.network(images)
 
     features = dataclasses.replace(THUMB8, network=watched, batch=100)
-    expected = THUMB8(unit(torch.from_numpy(np.array(stored))))
+    expected = THUMB8(to_unit_range(torch.from_numpy(np.array(stored))))
     index, found = zip(*features.stream(stored), strict=True)
     assert np.concatenate(index).tolist() == list(range(count))
     assert torch.equal(torch.cat(found), expected)

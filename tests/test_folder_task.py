@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.task import load_task
+from fidrace.spec.task import load_task
 from tests.conftest import Fidrace
 from tests.photographs import crops
 from tests.slow.photographs import CHANGES, shuffled, words

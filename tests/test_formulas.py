@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
-from bench.grid import named_schedule
-from methods.base import Grid
-from methods.composition import Composition
-from methods.registry import Registry
+from fidrace.method.base import NoiseSchedule
+from fidrace.method.composition import Composition
+from fidrace.method.noise_schedule import parse_noise_schedule
+from fidrace.method.registry import Registry
 
 REGISTRY = Registry()
 NAMES = sorted(REGISTRY.methods)
@@ -24,7 +24,7 @@ GRIDS = ("linear-1000", "cosine-4000")
 
 def prepared(name: str, grid: str = "cosine-1000", sigma_data: float = 0.5) -> Composition:
     composition = REGISTRY.compose(name)
-    composition.prepare(Grid(named_schedule(grid), sigma_data=sigma_data, horizon=HORIZON))
+    composition.prepare(NoiseSchedule(parse_noise_schedule(grid), sigma_data=sigma_data, horizon=HORIZON))
     return composition
 
 
@@ -65,7 +65,7 @@ def test_lr_decay_is_mdlrc_without_its_momentum() -> None:
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0])
 def test_clts_goes_from_uniform_to_the_renormalised_gaussian(sigma: float, grid: str) -> None:
     clts = prepared(f"clts[sigma={sigma}]", grid)
-    T = len(named_schedule(grid))
+    T = len(parse_noise_schedule(grid))
     bell = stats.norm.pdf(np.arange(T), loc=0.3 * T, scale=sigma * T)
     np.testing.assert_allclose(clts.timestep_density(0), np.full(T, 1 / T), rtol=1e-12)
     np.testing.assert_allclose(clts.timestep_density(HORIZON), bell / bell.sum(), rtol=1e-9)
@@ -94,7 +94,7 @@ def test_low_momentum_is_constant() -> None:
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_controls_of_clts_are_its_end_and_its_reverse(grid: str) -> None:
-    T = len(named_schedule(grid))
+    T = len(parse_noise_schedule(grid))
     bell = stats.norm.pdf(np.arange(T), loc=0.2 * T, scale=0.4 * T)
     for n in (0, 100, 900):
         np.testing.assert_allclose(density("gaussian[mu=0.2,sigma=0.4]", grid, n), bell / bell.sum(), rtol=1e-9)
@@ -139,7 +139,7 @@ def test_floors_hold_where_the_signal_vanishes_and_nowhere_else() -> None:
     assert prepared("debiased[floor=1e-12]", "linear-1000").loss_weight(0).max() == pytest.approx(157, abs=1)
     assert prepared("debiased[floor=1e-12]", "cosine-4000").loss_weight(0).max() == pytest.approx(8e4, rel=0.05)
     for grid in GRIDS:
-        abar = named_schedule(grid)
+        abar = parse_noise_schedule(grid)
         noisy = abar / (1 - abar) < 1e-3
         assert noisy.any()
         for name, ceiling in (("debiased", 1000**0.5), ("edm-lognormal", 4001), ("logit-normal", (1 + 1000**0.5) ** 2)):
@@ -151,7 +151,7 @@ def test_floors_hold_where_the_signal_vanishes_and_nowhere_else() -> None:
 def test_logit_normal_gives_unit_weight_to_the_velocity_of_rectified_flow() -> None:
     """x_s = (1 - s) x0 + s eps: what an error in eps does to the velocity eps - x0, computed rather than derived."""
     rng = np.random.default_rng(0)
-    abar = named_schedule("linear-1000")
+    abar = parse_noise_schedule("linear-1000")
     w = prepared("logit-normal", "linear-1000").loss_weight(0)
     for t in (0, 300, 600, 790):
         sigma = np.sqrt((1 - abar[t]) / abar[t])
@@ -178,7 +178,7 @@ def test_logit_normal_gives_unit_weight_to_the_velocity_of_rectified_flow() -> N
 )
 def test_densities_over_noise_levels_hold_the_mass_of_the_published_law_on_every_schedule(grid: str, name: str, law) -> None:
     """The mass between any two timesteps against the law's distribution function, cut off at the ends of the grid."""
-    abar = named_schedule(grid)
+    abar = parse_noise_schedule(grid)
     p, log_snr = density(name, grid), np.log(abar) - np.log1p(-abar)
     T = len(abar)
     edges = np.linspace(0, T - 2, 41).astype(int)  # the last step of cosine is the jump of a clipped beta
@@ -192,7 +192,7 @@ def test_densities_over_noise_levels_hold_the_mass_of_the_published_law_on_every
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("alpha", [0.8, 0.5, 1.7])
 def test_beta_is_scipys_beta_and_the_published_inverse(alpha: float, grid: str) -> None:
-    method, T = prepared(f"beta[alpha={alpha}]", grid), len(named_schedule(grid))
+    method, T = prepared(f"beta[alpha={alpha}]", grid), len(parse_noise_schedule(grid))
     cdf = stats.beta(alpha, 1).cdf(np.arange(T + 1) / T)
     np.testing.assert_allclose(method.timestep_density(0), np.diff(cdf), rtol=1e-9, atol=1e-15)
     u = np.random.default_rng(0).random(10_000)

@@ -6,7 +6,7 @@ import torch
 from cleanfid.fid import frechet_distance as cleanfid_distance
 from torch_fidelity.metric_fid import fid_statistics_to_metric
 
-from bench.quality.frechet import Moments, Reference, frechet_distance, frechet_with_error
+from fidrace.evaluate.frechet import Moments, Reference, frechet_distance, frechet_with_error
 
 
 def skewed(rng: np.random.Generator, count: int, mixing: np.ndarray, shift: float = 0.0) -> torch.Tensor:

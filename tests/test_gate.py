@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.score.comparison import OPEN, Comparison
-from bench.score.crossings import Reached
-from bench.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
-from bench.score.speedups import speedup
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.score.comparison import OPEN, Comparison
+from fidrace.score.crossings import TargetCost
+from fidrace.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
+from fidrace.score.speedups import speedup
 from tests.conftest import COMMAND, ENVIRONMENT, Fidrace, Refused
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
 from tests.simulation import too_many
@@ -147,8 +147,8 @@ def test_an_outcome_is_decided_by_the_whole_interval() -> None:
 def comparison(d: np.ndarray, seeds: list[int], censored: str = "") -> Comparison:
     """A method that is exp(d) times as fast, seed by seed, as a baseline that takes 100."""
     high = {side: np.inf if censored == side else 1.0 for side in ("ours", "theirs")}
-    ours = [Reached(100 / np.exp(one), 1, high["ours"]) for one in d]
-    theirs = [Reached(100, 1, high["theirs"]) for _ in d]
+    ours = [TargetCost(100 / np.exp(one), 1, high["ours"]) for one in d]
+    theirs = [TargetCost(100, 1, high["theirs"]) for _ in d]
     return Comparison(seeds, ours, theirs, speedup(theirs, ours))
 
 
@@ -196,7 +196,7 @@ def test_censored_runs_leave_the_limits_of_a_ratio_open(now: str, before: str, l
 def test_a_censored_seed_that_is_not_used_does_not_blind_the_gate() -> None:
     d = np.array([0.2, 0.25, 0.3, 0.2])
     before = comparison(d, [0, 1, 2, 9])
-    late = replace(before, ours=[*before.ours[:3], Reached(500, 500, np.inf)])
+    late = replace(before, ours=[*before.ours[:3], TargetCost(500, 500, np.inf)])
     slower = change(comparison(d[:3] - 0.5, [0, 1, 2]), late)
     assert (slower.ci_high < 0.9, slower.how) == (True, "paired, 3 seeds")
     blind = change(comparison(d - 0.5, [0, 1, 2, 9]), late)

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.cache import cache
-from bench.data.loading import load
-from bench.quality.features import load_features
-from bench.quality.frechet import Moments, Reference, frechet_with_error
-from bench.quality.inception import kept_weights
-from bench.task import load_task
-from bench.train.loop import OBSERVE_EVERY, Training
-from bench.train.ranks import Ranks
-from methods.base import Floats
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.evaluate.features import load_features
+from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
+from fidrace.evaluate.inception import weights_path
+from fidrace.method.base import Floats
+from fidrace.method.registry import Registry
+from fidrace.spec.task import load_task
+from fidrace.storage.cache import cache_path
+from fidrace.train.loop import OBSERVE_EVERY, Training
+from fidrace.train.process_group import ProcessGroup
 from tests.conftest import Fidrace
 
 CUDA = torch.cuda.is_available()
@@ -43,7 +43,7 @@ def needs(name: str, there: bool) -> Callable[[F], F]:
 def losses(device: str, steps: int = 20, **speed: object) -> Floats:
     """The losses [steps, B] of a run on digits."""
     task = load_task("digits", {f"speed.{key}": value for key, value in speed.items()})
-    training = Training(task, Registry().compose("uncertainty"), 0, load(task.data), Ranks(torch.device(device)))
+    training = Training(task, Registry().compose("uncertainty"), 0, load_data(task.data), ProcessGroup(torch.device(device)))
     found = []
     for _ in range(steps):
         training.step()
@@ -60,7 +60,7 @@ def test_cuda_trains_as_the_cpu_does() -> None:
 @needs("cuda-no-sync", CUDA)
 def test_no_step_waits_for_the_device() -> None:
     task = load_task("digits", {"network.dropout": 0.1})
-    training = Training(task, Registry().compose("clts+mdlrc"), 0, load(task.data), Ranks(torch.device("cuda:0")))
+    training = Training(task, Registry().compose("clts+mdlrc"), 0, load_data(task.data), ProcessGroup(torch.device("cuda:0")))
     training.advance(OBSERVE_EVERY)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -100,13 +100,13 @@ def test_two_gpus_are_one(tmp_path: Path, fidrace: Fidrace) -> None:
     from tests.test_ranks import torchrun
 
     words = "run digits -m baseline --seeds 1 --budget 50 --device cuda --target 60 --out".split()
-    torchrun(tmp_path, "bench", *words, "two")
+    torchrun(tmp_path, "fidrace", *words, "two")
     fidrace(*words, "one")
     two, one = (pd.read_csv(tmp_path / side / "evals.csv") for side in ("two", "one"))
     np.testing.assert_allclose(two["val_loss"], one["val_loss"], rtol=1e-2)
 
 
-@needs("inception-weights", kept_weights().is_file())
+@needs("inception-weights", weights_path().is_file())
 def test_the_published_weights_load_and_see_no_distance_between_an_image_set_and_itself() -> None:
     features = load_features(load_task("cifar10").quality, torch.device("cpu"))
     images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -116,19 +116,19 @@ def test_the_published_weights_load_and_see_no_distance_between_an_image_set_and
     assert frechet_with_error(Reference.from_moments(moments.mean, moments.covariance), seen)[0] == pytest.approx(0, abs=1e-3)
 
 
-@needs("cifar10-data", cache("cifar10").is_dir())
+@needs("cifar10-data", cache_path("cifar10").is_dir())
 def test_the_published_cifar10_loads() -> None:
-    data = load(load_task("cifar10").data)
+    data = load_data(load_task("cifar10").data)
     assert (data.train.shape, data.heldout.shape) == ((50_000, 3, 32, 32), (10_000, 3, 32, 32))
     assert (np.bincount(data.train_labels) == 5_000).all()
     assert data.train.mean() / 255 == pytest.approx(0.4734, abs=1e-3)
 
 
-@needs("cifar10-fid", cache("cifar10").is_dir() and kept_weights().is_file())
+@needs("cifar10-fid", cache_path("cifar10").is_dir() and weights_path().is_file())
 def test_fid_between_cifar10s_training_and_test_images_is_the_known_one() -> None:
     """3.15 in the literature, with 50,000 against 10,000 images."""
     task = load_task("cifar10")
-    data, features = load(task.data), load_features(task.quality, torch.device("cuda:0" if CUDA else "cpu"))
+    data, features = load_data(task.data), load_features(task.quality, torch.device("cuda:0" if CUDA else "cpu"))
     moments = Moments.empty(2048)
     for chunk in (found for _, found in features.stream(data.train)):
         moments.add(chunk)
@@ -140,6 +140,6 @@ def test_fid_between_cifar10s_training_and_test_images_is_the_known_one() -> Non
 @needs("imagenet-data", bool(IMAGENET))
 def test_imagenet_is_prepared_from_its_folders() -> None:
     task = load_task("imagenet64", {"data.root": IMAGENET})
-    data = load(task.data)
+    data = load_data(task.data)
     assert len(data.train) + len(data.heldout) == task.data.images
     assert len(np.unique(data.train_labels)) == task.network.classes

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.files import GPU_HOURS
-from bench.score.crossings import reached
-from bench.score.curves import Curve
-from bench.score.leaderboard import score
+from fidrace.score.crossings import cost_of_target
+from fidrace.score.curves import Curve
+from fidrace.score.leaderboard import score_folder
+from fidrace.storage.tables import GPU_HOURS
 from tests.test_run import run, spec
 
 BUDGET = 400
@@ -32,12 +32,12 @@ def timed_out(*fd: float, seconds: float = 1.0) -> Curve:
     ],
 )
 def test_a_run_is_censored_where_its_hours_ended(fd: tuple[float, ...], iterations: float, censored: bool) -> None:
-    found = reached(timed_out(*fd), 10, "iterations", BUDGET)
+    found = cost_of_target(timed_out(*fd), 10, "iterations", BUDGET)
     assert (found.cost, found.censored) == (pytest.approx(iterations), censored)
 
 
 def test_on_another_axis_it_is_censored_at_what_it_had() -> None:
-    found = reached(timed_out(80, 40, 20, 12, seconds=3), 10, "seconds", BUDGET)
+    found = cost_of_target(timed_out(80, 40, 20, 12, seconds=3), 10, "seconds", BUDGET)
     assert (found.cost, found.censored) == (600, True)
 
 
@@ -60,7 +60,7 @@ def test_a_method_that_costs_more_a_step_is_not_called_slower_for_having_had_few
     whole, short = [80, 40, 20, 8, 7, 6], [80, 40, 20, 18]
     runs = {("baseline", seed): ([value + seed / 10 for value in whole], "") for seed in range(3)}
     runs |= {("costly", seed): ([value + seed / 10 for value in short], GPU_HOURS) for seed in range(3)}
-    scores = score(tables(tmp_path, runs), 10.0)
+    scores = score_folder(tables(tmp_path, runs), 10.0)
     row = scores.leaderboard.set_index("method").loc["costly"]
     assert (row["reached"], row["bound"], row["ci_low"]) == (0, "<=", 0)
     assert row["speedup"] == pytest.approx(276 / 200, rel=0.02)  # the baseline falls from 20 to 8 between 200 and 300
@@ -74,7 +74,7 @@ def test_a_baseline_that_learns_nothing_sets_no_target_and_voids_nothing(tmp_pat
     good, bad = [80, 40, 20, 10, 9, 8], [80, 82, 84, 85, 84, 86]
     runs = {("baseline", seed): ([value + seed for value in good], "") for seed in range(3)} | {("baseline", 3): (bad, "")}
     runs |= {("m", seed): ([value + seed - 0.5 for value in [80, 30, 12, 6, 5, 5]], "") for seed in range(4)}
-    row = score(tables(tmp_path, runs), "baseline-final").leaderboard.set_index("method").loc["m"]
+    row = score_folder(tables(tmp_path, runs), "baseline-final").leaderboard.set_index("method").loc["m"]
     assert row["reached"] == 3
     assert row["speedup"] > 1
     assert "baseline: 1 no better than at the start" in row["flags"]
@@ -82,7 +82,7 @@ def test_a_baseline_that_learns_nothing_sets_no_target_and_voids_nothing(tmp_pat
 
 def test_hours_end_a_run_at_an_evaluation_that_is_past_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that counts an hour for each iteration: 20 hours end a run of 36 iterations at the second evaluation, 24."""
-    from bench.train.loop import Training
+    from fidrace.train.loop import Training
 
     advance = Training.advance
 

@@ -9,15 +9,15 @@ from diffusers import DDPMScheduler
 from diffusers.schedulers.scheduling_ddpm import betas_for_alpha_bar
 from torch import Tensor, nn
 
-from bench.grid import cosine_abar, linear_abar, named_schedule
-from bench.train.diffusion import Diffusion
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.method.noise_schedule import cosine_abar, linear_abar, parse_noise_schedule
+from fidrace.train.diffusion import Diffusion
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("linear", "linear"), ("cosine", "squaredcos_cap_v2")])
 def test_schedules_equal_diffusers_at_1000_steps(name: str, theirs: str) -> None:
     expected = DDPMScheduler(num_train_timesteps=1000, beta_schedule=theirs).alphas_cumprod.double().numpy()
-    np.testing.assert_allclose(named_schedule(f"{name}-1000"), expected, rtol=2e-4, atol=1e-9)  # theirs is float32
+    np.testing.assert_allclose(parse_noise_schedule(f"{name}-1000"), expected, rtol=2e-4, atol=1e-9)  # theirs is float32
 
 
 def betas(abar: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_linear_betas_rise_evenly_from_a_tenth_over_T_to_20_over_T(T: int) -> No
 
 @pytest.mark.parametrize(("name", "above_5", "above_1"), [("linear-1000", 0.13, 0.26), ("cosine-4000", 0.26, 0.50)])
 def test_share_of_timesteps_above_a_signal_to_noise_ratio(name: str, above_5: float, above_1: float) -> None:
-    abar = named_schedule(name)
+    abar = parse_noise_schedule(name)
     snr = abar / (1 - abar)
     assert (snr > 5).mean() == pytest.approx(above_5, abs=0.005)
     assert (snr > 1).mean() == pytest.approx(above_1, abs=0.005)
@@ -52,7 +52,7 @@ def test_linear_schedule_ends_at_the_same_noise_whatever_its_length() -> None:
 @pytest.mark.parametrize("text", ["cosine", "cosine-x", "cosin-1000", "linear-1", "linear-20"])
 def test_a_grid_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InputError):
-        named_schedule(text)
+        parse_noise_schedule(text)
 
 
 def test_one_predictor_expressed_as_eps_x0_and_v_has_one_eps_mse() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.digits import digits
-from bench.quality.features import load_features
-from bench.quality.guards import Guards, precision_recall
-from bench.task import load_task
+from fidrace.data.digits import digits
+from fidrace.evaluate.features import load_features
+from fidrace.evaluate.guards import Guards, precision_recall
+from fidrace.spec.task import load_task
 
 
 def gaussian(count: int, seed: int, shift: float = 0.0) -> torch.Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.files import read_table, write_table
-from bench.store import StudyDir
-from methods.base import InputError
+from fidrace.errors import InputError
+from fidrace.storage.study_folder import StudyFolder
+from fidrace.storage.tables import read_table, write_table
 from tests.conftest import Refused
 from tests.test_score import DECLARED, study, write
 
@@ -28,7 +28,7 @@ def adopted(folder: Path) -> Path:
     declared(folder)
     runs = pd.read_csv(folder / "runs.csv").assign(config_hash="c", method_hash="m")
     runs.to_csv(folder / "runs.csv", index=False)
-    StudyDir(folder).adopt()
+    StudyFolder(folder).adopt()
     return folder
 
 
@@ -133,7 +133,7 @@ def test_no_damage_to_a_folder_is_more_than_one_line(
 def test_numbers_that_are_none_are_read_or_refused(column: str, value: str, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from fidrace.cli.main import app
 
     folder = declared(tmp_path)
     table = pd.read_csv(folder / "evals.csv", dtype=str, keep_default_na=False)
@@ -155,7 +155,7 @@ def test_a_damaged_table_of_a_run_is_named_when_tables_are_made_anew(
     path.write_bytes(damage(path.read_bytes()))
     before = (folder / "evals.csv").read_bytes()
     with pytest.raises(InputError, match="damaged"):
-        StudyDir(folder).collect()
+        StudyFolder(folder).collect()
     assert (folder / "evals.csv").read_bytes() == before
 
 
@@ -169,7 +169,7 @@ def test_a_description_without_sense_is_one_line(content: str, refused: Refused,
 def test_html_in_a_name_stays_text(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from fidrace.cli.main import app
 
     folder = declared(tmp_path)
     name = "<script>alert(1)</script>"
@@ -195,7 +195,7 @@ def test_a_run_that_says_nonsense_of_itself_is_named(damage: dict[str, object], 
     (path, *_) = sorted(folder.glob("runs/*/*/*/run.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(InputError, match=r"run\.json: damaged"):
-        StudyDir(folder).collect()
+        StudyFolder(folder).collect()
 
 
 @pytest.mark.parametrize("elsewhere", ["/absolute", "../../victim", 3, None])
@@ -207,7 +207,7 @@ def test_a_run_is_of_the_directory_in_which_it_lies_whatever_it_says(elsewhere: 
     for path in folder.glob("runs/*/*/*/run.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"directory": where}))
     before = (folder / "evals.csv").read_text()
-    StudyDir(folder).collect()
+    StudyFolder(folder).collect()
     assert (victim / "checkpoint-1.safetensors").exists()
     assert (folder / "evals.csv").read_text().count("\n") == before.count("\n")
 
@@ -220,7 +220,7 @@ def test_tables_without_their_columns_are_named_when_a_study_goes_on(file: str, 
     runs.to_csv(folder / "runs.csv", index=False)
     pd.read_csv(folder / file).drop(columns=column).to_csv(folder / file, index=False)
     with pytest.raises(InputError, match=f"{file}: no column '{column}'"):
-        StudyDir(folder).adopt()
+        StudyFolder(folder).adopt()
 
 
 def test_a_columns_name_is_no_formula_either(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.images import Unreadable, image_files, read_images
+from fidrace.data.images import Unreadable, image_files, read_images
 from tests.photographs import crops, read_image
 
 Pixels = NDArray[np.uint8]
@@ -186,7 +186,7 @@ def test_a_bomb_is_refused_and_a_large_image_is_not(
 
 def test_many_are_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crops(tmp_path, count=12, size=16, seed=0)
-    monkeypatch.setattr("bench.data.images.BLOCK", 5)
+    monkeypatch.setattr("fidrace.data.images.BLOCK", 5)
     paths = [tmp_path / name for name in image_files(tmp_path)]
     assert np.array_equal(np.stack(list(read_images(paths, 8))), np.stack([read_image(path, 8) for path in paths]))
 

@@ -17,14 +17,14 @@ from threadpoolctl import threadpool_limits
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from bench.cache import Missing
-from bench.data.base import unit
-from bench.quality.features import Features, load_features
-from bench.quality.frechet import Moments, Reference, frechet_with_error
-from bench.quality.inception import WEIGHTS_SHA256, clean_resize, fetch_weights, kept_weights, pixels, read_weights
-from bench.quality.kid import kernel_distance
-from bench.task import INCEPTION_METRICS, QualityConfig
-from methods.base import InputError
+from fidrace.data.base import to_unit_range
+from fidrace.errors import InputError
+from fidrace.evaluate.features import Features, load_features
+from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
+from fidrace.evaluate.inception import WEIGHTS_SHA256, clean_resize, fetch_weights, pixels, read_weights, weights_path
+from fidrace.evaluate.kid import kernel_distance
+from fidrace.spec.task import INCEPTION_METRICS, QualityConfig
+from fidrace.storage.cache import Missing
 from tests.hostile import Marking
 from tests.inception_weights import random_images, write_weights
 
@@ -61,7 +61,7 @@ def clean(weights: tuple[Path, str]) -> Features:
 
 
 def of_bytes(features: Features, images: np.ndarray) -> torch.Tensor:
-    return features(unit(torch.from_numpy(images)))
+    return features(to_unit_range(torch.from_numpy(images)))
 
 
 class Stored(torch.utils.data.Dataset[torch.Tensor]):
@@ -108,7 +108,7 @@ def test_features_are_torch_fidelitys_bit_for_bit(features: Features, weights: t
 
 def test_every_byte_comes_back_from_the_unit_range() -> None:
     stored = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    assert torch.equal(pixels(unit(stored)), stored)
+    assert torch.equal(pixels(to_unit_range(stored)), stored)
 
 
 def test_grey_images_are_seen_as_three_equal_channels(features: Features) -> None:
@@ -138,7 +138,7 @@ def test_the_two_ways_of_resizing_and_other_weights_have_other_names(features: F
 
 
 def test_an_image_that_is_not_finite_has_no_features_and_spoils_no_other(features: Features) -> None:
-    images = unit(torch.from_numpy(random_images(2, 6)))
+    images = to_unit_range(torch.from_numpy(random_images(2, 6)))
     images[0, 2, 0, 0] = float("nan")
     found = features(images)
     assert found[0].isnan().all()
@@ -232,8 +232,8 @@ def test_absent_weights_are_said_with_what_gets_them(tmp_path: Path, monkeypatch
     monkeypatch.setenv("FIDRACE_CACHE", str(tmp_path))
     with pytest.raises(Missing, match=r"fidrace doctor TASK --fetch` or `--set quality.weights=FILE`$") as refusal:
         load_features(config(None), CPU)
-    assert str(refusal.value).startswith(str(kept_weights()))
-    assert kept_weights().is_relative_to(tmp_path)
+    assert str(refusal.value).startswith(str(weights_path()))
+    assert weights_path().is_relative_to(tmp_path)
 
 
 def test_fetched_weights_are_kept_whole_under_their_sha256_and_another_file_leaves_nothing(

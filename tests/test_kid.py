@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.quality.kid import kernel_distance, kid_columns
+from fidrace.evaluate.kid import kernel_distance, kid_columns
 
 
 def features(count: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -26,7 +26,7 @@ def unbiased_mmd2(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_the_mean_over_subsets_is_the_whole_sets_estimate_within_its_sampling_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.quality.kid.SUBSET", 300)  # 1,000 take ten times as long
+    monkeypatch.setattr("fidrace.evaluate.kid.SUBSET", 300)  # 1,000 take ten times as long
     generated, real = features(1500, 0, shift=0.2), features(2000, 1)
     found, deviation = kernel_distance(generated, real)
     expected = unbiased_mmd2(generated.numpy().astype(np.float64), real.numpy().astype(np.float64))

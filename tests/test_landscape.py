@@ -11,19 +11,19 @@ from torch import nn
 from torch.func import functional_call
 from typer.testing import CliRunner
 
-from bench import sealed
-from bench.analyze import curvature
-from bench.analyze.curvature import hessian_product, largest, signs, smallest, trace
-from bench.analyze.examples import Band, edges, training_bands
-from bench.analyze.interpolation import ALPHAS, barrier, between, distance, losses
-from bench.analyze.landscape import moments
-from bench.cli import app
-from bench.data.loading import load
-from bench.grid import schedule
-from bench.task import Task, load_task
-from bench.train import network as unet
-from bench.train.architectures import build_network
-from methods.base import InputError
+from fidrace.analyses.landscape import curvature
+from fidrace.analyses.landscape.analysis import iterations_to_measure
+from fidrace.analyses.landscape.bands import Band, edges, training_bands
+from fidrace.analyses.landscape.curvature import hessian_product, largest, signs, smallest, trace
+from fidrace.analyses.landscape.interpolation import ALPHAS, barrier, between, distance, losses
+from fidrace.cli.main import app
+from fidrace.data.loading import load_data
+from fidrace.errors import InputError
+from fidrace.method.noise_schedule import noise_schedule
+from fidrace.spec.task import Task, load_task
+from fidrace.storage import checked_tensors as sealed
+from fidrace.train import unet
+from fidrace.train.architectures import build_network
 from tests.conftest import TINY, Refused
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,7 +64,7 @@ def dense(task: Task, weights: dict[str, torch.Tensor], band: Band, monkeypatch:
     monkeypatch.setattr(unet, "timestep_embedding", lambda t, channels: embedding(t, channels).double())
     network = build_network(task.network, (1, 8, 8), 0).double()
     names, sizes = list(weights), [tensor.numel() for tensor in weights.values()]
-    abar = torch.from_numpy(schedule(task.diffusion.schedule, task.diffusion.timesteps))[band.t][:, None, None, None]
+    abar = torch.from_numpy(noise_schedule(task.diffusion.schedule, task.diffusion.timesteps))[band.t][:, None, None, None]
     x0, eps = band.x0.double(), band.eps.double()
     noised = abar.sqrt() * x0 + (1 - abar).sqrt() * eps
     scaled = band.t * 1000 / task.diffusion.timesteps
@@ -87,7 +87,7 @@ def test_eigenvalues_and_trace_are_those_of_the_dense_hessian(
     task, table = load_task("digits", SMALL), pd.read_csv(analyzed / "landscape.csv", dtype={"band": str})
     weights, _ = sealed.read(weights_of(analyzed, "baseline", 1, iteration))
     assert sum(tensor.numel() for tensor in weights.values()) <= 500
-    band = training_bands(load(task.data), False, 1000, 2, EXAMPLES, torch.device("cpu"))[place]
+    band = training_bands(load_data(task.data), False, 1000, 2, EXAMPLES, torch.device("cpu"))[place]
     hessian = dense(task, weights, band, monkeypatch)
     spectrum = np.linalg.eigvalsh(hessian)
     rows = table[(table["seed"] == 1) & (table["iteration"] == iteration) & (table["band"] == band.name)]
@@ -194,20 +194,20 @@ def test_a_barrier_is_not_looked_for_beyond_the_ends() -> None:
 def test_bands_hold_every_timestep_once_and_share_images_and_noise() -> None:
     assert [high for _, high in edges(1000, 7)][:-1] == [low for low, _ in edges(1000, 7)][1:]
     assert (edges(1000, 7)[0][0], edges(1000, 7)[-1][1]) == (0, 1000)
-    bands = training_bands(load(load_task("digits").data), False, 1000, 4, 50, torch.device("cpu"))
+    bands = training_bands(load_data(load_task("digits").data), False, 1000, 4, 50, torch.device("cpu"))
     assert [band.name for band in bands] == ["all", "0", "1", "2", "3"]
     for band in bands:
         assert torch.equal(band.x0, bands[0].x0)
         assert torch.equal(band.eps, bands[0].eps)
         assert (band.low <= int(band.t.min())) & (int(band.t.max()) < band.high)
-    assert [band.name for band in training_bands(load(load_task("digits").data), False, 1000, 1, 5, torch.device("cpu"))] == [
-        "all"
-    ]
+    assert [
+        band.name for band in training_bands(load_data(load_task("digits").data), False, 1000, 1, 5, torch.device("cpu"))
+    ] == ["all"]
 
 
 def test_moments_are_the_start_the_end_and_ever_fewer_between() -> None:
-    assert moments((0, 50, 100, 150, 200, 250, 300, 350, 400, 450, 500)) == [0, 50, 100, 200, 500]
-    assert moments((0, 7)) == [0, 7]
+    assert iterations_to_measure((0, 50, 100, 150, 200, 250, 300, 350, 400, 450, 500)) == [0, 50, 100, 200, 500]
+    assert iterations_to_measure((0, 7)) == [0, 7]
 
 
 def test_what_cannot_be_looked_at_is_refused_before_training(refused: Refused) -> None:

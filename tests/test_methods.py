@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.conformance import examine
-from methods.base import Grid, InputError, inverse_cdf
-from methods.registry import Registry, built_on, content_hash
+from fidrace.errors import InputError
+from fidrace.method.base import NoiseSchedule, inverse_cdf
+from fidrace.method.conformance import examine
+from fidrace.method.registry import Registry, content_hash, modules_behind
 from tests.test_formulas import HORIZON, NAMES, REGISTRY, prepared
 
 
@@ -109,14 +110,14 @@ def test_the_name_in_tables_holds_what_differs_from_the_defaults(text: str, name
 
 
 METHOD = '''
-from methods.base import Floats, Method, param
+from fidrace.method import Floats, Method, param
 
 class Low(Method, name="low", source="none", evidence="inferred"):
     """{doc}"""
     gamma: float = param(1.0, "strength", low=0)
 
     def loss_weight(self, progress: float) -> Floats:
-        return (1 - self.grid.abar) ** self.gamma{code}
+        return (1 - self.schedule.abar) ** self.gamma{code}
 '''
 
 
@@ -138,11 +139,13 @@ def test_content_hash_notices_code_and_parameters_but_not_words(tmp_path: Path) 
 
 def test_content_hash_covers_the_methods_that_one_builds_on(tmp_path: Path) -> None:
     registry = Registry()
-    built = {name: [module.__name__ for module in built_on(sys.modules[registry.methods[name].__module__])] for name in NAMES}
-    assert built["gaussian"] == ["methods.gaussian", "methods.clts"]
-    assert built["reverse-clts"] == ["methods.reverse_clts", "methods.clts"]
-    assert built["demon"] == ["methods.demon", "methods.mdlrc"]
-    assert built["clts"] == ["methods.clts"]
+    built = {
+        name: [module.__name__ for module in modules_behind(sys.modules[registry.methods[name].__module__])] for name in NAMES
+    }
+    assert built["gaussian"] == ["fidrace.methods.gaussian", "fidrace.methods.clts"]
+    assert built["reverse-clts"] == ["fidrace.methods.reverse_clts", "fidrace.methods.clts"]
+    assert built["demon"] == ["fidrace.methods.demon", "fidrace.methods.mdlrc"]
+    assert built["clts"] == ["fidrace.methods.clts"]
 
 
 def test_published_hashes_are_those_of_the_code() -> None:
@@ -194,7 +197,7 @@ def test_what_no_part_claims_is_the_baselines(tmp_path: Path) -> None:
     text = METHOD.format(doc="", code="\n\n    def aspects(self):\n        return ('optimizer',)")
     (tmp_path / "low.py").write_text(text)
     low = Registry([tmp_path]).compose("low")
-    low.prepare(Grid(np.array([0.9, 0.5, 0.1])))
+    low.prepare(NoiseSchedule(np.array([0.9, 0.5, 0.1])))
     assert low.loss_weight(0) is None
 
 
@@ -203,6 +206,6 @@ def test_the_method_that_contributing_shows_is_one(tmp_path: Path) -> None:
     (tmp_path / "shown.py").write_text(text.partition("```python\n")[2].partition("```")[0])
     registry = Registry([tmp_path])
     shown = registry.compose("my-middle")
-    shown.prepare(Grid(np.array([0.9, 0.5, 0.1])))
+    shown.prepare(NoiseSchedule(np.array([0.9, 0.5, 0.1])))
     np.testing.assert_allclose(shown.timestep_density(0), [0.3 / 1.1, 0.5 / 1.1, 0.3 / 1.1])
     assert [wrong for _, wrong in examine(registry, "my-middle") if wrong] == []

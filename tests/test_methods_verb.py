@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.study import make_study
-from bench.train.architectures import check_network
+from fidrace.spec.study import load_study
+from fidrace.train.architectures import check_network
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Fidrace
 from tests.test_formulas import REGISTRY
 
@@ -124,7 +124,7 @@ def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_packaged_studies_are_of_runs_that_can_start(study: Path) -> None:
-    made = make_study(str(study))
+    made = load_study(str(study))
     check_network(made.task.network, made.task.data.shape, made.task.diffusion.learned_sigma)
     assert len({spec.directory for spec in made.specs()}) == len(made.methods) * len(made.seeds)
     assert {name for pair in made.contrasts for name in pair} <= {*made.methods}

@@ -7,10 +7,10 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from bench.study import make_study
-from bench.task import Task, load_task, task_names
-from bench.train.architectures import build_network
-from bench.train.network import UNet
+from fidrace.spec.study import load_study
+from fidrace.spec.task import Task, load_task, task_names
+from fidrace.train.architectures import build_network
+from fidrace.train.unet import UNet
 
 STUDIES = Path(__file__).parents[1] / "studies"
 PUBLISHED = {"cifar10": 52_546_438, "imagenet128": 421_529_606}
@@ -32,7 +32,7 @@ def test_every_packaged_task_has_its_number_of_parameters() -> None:
 
 
 def test_adm128_with_the_heads_of_its_released_weights_has_as_many_parameters() -> None:
-    task = make_study(str(STUDIES / "adm128-4heads.toml")).task
+    task = load_study(str(STUDIES / "adm128-4heads.toml")).task
     assert (task.network.heads, task.network.head_channels) == (4, None)
     assert count(on_meta(task)) == PUBLISHED["imagenet128"]
 

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bench.score.crossings import Reached, reached
-from bench.score.curves import Curve
-from bench.score.speedups import holm, speedup
+from fidrace.score.crossings import TargetCost, cost_of_target
+from fidrace.score.curves import Curve
+from fidrace.score.speedups import holm, speedup
 
 BUDGET = 1000.0
 distances = st.lists(st.floats(0.1, 300) | st.just(float("nan")), min_size=2, max_size=14)
@@ -20,13 +20,13 @@ def curve(fd: list[float], scale: float = 1.0) -> Curve:
     return Curve("t", "m", 0, "finished", axes, np.array([301.0, *fd]), np.ones(len(fd) + 1))
 
 
-def at(fd: list[float], target: float, scale: float = 1.0) -> Reached:
+def at(fd: list[float], target: float, scale: float = 1.0) -> TargetCost:
     run = curve(fd, scale)
-    return reached(run, target, "iterations", run.iteration[-2])  # the last evaluation is one step past the budget
+    return cost_of_target(run, target, "iterations", run.iteration[-2])  # the last evaluation is one step past the budget
 
 
-def restricted(side: list[float]) -> list[Reached]:
-    return [Reached(min(cost, BUDGET), cost, np.inf if cost >= BUDGET else cost) for cost in side]
+def restricted(side: list[float]) -> list[TargetCost]:
+    return [TargetCost(min(cost, BUDGET), cost, np.inf if cost >= BUDGET else cost) for cost in side]
 
 
 @given(distances, st.floats(0.2, 299), factors)
@@ -46,7 +46,7 @@ def test_raising_the_target_never_lengthens_the_time_to_it(fd: list[float], one:
 @given(costs, factors)
 def test_scaling_all_costs_leaves_the_factor(pairs: list[tuple[float, float]], scale: float) -> None:
     base, other = (restricted(list(side)) for side in zip(*pairs, strict=True))
-    larger = [[Reached(one.cost * scale, one.low, one.high) for one in side] for side in (base, other)]
+    larger = [[TargetCost(one.cost * scale, one.low, one.high) for one in side] for side in (base, other)]
     plain, scaled = speedup(base, other), speedup(*larger)
     assert (plain.bound, plain.pairs) == (scaled.bound, scaled.pairs)
     for name in ("factor", "ci_low", "ci_high"):

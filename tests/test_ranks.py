@@ -9,20 +9,20 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.data.loading import load
-from bench.execute.together import Together
-from bench.score.crossings import reached
-from bench.score.curves import read_curves
-from bench.study import make_study
-from bench.task import load_task
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.base import InputError
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.errors import InputError
+from fidrace.execute.torchrun import TorchrunExecutor
+from fidrace.method.registry import Registry
+from fidrace.score.crossings import cost_of_target
+from fidrace.score.curves import read_curves
+from fidrace.spec.study import load_study
+from fidrace.spec.task import load_task
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 from tests.conftest import COMMAND, ENVIRONMENT, Refused
 from tests.losses import CASES, STEPS, observed
 
-ALONE = Ranks(torch.device("cpu"))
+ALONE = ProcessGroup(torch.device("cpu"))
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
 
 
@@ -57,7 +57,7 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     words = "run digits -m clts --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
     words += ["--set", "quality.final_samples=120"]
     words += ["--set", "sampler.batch=32", "--set", "optimizer.lr=0.01", "--set", "budget.evaluations=6"]
-    said = torchrun(tmp_path, "bench", *words, "--out", "two")
+    said = torchrun(tmp_path, "fidrace", *words, "--out", "two")
     assert said.stdout.count("iterations to fd_digits") == 1  # one of the two speaks
     subprocess.run([*COMMAND, *words, "--out", "one"], cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
     one, two = (pd.read_csv(tmp_path / side / "evals.csv") for side in ("one", "two"))
@@ -65,7 +65,7 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     np.testing.assert_allclose(two["fd"], one["fd"], rtol=1e-2)
     assert len(one) == len(two) == 16
     for mine, other in zip(read_curves(tmp_path / "two"), read_curves(tmp_path / "one"), strict=True):
-        ours, theirs = (reached(curve, 105, "iterations", 60) for curve in (mine, other))
+        ours, theirs = (cost_of_target(curve, 105, "iterations", 60) for curve in (mine, other))
         assert not theirs.censored
         assert abs(ours.cost - theirs.cost) <= 10
     runs, alone = (pd.read_csv(tmp_path / side / "runs.csv") for side in ("two", "one"))
@@ -78,10 +78,10 @@ def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pyt
     def broken(*arguments: object) -> None:
         raise RuntimeError("around the run")
 
-    monkeypatch.setattr("bench.execute.together.attempt", broken)
-    specs = make_study("digits", ["baseline"], "1").specs()
+    monkeypatch.setattr("fidrace.execute.torchrun.attempt", broken)
+    specs = load_study("digits", ["baseline"], "1").specs()
     with pytest.raises(RuntimeError, match="around the run"):
-        list(Together(tmp_path, ALONE).execute(specs))
+        list(TorchrunExecutor(tmp_path, ALONE).execute(specs))
 
 
 def test_workers_are_refused_under_torchrun(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,4 +92,4 @@ def test_workers_are_refused_under_torchrun(refused: Refused, monkeypatch: pytes
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
     task = load_task("digits", {"optimizer.batch": 63})
     with pytest.raises(InputError, match="63 does not divide among 2 processes"):
-        Training(task, Registry().compose("baseline"), 0, load(task.data), Ranks(torch.device("cpu"), 0, 2))
+        Training(task, Registry().compose("baseline"), 0, load_data(task.data), ProcessGroup(torch.device("cpu"), 0, 2))

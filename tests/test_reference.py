@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.cache import Missing
-from bench.data.base import Data, content_sha256, unit
-from bench.data.digits import digits
-from bench.quality.features import Features, load_features
-from bench.quality.frechet import Moments, Reference
-from bench.quality.guards import Guards
-from bench.quality.reference import load_reference
-from bench.task import QualityConfig, load_task
-from methods.base import InputError
+from fidrace.data.base import Data, content_sha256, to_unit_range
+from fidrace.data.digits import digits
+from fidrace.errors import InputError
+from fidrace.evaluate.features import Features, load_features
+from fidrace.evaluate.frechet import Moments, Reference
+from fidrace.evaluate.guards import Guards
+from fidrace.evaluate.reference import load_reference
+from fidrace.spec.task import QualityConfig, load_task
+from fidrace.storage.cache import Missing
 from tests.hostile import Marking
 
 CPU = torch.device("cpu")
@@ -65,7 +65,7 @@ def files(data: Data) -> list[Path]:
 
 
 def thumbs(images: np.ndarray) -> np.ndarray:
-    return load_features(CONFIG, CPU)(unit(torch.from_numpy(images))).double().numpy()
+    return load_features(CONFIG, CPU)(to_unit_range(torch.from_numpy(images))).double().numpy()
 
 
 def test_moments_are_those_of_all_training_images(data: Data) -> None:
@@ -160,7 +160,7 @@ def test_guards_look_at_no_more_images_than_the_task_says_and_the_moments_at_all
     places = [int((all_guards.train == row).all(1).nonzero()) for row in guards.train]
     assert places == sorted(set(places))
     assert places[-1] > TRAIN / 2  # not the first ones
-    expected = Guards.of(guards.train, features(unit(torch.from_numpy(data.heldout))), CONFIG.samples)
+    expected = Guards.of(guards.train, features(to_unit_range(torch.from_numpy(data.heldout))), CONFIG.samples)
     assert_equal((reference, guards), (reference, expected))
     assert_equal(load_reference(changed(guard_images=TRAIN), data, features), (of_all, all_guards))
 

@@ -12,9 +12,9 @@ import pytest
 from plotly.graph_objects import Figure
 from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.report.page import Found, drawn, sayings
-from bench.report.style import styles
+from fidrace.cli.main import app
+from fidrace.report.page.build import FolderContent, make_charts, profiles_of
+from fidrace.report.style import styles
 from tests.browser import Opened, opened, reported, until
 from tests.conftest import TINY
 
@@ -246,9 +246,9 @@ def test_the_same_folder_gives_the_same_page(folder: Path, tmp_path: Path) -> No
 
 
 def test_figures_are_valid_ones_of_plotly(folder: Path) -> None:
-    found = Found.of(folder)
-    said, _ = sayings(found.races, json.loads((folder / "study.json").read_text()), [])
-    charts = drawn(found, styles(found.races.methods), said, {})
+    found = FolderContent.of(folder)
+    said, _ = profiles_of(found.races, json.loads((folder / "study.json").read_text()), [])
+    charts = make_charts(found, styles(found.races.methods), said, {})
     assert {*charts} == {"fd", "speedup", "loss", "density", "weight", "optimizer"}
     for variants in charts.values():
         for figure in variants.values():

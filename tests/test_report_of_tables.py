@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.report.page import Found, page
-from bench.report.style import styles
+from fidrace.cli.main import app
+from fidrace.report.page.build import FolderContent, page
+from fidrace.report.style import styles
 from tests.browser import opened, reported
 from tests.large_study import large_study
 
@@ -91,7 +91,7 @@ def test_a_run_that_diverged_is_drawn_as_far_as_there_are_numbers(folder: Path, 
 
 def test_a_large_study_makes_a_page_under_ten_megabytes(tmp_path: Path) -> None:
     study = large_study(tmp_path)
-    text = page(tmp_path, Found.of(tmp_path), [])
+    text = page(tmp_path, FolderContent.of(tmp_path), [])
     assert len(study.methods) == 20
     assert len(text.encode()) < 10e6
 

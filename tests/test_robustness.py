@@ -10,19 +10,20 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from bench.analyze.cells import Cell, Grid
-from bench.analyze.effects import effect
-from bench.analyze.robustness import factors, idle_clips, raced, slower, studies
-from bench.analyze.series import Series
-from bench.cli import app
-from bench.score.crossings import Reached
-from bench.score.curves import Curve
-from bench.score.leaderboard import score
-from bench.score.speedups import speedup
-from bench.score.target import target_of
-from bench.study import make_study
-from bench.task import load_task
-from methods.base import Floats, InputError
+from fidrace.analyses.robustness.analysis import analyze_robustness, idle_clips, p_of_slower, score_setting, studies
+from fidrace.analyses.robustness.effects import effect
+from fidrace.analyses.robustness.settings import Setting, Settings
+from fidrace.cli.main import app
+from fidrace.errors import InputError
+from fidrace.execute.study_series import StudySeries
+from fidrace.method.base import Floats
+from fidrace.score.crossings import TargetCost
+from fidrace.score.curves import Curve
+from fidrace.score.leaderboard import score_folder
+from fidrace.score.speedups import speedup
+from fidrace.score.target_rule import target_of
+from fidrace.spec.study import load_study
+from fidrace.spec.task import load_task
 from tests.conftest import Refused
 from tests.simulation import Side, World, costs, outcome, too_few, too_many
 
@@ -76,11 +77,11 @@ def cells(folder: Path) -> list[Path]:
     return [folder / f"lr-0.01,batch-16,cosine,clip-{clip}" for clip in ("none", "0.05")]
 
 
-def series_of(folder: Path, *clips: float | None) -> tuple[Series, Grid]:
+def series_of(folder: Path, *clips: float | None) -> tuple[StudySeries, Settings]:
     """The same series, without the command."""
-    base = make_study("digits", ["min-snr"], "3", BUDGET, changes=SHORT)
-    grid = Grid((0.01,), (16,), ("cosine",), clips)
-    return Series.of(folder, studies(base, grid)), grid
+    base = load_study("digits", ["min-snr"], "3", BUDGET, changes=SHORT)
+    grid = Settings((0.01,), (16,), ("cosine",), clips)
+    return StudySeries.of(folder, studies(base, grid)), grid
 
 
 def test_every_cell_has_the_factor_that_score_gives_its_folder_at_the_target_of_the_rule(analyzed: Path) -> None:
@@ -93,7 +94,7 @@ def test_every_cell_has_the_factor_that_score_gives_its_folder_at_the_target_of_
         median = np.median(np.exp([np.interp(0.6 * BUDGET, logs.columns, one) for one in logs.to_numpy()]))
         assert median <= row["target"] < 1.1 * median  # rounded up to two figures
         assert float(f"{row['target']:.2g}") == row["target"]
-        theirs = score(folder, row["target"]).speedups.query("axis == 'iterations'").iloc[0]
+        theirs = score_folder(folder, row["target"]).speedups.query("axis == 'iterations'").iloc[0]
         for column in ("pairs", "reached", "baseline_reached", "speedup", "ci_low", "ci_high", "p_value"):
             assert row[column] == pytest.approx(float(theirs[column]), rel=1e-9, nan_ok=True), column
         assert row["bound"] == theirs["bound"]
@@ -126,7 +127,7 @@ def test_a_cell_that_cannot_be_raced_says_why_and_keeps_no_other_from_its_number
             evals.to_csv(path / "evals.csv", index=False)
             if broken == "diverged":
                 (path / "run.json").write_text((path / "run.json").read_text().replace("finished", "diverged"))
-        found = factors(*series_of(tmp_path / "out", None, 0.05))
+        found = analyze_robustness(*series_of(tmp_path / "out", None, 0.05))
         one, other = found.tables["robustness"].to_dict("records")
         assert one["speedup"] == pytest.approx(float(healthy["speedup"].iloc[0]))
         assert (other["verdict"], np.isnan(other["speedup"])) == ("no number", True)
@@ -138,7 +139,8 @@ def test_a_cell_that_cannot_be_raced_says_why_and_keeps_no_other_from_its_number
 
 def test_a_clip_that_never_binds_is_named(analyzed: Path) -> None:
     free, bound = (
-        raced(folder, Cell(0.01, 16, "cosine", clip)) for folder, clip in zip(cells(analyzed), (None, 0.05), strict=True)
+        score_setting(folder, Setting(0.01, 16, "cosine", clip))
+        for folder, clip in zip(cells(analyzed), (None, 0.05), strict=True)
     )
     assert idle_clips([free, bound]) == []
     idle = replace(free, cell=replace(free.cell, clip=1000.0))
@@ -160,14 +162,16 @@ def test_effects_are_student_intervals_over_seeds_of_the_mean_over_cells() -> No
 
 def test_slower_is_the_other_side_of_the_same_test() -> None:
     def row(theirs: list[float], ours: list[float], high: float = 0.0) -> dict[str, object]:
-        sides = ([Reached(cost, cost, cost + high) for cost in side] for side in (theirs, ours))
+        sides = ([TargetCost(cost, cost, cost + high) for cost in side] for side in (theirs, ours))
         found = speedup(*sides)
         return {**vars(found), "speedup": found.factor}
 
     d = np.log([300, 310, 290]) - np.log([330, 350, 300])
-    assert slower(row([300, 310, 290], [330, 350, 300])) == pytest.approx(stats.ttest_1samp(d, 0, alternative="less").pvalue)
-    assert slower(row([300.0], [330.0])) != slower(row([300.0], [330.0]))  # NaN: one pair is no interval
-    assert slower({"ci_high": np.inf, "pairs": 3, "speedup": 0.5}) == 1.0
+    assert p_of_slower(row([300, 310, 290], [330, 350, 300])) == pytest.approx(
+        stats.ttest_1samp(d, 0, alternative="less").pvalue
+    )
+    assert p_of_slower(row([300.0], [330.0])) != p_of_slower(row([300.0], [330.0]))  # NaN: one pair is no interval
+    assert p_of_slower({"ci_high": np.inf, "pairs": 3, "speedup": 0.5}) == 1.0
 
 
 def test_settings_that_are_none_are_refused_in_one_line(refused: Refused) -> None:
@@ -190,18 +194,18 @@ def test_settings_that_are_none_are_refused_in_one_line(refused: Refused) -> Non
 
 
 def test_a_grid_is_the_tasks_settings_and_their_halves_and_changes_nothing_else() -> None:
-    grid = Grid.parsed(TASK, None, None, "linear,cosine", "none,0.5")
+    grid = Settings.parsed(TASK, None, None, "linear,cosine", "none,0.5")
     assert (grid.lr, grid.batch) == ((3e-3, 1.5e-3), (64, 32))
     assert len({cell.home for cell in grid.cells}) == 16
     assert grid.cells[1].home == "lr-0.003,batch-64,linear,clip-0.5"
-    assert Cell(3e-3, 64, "cosine", None).of(TASK).fixed() == TASK.fixed()
-    other = Cell(1e-3, 8, "linear", 0.5).of(TASK).fixed()
-    expected = TASK.fixed()
+    assert Setting(3e-3, 64, "cosine", None).of(TASK).fixed_part() == TASK.fixed_part()
+    other = Setting(1e-3, 8, "linear", 0.5).of(TASK).fixed_part()
+    expected = TASK.fixed_part()
     expected["optimizer"] |= {"lr": 1e-3, "batch": 8, "clip": 0.5}
     expected["diffusion"] |= {"schedule": "linear"}
     assert other == expected
     with pytest.raises(InputError, match="batch"):
-        Cell(1e-3, 2**30, "linear", None).of(TASK)
+        Setting(1e-3, 2**30, "linear", None).of(TASK)
 
 
 def to_own_target(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:

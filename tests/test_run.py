@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import sealed
-from bench.data.loading import load
-from bench.events import Event
-from bench.run import Interrupted, Run
-from bench.study import RunSpec, make_study
-from bench.train.architectures import build_network
-from bench.train.checkpoint import checkpoints
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.base import InputError
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.errors import InputError
+from fidrace.execute.events import Event
+from fidrace.execute.run import Interrupted, Run
+from fidrace.method.registry import Registry
+from fidrace.spec.study import RunSpec, load_study
+from fidrace.storage import checked_tensors as sealed
+from fidrace.train.architectures import build_network
+from fidrace.train.checkpoint import checkpoints
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 
 CHANGES = {
     "budget.evaluations": 3,
@@ -28,26 +28,26 @@ CHANGES = {
     "network.dropout": 0.1,
     "optimizer.warmup": 5,
 }
-ALONE = Ranks(torch.device("cpu"))
+ALONE = ProcessGroup(torch.device("cpu"))
 TIMES = ["train_seconds"]
 
 ADAPTIVE = '''
 import numpy as np
-from methods.base import Floats, Ints, Method
+from fidrace.method import Floats, Ints, Method
 
 class Adaptive(Method, name="adaptive", source="a test", evidence="inferred"):
     """Weights each tenth of t by the inverse of its running loss."""
 
-    def prepare(self, grid):
-        super().prepare(grid)
+    def prepare(self, schedule):
+        super().prepare(schedule)
         self.mean = np.ones(10)
 
     def observe(self, t: Ints, loss: Floats) -> None:
-        for tenth, value in zip(t * 10 // self.grid.T, loss):
+        for tenth, value in zip(t * 10 // self.schedule.T, loss):
             self.mean[tenth] = 0.9 * self.mean[tenth] + 0.1 * value
 
     def loss_weight(self, progress: float) -> Floats:
-        return 1 / self.mean[np.arange(self.grid.T) * 10 // self.grid.T]
+        return 1 / self.mean[np.arange(self.schedule.T) * 10 // self.schedule.T]
 
     def state_dict(self):
         return {"mean": self.mean}
@@ -60,7 +60,7 @@ class Adaptive(Method, name="adaptive", source="a test", evidence="inferred"):
 def spec(method: str, folder: Path, **changes: object) -> RunSpec:
     (folder / "methods").mkdir(exist_ok=True)
     (folder / "methods" / "adaptive.py").write_text(ADAPTIVE)
-    study = make_study("digits", [method], "3,", 36, changes=CHANGES | changes, methods_path=[str(folder / "methods")])
+    study = load_study("digits", [method], "3,", 36, changes=CHANGES | changes, methods_path=[str(folder / "methods")])
     return next(one for one in study.specs() if one.method == study.methods[-1])
 
 
@@ -144,7 +144,7 @@ def test_training_time_excludes_evaluation(tmp_path: Path, monkeypatch: pytest.M
     """Evaluations made slow by a second each leave the training clock as it was."""
     import time
 
-    from bench.run import Judge
+    from fidrace.execute.run import Judge
 
     measure = Judge.measure
     monkeypatch.setattr(Judge, "measure", lambda self, pause: (time.sleep(1), measure(self, pause))[1])
@@ -165,7 +165,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_as_diverged_with_what_it_me
 
 def test_held_out_loss_is_one_grid_for_all_seeds_and_its_bins_average_to_it(tmp_path: Path) -> None:
     work, _ = run(spec("baseline", tmp_path), tmp_path)
-    grid = work.judge.heldout
+    grid = work.evaluator.heldout
     other = Run(spec("clts", tmp_path), tmp_path, ALONE, lambda event: None).judge.heldout
     assert all(torch.equal(getattr(grid, name), getattr(other, name)) for name in ("x0", "eps", "t", "index"))
     assert (np.diff(grid.t.numpy()) >= 0).all()
@@ -180,7 +180,7 @@ def test_held_out_loss_is_one_grid_for_all_seeds_and_its_bins_average_to_it(tmp_
 
 def test_adams_bias_correction_by_the_current_beta_is_within_one_percent_of_the_exact_one() -> None:
     """What `Training.set_optimizer` says of torch's 1 - beta^step against 1 - prod(beta_i) over mdlrc's schedule."""
-    from methods.mdlrc import demon_beta
+    from fidrace.methods.mdlrc import demon_beta
 
     horizon = 500
     betas = np.array([demon_beta(n / horizon, 0.9) for n in range(horizon)])
@@ -237,7 +237,7 @@ def test_the_initial_weights_can_be_another_seeds(tmp_path: Path) -> None:
 def test_a_clipped_gradient_keeps_its_direction_and_has_the_norm_that_was_asked_for(tmp_path: Path) -> None:
     def gradient(**changes: float) -> torch.Tensor:
         one = spec("baseline", tmp_path, **changes)
-        training = Training(one.task, Registry().compose("baseline"), 3, load(one.task.data), ALONE)
+        training = Training(one.task, Registry().compose("baseline"), 3, load_data(one.task.data), ALONE)
         for _ in range(3):  # the output is zero at first, and most gradients with it
             training.step()
         return torch.cat([parameter.grad.flatten() for parameter in training.network.parameters()])

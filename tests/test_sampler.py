@@ -9,11 +9,11 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
 
-from bench.grid import cosine_abar, schedule
-from bench.task import SamplerConfig
-from bench.train.diffusion import Diffusion
-from bench.train.sampler import ancestral, ddim, leading_timesteps, linspace_timesteps, sample
-from bench.train.streams import Streams
+from fidrace.method.noise_schedule import cosine_abar, noise_schedule
+from fidrace.spec.random_streams import Streams
+from fidrace.spec.task import SamplerConfig
+from fidrace.train.diffusion import Diffusion
+from fidrace.train.sampler import ancestral, ddim, leading_timesteps, linspace_timesteps, sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 THEIRS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
@@ -69,7 +69,7 @@ def betas(abar: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("name", "T"), GRIDS)
 @pytest.mark.parametrize("prediction", THEIRS)
 def test_ddim_equals_diffusers_step_by_step(prediction: str, name: str, T: int, steps: int) -> None:
-    abar, toy = schedule(name, T), Toy(3)
+    abar, toy = noise_schedule(name, T), Toy(3)
     final = ddim(toy, Diffusion(abar, prediction), latents(), steps)  # type: ignore[arg-type]
     theirs = DDIMScheduler(
         T,
@@ -95,7 +95,7 @@ def test_ddim_equals_diffusers_step_by_step(prediction: str, name: str, T: int, 
 def test_ancestral_sampling_equals_diffusers_step_by_step(
     prediction: str, name: str, T: int, steps: int, learned: bool
 ) -> None:
-    abar, toy = schedule(name, T), Toy(6 if learned else 3)
+    abar, toy = noise_schedule(name, T), Toy(6 if learned else 3)
     diffusion = Diffusion(abar, prediction, learned_sigma=learned)  # type: ignore[arg-type]
     final = ancestral(toy, diffusion, latents(), steps, torch.Generator().manual_seed(2))
     theirs = DDPMScheduler(
@@ -184,7 +184,7 @@ def test_ddim_with_the_optimal_predictor_of_a_gaussian_returns_its_variance() ->
 @pytest.mark.parametrize(("name", "T", "steps"), [("linear", 1000, 1000), ("cosine", 4000, 250), ("cosine", 1000, 8)])
 def test_ancestral_sampling_of_a_gaussian_has_the_variance_of_its_recursion(name: str, T: int, steps: int) -> None:
     """Each step is linear in x_t and adds beta~, so variances follow by hand; with many steps they end near the data's."""
-    s, abar = 0.2, schedule(name, T)
+    s, abar = 0.2, noise_schedule(name, T)
     samples = ancestral(Ideal(abar, s), Diffusion(abar, "eps"), latents(300), steps, torch.Generator().manual_seed(0))
     timesteps, variance = [round(k * (T - 1) / (steps - 1)) for k in range(steps)], 1.0
     for k in reversed(range(steps)):

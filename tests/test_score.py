@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.score.crossings import Reached, crossing_index, flat, reached
-from bench.score.curves import Curve
-from bench.score.errors import NothingToConclude
-from bench.score.leaderboard import score
-from bench.score.speedups import holm, speedup
-from bench.score.target import target_of
-from methods.base import InputError
+from fidrace.errors import InputError, NothingToConclude
+from fidrace.score.crossings import TargetCost, cost_of_target, crossing_index, is_flat
+from fidrace.score.curves import Curve
+from fidrace.score.leaderboard import score_folder
+from fidrace.score.speedups import holm, speedup
+from fidrace.score.target_rule import target_of
 
 NAN = float("nan")
 STEP, BUDGET = 100, 400
@@ -26,8 +25,8 @@ def curve(*fd: float, se: float = 0.1, method: str = "m", seed: int = 0) -> Curv
     return Curve("t", method, seed, "finished", columns, np.array(fd, float), np.full(len(fd), se))
 
 
-def cost(*fd: float, target: float = 10.0) -> Reached:
-    return reached(curve(*fd), target, "iterations", BUDGET)
+def cost(*fd: float, target: float = 10.0) -> TargetCost:
+    return cost_of_target(curve(*fd), target, "iterations", BUDGET)
 
 
 def test_crossing_is_interpolated_on_the_log_of_fd() -> None:
@@ -62,22 +61,22 @@ def test_a_run_at_the_target_before_training_is_an_error_of_the_task() -> None:
 
 
 def test_censored_run_is_never_counted_as_its_budget_on_another_axis() -> None:
-    found = reached(curve(80, 40, 30, 20, 20, 20), 10, "images", BUDGET)
+    found = cost_of_target(curve(80, 40, 30, 20, 20, 20), 10, "images", BUDGET)
     assert (found.cost, found.high, found.censored) == (64 * BUDGET, np.inf, True)
 
 
 def test_a_run_that_diverged_early_is_censored_at_the_budget_in_proportion() -> None:
-    found = reached(curve(80, 40, 30), 10, "seconds", BUDGET)
+    found = cost_of_target(curve(80, 40, 30), 10, "seconds", BUDGET)
     assert (found.cost, found.censored) == (pytest.approx(BUDGET / 20), True)
 
 
 def test_flat_is_said_where_noise_decides_the_crossing() -> None:
-    assert not flat(curve(80, 40, 20, 5, 2), 10)
-    assert flat(curve(10.3, 10.2, 10.1, 9.95, 9.9, se=2), 10)
+    assert not is_flat(curve(80, 40, 20, 5, 2), 10)
+    assert is_flat(curve(10.3, 10.2, 10.1, 9.95, 9.9, se=2), 10)
 
 
-def pairs(*costs: float, censored: float = np.inf) -> list[Reached]:
-    return [Reached(min(c, censored), c, np.inf if c >= censored else c) for c in costs]
+def pairs(*costs: float, censored: float = np.inf) -> list[TargetCost]:
+    return [TargetCost(min(c, censored), c, np.inf if c >= censored else c) for c in costs]
 
 
 def test_speedup_and_interval_equal_scipys_paired_t_test_on_logs() -> None:
@@ -165,7 +164,7 @@ def study(factor: float = 2.0) -> list[Curve]:
 
 
 def test_known_factor_is_found_and_the_baseline_leads_nothing(tmp_path: Path) -> None:
-    scores = score(write(tmp_path, study()), target=10.0)
+    scores = score_folder(write(tmp_path, study()), target=10.0)
     row = scores.leaderboard.iloc[0]
     assert (row["method"], row["verdict"], row["reached"]) == ("fast", "faster", 4)
     assert row["speedup"] == pytest.approx(2)
@@ -175,12 +174,12 @@ def test_known_factor_is_found_and_the_baseline_leads_nothing(tmp_path: Path) ->
 
 
 def test_shuffled_and_repeated_rows_give_the_same_tables(tmp_path: Path) -> None:
-    plain = score(write(tmp_path / "a", study()), target=10.0)
+    plain = score_folder(write(tmp_path / "a", study()), target=10.0)
     again = write(tmp_path / "b", study(), order=-1)
     for name in ("runs.csv", "evals.csv"):
         lines = (again / name).read_text().splitlines(keepends=True)
         (again / name).write_text("".join([*lines, lines[2]]))
-    shuffled = score(again, target=10.0)
+    shuffled = score_folder(again, target=10.0)
     pd.testing.assert_frame_equal(plain.speedups, shuffled.speedups)
     pd.testing.assert_frame_equal(plain.leaderboard, shuffled.leaderboard)
 
@@ -190,11 +189,11 @@ def test_two_different_rows_for_one_evaluation_are_refused(tmp_path: Path) -> No
     text = (folder / "evals.csv").read_text().splitlines(keepends=True)
     (folder / "evals.csv").write_text("".join([*text, text[1].replace("80.0", "81.0")]))
     with pytest.raises(InputError, match="two different rows"):
-        score(folder, target=10.0)
+        score_folder(folder, target=10.0)
 
 
 def test_failed_runs_are_missing_pairs_and_said(tmp_path: Path) -> None:
-    scores = score(write(tmp_path, study(), {("fast", 2): "failed", ("baseline", 0): "running"}), target=10.0)
+    scores = score_folder(write(tmp_path, study(), {("fast", 2): "failed", ("baseline", 0): "running"}), target=10.0)
     row = scores.speedups.iloc[0]
     assert row["pairs"] == 2
     assert "1 failed" in row["flags"]
@@ -203,16 +202,16 @@ def test_failed_runs_are_missing_pairs_and_said(tmp_path: Path) -> None:
 
 def test_without_a_baseline_nothing_can_be_concluded(tmp_path: Path) -> None:
     with pytest.raises(NothingToConclude, match="baseline"):
-        score(write(tmp_path, [c for c in study() if c.method == "fast"]), target=10.0)
+        score_folder(write(tmp_path, [c for c in study() if c.method == "fast"]), target=10.0)
 
 
 def test_identical_curves_are_called_identical(tmp_path: Path) -> None:
-    row = score(write(tmp_path, study(factor=1.0)), target=10.0).speedups.iloc[0]
+    row = score_folder(write(tmp_path, study(factor=1.0)), target=10.0).speedups.iloc[0]
     assert (row["verdict"], row["speedup"], row["ci_low"], row["ci_high"], row["bound"]) == ("identical", 1, 1, 1, "=")
 
 
 def test_baseline_final_compares_with_what_each_baseline_ends_at(tmp_path: Path) -> None:
-    row = score(write(tmp_path, study()), target="baseline-final").speedups.iloc[0]
+    row = score_folder(write(tmp_path, study()), target="baseline-final").speedups.iloc[0]
     assert row["baseline_reached"] == 4
     assert row["speedup"] == pytest.approx(2)  # the baseline's FD at 400 is reached at 200 by a method twice as fast
 
@@ -222,7 +221,7 @@ def test_the_winner_may_differ_by_axis(tmp_path: Path) -> None:
     for one in curves:
         if one.method == "fast":
             one.columns["train_seconds"] *= 2
-    table = score(write(tmp_path, curves), target=10.0).speedups.set_index("axis")
+    table = score_folder(write(tmp_path, curves), target=10.0).speedups.set_index("axis")
     assert table.loc["iterations", "verdict"] == "faster"
     assert table.loc["seconds", "speedup"] == pytest.approx(table.loc["iterations", "speedup"] / 2)
     assert table.loc["seconds", "verdict"] == "slower"
@@ -230,7 +229,7 @@ def test_the_winner_may_differ_by_axis(tmp_path: Path) -> None:
 
 def test_an_unknown_task_without_a_target_asks_for_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--target"):
-        score(write(tmp_path, study()))
+        score_folder(write(tmp_path, study()))
 
 
 def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() -> None:
@@ -252,7 +251,7 @@ def test_final_fd_is_read_at_the_budget_not_at_the_evaluation_that_only_confirms
     curves = [curve(80, 40, 20, 9, 8, 1, method=method, seed=seed) for method in ("baseline", "m") for seed in range(3)]
     folder = write(tmp_path, curves)
     (folder / "study.json").write_text(json.dumps(DECLARED))
-    assert score(folder).leaderboard["final_fd"].tolist() == [8, 8]
+    assert score_folder(folder).leaderboard["final_fd"].tolist() == [8, 8]
 
 
 DECLARED = {
@@ -272,7 +271,7 @@ def test_a_finished_run_that_has_lost_rows_is_left_out_and_said(tmp_path: Path) 
     curves = [one if (one.method, one.seed) != ("fast", 3) else curve(80, 40, method="fast", seed=3) for one in study()]
     folder = write(tmp_path, curves)
     (folder / "study.json").write_text(json.dumps(DECLARED))
-    row = score(folder).speedups.iloc[0]
+    row = score_folder(folder).speedups.iloc[0]
     assert row["pairs"] == 3
     assert "1 incomplete" in row["flags"]
 
@@ -281,8 +280,8 @@ def test_a_baseline_that_diverged_has_no_final_fd_to_be_compared_with(tmp_path: 
     curves = [one if (one.method, one.seed) != ("baseline", 3) else curve(80, 40, method="baseline", seed=3) for one in study()]
     folder = write(tmp_path, curves, {("baseline", 3): "diverged"})
     (folder / "study.json").write_text(json.dumps(DECLARED))
-    assert score(folder, "baseline-final").speedups.iloc[0]["pairs"] == 3
-    assert score(folder).speedups.iloc[0]["pairs"] == 4  # against a number it is a censored run like another
+    assert score_folder(folder, "baseline-final").speedups.iloc[0]["pairs"] == 3
+    assert score_folder(folder).speedups.iloc[0]["pairs"] == 4  # against a number it is a censored run like another
 
 
 def test_tables_without_runs_conclude_nothing(tmp_path: Path) -> None:
@@ -290,4 +289,4 @@ def test_tables_without_runs_conclude_nothing(tmp_path: Path) -> None:
     for name in ("runs.csv", "evals.csv"):
         (folder / name).write_text((folder / name).read_text().splitlines(keepends=True)[0])
     with pytest.raises(NothingToConclude, match="no runs"):
-        score(folder)
+        score_folder(folder)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.cache import sha256_of
-from bench.data.base import Data
-from bench.data.loading import load
-from bench.execute.estimate import counted
-from bench.quality.judge import Judge
-from bench.score.claims import load_claims
-from bench.task import Task, load_task, task_names
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.registry import Registry
+from fidrace.data.base import Data
+from fidrace.data.loading import load_data
+from fidrace.evaluate.evaluator import Evaluator
+from fidrace.execute.estimate import count_work
+from fidrace.method.registry import Registry
+from fidrace.score.claims import load_claims
+from fidrace.spec.task import Task, load_task, task_names
+from fidrace.storage.cache import sha256_of
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 from tests.inception_weights import write_weights
 
 NARROW = {
@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def images(task: Task) -> Data:
     """Random bytes of the task's shape, with labels of all its classes."""
     if task.data.kind == "digits":
-        return load(task.data)
+        return load_data(task.data)
     chance = np.random.default_rng(1)
     train, heldout = (chance.integers(0, 256, (count, *task.data.shape), dtype=np.uint8) for count in (12, 10))
     labels = chance.integers(0, task.network.classes or 1, 12)
@@ -56,14 +56,14 @@ def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path
         changes["quality.final_samples"] = 5
     task = load_task(name, changes)
     data = images(task)
-    training = Training(task, Registry().compose("clts+mdlrc"), 0, data, Ranks(torch.device("cpu")))
+    training = Training(task, Registry().compose("clts+mdlrc"), 0, data, ProcessGroup(torch.device("cpu")))
     before = [parameter.detach().clone() for parameter in training.network.parameters()]
     training.step()
     training.deliver()
     after = list(training.network.parameters())
     assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
     assert after[-1].shape[0] == data.train.shape[1] * (2 if task.diffusion.learned_sigma else 1)
-    judge = Judge(task, data, training)
+    judge = Evaluator(task, data, training)
     found, pictures = judge.measure(lambda: None)
     assert pictures.shape == (4, *data.train.shape[1:])
     assert all(np.isfinite(value) for value in found.values()), found
@@ -73,7 +73,7 @@ def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path
 
 def test_the_rates_that_claims_are_costed_by_follow_from_the_flops_of_a_step() -> None:
     """CIFAR-10's is ADM-128's published one by the FLOPs of an image; a forward pass is a third of them."""
-    flops = {name: counted(load_task(name))[1] for name in ("cifar10", "imagenet128")}
+    flops = {name: count_work(load_task(name))[1] for name in ("cifar10", "imagenet128")}
     assert flops["cifar10"] / 1e9 == pytest.approx(50.3, rel=1e-3)
     assert flops["imagenet128"] / 1e9 == pytest.approx(1841, rel=1e-3)
     rates = {claim.task: claim.rate for claim in load_claims() if claim.rate}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.base import Data
-from bench.task import Task, load_task
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.registry import Registry
+from fidrace.data.base import Data
+from fidrace.method.registry import Registry
+from fidrace.spec.task import Task, load_task
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 
 STEPS = 6
 COLOURED = {
@@ -30,7 +30,7 @@ def trained(**changes: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Losses [STEPS, B], final weights and averaged weights of a short run."""
     task: Task = load_task("digits", {**COLOURED, **{key.replace("__", "."): value for key, value in changes.items()}})
     torch.set_num_threads(1)
-    training = Training(task, Registry().compose("min-snr"), 0, data(), Ranks(torch.device("cpu")))
+    training = Training(task, Registry().compose("min-snr"), 0, data(), ProcessGroup(torch.device("cpu")))
     training.advance(STEPS)
     weights = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in (training.network, training.ema)]
     return training.losses().numpy(), weights[0].numpy(), weights[1].numpy()
@@ -75,7 +75,7 @@ def test_the_same_but_for_rounding_where_nothing_is_dropped(
 def test_moments_lie_as_their_weights_do_after_a_checkpoint(without_dropout: tuple[np.ndarray, ...]) -> None:
     """Resumed in the layout that some tasks train in: the rest of the run is the same to the last bit."""
     changes = {**COLOURED, "network.dropout": 0.0, "speed.channels_last": True}
-    task, alone = load_task("digits", changes), Ranks(torch.device("cpu"))
+    task, alone = load_task("digits", changes), ProcessGroup(torch.device("cpu"))
     whole = Training(task, Registry().compose("min-snr"), 0, data(), alone)
     whole.advance(3)
     facts = whole.iteration, whole.seconds
@@ -99,7 +99,9 @@ def test_bf16_is_near_and_is_not_fp32(plain: tuple[np.ndarray, ...]) -> None:
 def test_a_compiled_network_keeps_the_names_of_its_weights() -> None:
     """So that a checkpoint serves both; that it trains alike takes a minute to show (tests/slow/compiled.py)."""
     plain, compiled = (
-        Training(load_task("digits", COLOURED | change), Registry().compose("baseline"), 0, data(), Ranks(torch.device("cpu")))
+        Training(
+            load_task("digits", COLOURED | change), Registry().compose("baseline"), 0, data(), ProcessGroup(torch.device("cpu"))
+        )
         for change in ({}, {"speed.compile": True})
     )
     assert compiled.tensors().keys() == plain.tensors().keys()

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.loading import load
-from bench.task import load_task
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from bench.train.streams import Streams
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.method.registry import Registry
+from fidrace.spec.random_streams import Streams
+from fidrace.spec.task import load_task
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 
 TASK = load_task("digits")
-DATA = load(TASK.data)
-ALONE = Ranks(torch.device("cpu"))
+DATA = load_data(TASK.data)
+ALONE = ProcessGroup(torch.device("cpu"))
 
 
 class Seen(Exception):
@@ -51,7 +51,7 @@ def test_uniforms_are_shared_where_p_differs() -> None:
     u = training.streams.uniform("timesteps", 300, 64)
     chosen = training.method.timesteps(u, 300)
     uniform = Registry().compose("baseline")
-    uniform.prepare(training.method.parts[0].grid)
+    uniform.prepare(training.method.parts[0].schedule)
     plain = uniform.timesteps(u, 300)
     assert not np.array_equal(chosen, plain)
     assert (np.diff(chosen[np.argsort(u)]) >= 0).all()
@@ -85,7 +85,8 @@ def test_order_is_whole_epochs_laid_end_to_end() -> None:
 
 
 def test_streams_are_the_same_in_another_process() -> None:
-    code = "from bench.train.streams import Streams; s = Streams(7); print(s.integer('init'), s.uniform('u', 5, 3).tolist())"
+    head = "from fidrace.spec.random_streams import Streams; s = Streams(7); "
+    code = head + "print(s.integer('init'), s.uniform('u', 5, 3).tolist())"
     printed = {
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bench.description import differences
-from bench.grid import schedule
-from bench.study import make_study
-from bench.task import Task, load_task, task_names
-from methods.base import Grid
-from methods.registry import Registry
+from fidrace.method.base import NoiseSchedule
+from fidrace.method.noise_schedule import noise_schedule
+from fidrace.method.registry import Registry
+from fidrace.spec.study import load_study
+from fidrace.spec.task import Task, load_task, task_names
+from fidrace.storage.manifest import differences
 from tests.conftest import Fidrace
 from tests.test_network import STUDIES
 
@@ -74,7 +74,7 @@ def test_no_task_has_a_target_that_nobody_measured() -> None:
 
 @pytest.mark.parametrize("name", ["cifar10", "imagenet64", "imagenet128"])
 def test_curves_of_the_papers_tasks_are_evaluated_at_whole_equal_steps(name: str) -> None:
-    steps = set(np.diff(load_task(name).budget.grid()))
+    steps = set(np.diff(load_task(name).budget.evaluation_steps()))
     assert len(steps) == 1
     assert name == "imagenet64" or steps == {10_000}
 
@@ -82,18 +82,18 @@ def test_curves_of_the_papers_tasks_are_evaluated_at_whole_equal_steps(name: str
 @pytest.mark.parametrize("name", task_names())
 def test_the_methods_of_a_task_start_on_its_timesteps(name: str) -> None:
     task = load_task(name)
-    abar = schedule(task.diffusion.schedule, task.diffusion.timesteps)
-    assert make_study(name).methods == task.defaults.methods
+    abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
+    assert load_study(name).methods == task.defaults.methods
     for method in task.defaults.methods:
         composed = Registry().compose(method)
-        composed.prepare(Grid(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
+        composed.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
         density = composed.timestep_density(0)
         assert density is None or np.isclose(density.sum(), 1)
 
 
 def test_adm128_with_4_heads_differs_from_the_packaged_task_in_its_heads_alone() -> None:
-    study = make_study(str(STUDIES / "adm128-4heads.toml"))
-    changed = {field for field, *_ in differences(load_task("imagenet128").fixed(), study.task.fixed())}
+    study = load_study(str(STUDIES / "adm128-4heads.toml"))
+    changed = {field for field, *_ in differences(load_task("imagenet128").fixed_part(), study.task.fixed_part())}
     assert changed == {"network.heads", "network.head_channels"}
     assert study.methods == ("baseline", "clts+mdlrc")
 

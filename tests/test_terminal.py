@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench.report.tables import ELSEWHERE, claimed, sparkline, terminal
-from bench.score.leaderboard import score
+from fidrace.report.leaderboard import ELSEWHERE, claimed_factors, print_scores, sparkline
+from fidrace.score.leaderboard import score_folder
 
 DIGITS = Path(__file__).parents[1] / "results" / "digits"
 
 
 def printed(width: int) -> str:
     console = Console(width=width, markup=False, emoji=False, record=True)
-    terminal(score(DIGITS), console)
+    print_scores(score_folder(DIGITS), console)
     return console.export_text()
 
 
@@ -41,6 +41,6 @@ def test_blocks_rise_evenly_with_the_logarithm() -> None:
 
 
 def test_a_claim_is_in_brackets_unless_it_was_made_on_this_task() -> None:
-    assert claimed("clts+mdlrc", "digits") == "(2×) (2.6×)"
-    assert claimed("clts+mdlrc", "cifar10") == "2× (2.6×)"
-    assert claimed("baseline", "digits") == ""
+    assert claimed_factors("clts+mdlrc", "digits") == "(2×) (2.6×)"
+    assert claimed_factors("clts+mdlrc", "cifar10") == "2× (2.6×)"
+    assert claimed_factors("baseline", "digits") == ""

@@ -8,17 +8,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.report.tables import markdown, publish
-from bench.score.crossings import reached
-from bench.score.curves import Curve
-from bench.score.leaderboard import score
+from fidrace.report.leaderboard import markdown, publish
+from fidrace.score.crossings import cost_of_target
+from fidrace.score.curves import Curve
+from fidrace.score.leaderboard import score_folder
 from tests.conftest import Fidrace
 from tests.published import DIGITS, excerpt, without_study
 from tests.test_score import curve, study, write
 
 
 def row(folder: Path, axis: str = "iterations") -> pd.Series:
-    table = score(folder, target=10.0).speedups
+    table = score_folder(folder, target=10.0).speedups
     return table[table["axis"] == axis].iloc[0]
 
 
@@ -69,7 +69,7 @@ def test_a_run_that_does_not_arrive_stays_so_without_a_clock(tmp_path: Path) -> 
 
 def test_what_the_baseline_lost_stands_on_the_methods_row(tmp_path: Path) -> None:
     failed = {("baseline", 0): "failed", ("fast", 1): "failed"}
-    scores = score(write(tmp_path, study(), failed), target=10.0, contrasts=[("fast", "baseline")])
+    scores = score_folder(write(tmp_path, study(), failed), target=10.0, contrasts=[("fast", "baseline")])
     flags = scores.speedups.iloc[0]["flags"]
     assert "1 failed; baseline: 1 failed" in flags
 
@@ -79,17 +79,17 @@ def test_a_bound_ranks_behind_what_was_measured(tmp_path: Path) -> None:
     for one in curves:
         if one.method == "never":
             one.columns["train_seconds"] /= 10
-    board = score(write(tmp_path, curves), target=10.0, axis="seconds").leaderboard.set_index("method")
+    board = score_folder(write(tmp_path, curves), target=10.0, axis="seconds").leaderboard.set_index("method")
     assert board.loc["never", "speedup"] > board.loc["fast", "speedup"]
     assert list(board.index) == ["fast", "baseline", "never"]
-    table = score(tmp_path, target=10.0).speedups.set_index(["method", "axis"])
+    table = score_folder(tmp_path, target=10.0).speedups.set_index(["method", "axis"])
     assert np.isnan(table.loc[("never", "iterations"), "detectable"])
 
 
 def test_a_distance_of_nought_is_a_crossing_and_rows_past_the_budget_are_no_final(tmp_path: Path) -> None:
     zero = [curve(80, 0, 0, 0, 0, 0, method="zero", seed=seed) for seed in range(4)]
     late = [replace(one, **past(one)) for one in (curve(80, 70, 60, 50, 40, 35, method="late", seed=seed) for seed in range(4))]
-    board = score(write(tmp_path, [*study(), *zero, *late]), target=10.0).leaderboard.set_index("method")
+    board = score_folder(write(tmp_path, [*study(), *zero, *late]), target=10.0).leaderboard.set_index("method")
     assert board.loc["zero", "reached"] == 4
     assert np.isnan(board.loc["late", "final_fd"])
 
@@ -127,14 +127,14 @@ def test_nan_may_be_written_as_a_word_and_is_above_the_target(tmp_path: Path) ->
     evals = pd.read_csv(folder / "evals.csv", dtype=str)
     evals.loc[(evals["method"] == "fast") & (evals["iteration"] == "200.0"), "fd"] = "NaN"
     evals.to_csv(folder / "evals.csv", index=False)
-    found = score(folder, target=10.0).speedups.iloc[0]
+    found = score_folder(folder, target=10.0).speedups.iloc[0]
     assert (found["reached"], found["median_to_target"]) == (4, 300)
 
 
 def test_a_first_evaluation_after_training_began_is_a_crossing_at_its_end() -> None:
     late = curve(9, 8, 7, 6)
     late = replace(late, columns={name: x + 100 for name, x in late.columns.items()})
-    found = reached(late, 10, "iterations", 400)
+    found = cost_of_target(late, 10, "iterations", 400)
     assert (found.cost, found.low, found.evaluation) == (100, 0, 0)
 
 
@@ -162,12 +162,12 @@ def test_seconds_of_unlike_devices_are_marked(tmp_path: Path) -> None:
 
 def test_a_row_lost_in_the_middle_makes_a_run_incomplete(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "dir", evals=lambda table: table.query("seed != 1 or iteration != 250"))
-    found = score(folder).speedups.iloc[0]
+    found = score_folder(folder).speedups.iloc[0]
     assert (found["pairs"], found["flags"]) == (2, "fewer than 3 pairs; 1 incomplete; baseline: 1 incomplete")
 
 
 def test_a_study_that_does_not_note_its_hash_is_scored_all_the_same(tmp_path: Path) -> None:
-    assert score(excerpt(tmp_path / "dir", fixed_hash="")).speedups.iloc[0]["pairs"] == 3
+    assert score_folder(excerpt(tmp_path / "dir", fixed_hash="")).speedups.iloc[0]["pairs"] == 3
 
 
 def guarded(folder: Path, recall: float, scatter: float = 0.01) -> Path:
@@ -185,7 +185,7 @@ def guarded(folder: Path, recall: float, scatter: float = 0.01) -> Path:
 
 
 def test_a_method_that_gains_fd_and_loses_recall_is_marked(tmp_path: Path) -> None:
-    scores = score(guarded(tmp_path, recall=0.7), target=10.0)
+    scores = score_folder(guarded(tmp_path, recall=0.7), target=10.0)
     best = scores.leaderboard.iloc[0]
     assert (best["method"], best["verdict"], "loses recall" in best["flags"]) == ("fast", "faster", True)
     assert scores.headline().endswith("; it loses recall")
@@ -199,12 +199,12 @@ def test_a_method_that_gains_fd_and_loses_recall_is_marked(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("recall", "scatter"), [(0.81, 0.01), (0.785, 0.001), (0.7, 0.2)])
 def test_a_loss_that_is_small_or_not_shown_is_not_marked(recall: float, scatter: float, tmp_path: Path) -> None:
-    scores = score(guarded(tmp_path, recall, scatter), target=10.0)
+    scores = score_folder(guarded(tmp_path, recall, scatter), target=10.0)
     assert "loses" not in scores.leaderboard.iloc[0]["flags"]
 
 
 def test_a_guards_limit_is_the_one_sided_paired_limit(tmp_path: Path) -> None:
-    scores = score(guarded(tmp_path, recall=0.7), target=10.0)
+    scores = score_folder(guarded(tmp_path, recall=0.7), target=10.0)
     table = pd.read_csv(tmp_path / "evals.csv")
     # clean exponentials: the baseline is under 10 at its fourth evaluation, the method at its third
     base = table[(table["method"] == "baseline") & (table["fd"] <= 10)].groupby("seed")["recall"].first()
@@ -221,7 +221,7 @@ def test_the_curve_over_targets_shows_an_early_lead_that_vanishes(tmp_path: Path
         base = 80 * 2.0 ** (-(1 + seed / 20) * np.arange(8) / 2)
         fast = np.maximum(80 * 2.0 ** (-(1 + seed / 20) * np.arange(8)), 19 + seed / 10)
         curves += [curve(*base, method="baseline", seed=seed), curve(*fast, method="fast", seed=seed)]
-    scores = score(write(tmp_path, curves), target=25.0)
+    scores = score_folder(write(tmp_path, curves), target=25.0)
     table = scores.curve[scores.curve["axis"] == "iterations"]
     early, late = table[table["target"] > 25], table[table["target"] < 18]
     assert len(early) > 5
@@ -236,7 +236,7 @@ def test_the_curve_over_targets_shows_an_early_lead_that_vanishes(tmp_path: Path
 
 def test_a_method_with_a_hostile_name_stays_text_in_markdown(tmp_path: Path) -> None:
     curves = [replace(one, method="<b>a|b" if one.method == "fast" else one.method) for one in study()]
-    table = markdown(score(write(tmp_path, curves), target=10.0))
+    table = markdown(score_folder(write(tmp_path, curves), target=10.0))
     assert "| &lt;b>a\\|b | 4/4 |" in table
 
 
@@ -245,7 +245,7 @@ def test_published_tables_are_made_anew_from_runs_and_evals(name: str, tmp_path:
     published = DIGITS.parent / name
     copy = without_study(published, tmp_path / name)
     (copy / "study.json").write_bytes((published / "study.json").read_bytes())
-    publish(copy, score(copy))
+    publish(copy, score_folder(copy))
     made = sorted(path.name for path in copy.glob("*.csv"))
     assert made == sorted(path.name for path in published.glob("*.csv") if path.name != "claims.csv")
     for table in made:  # up to the last digits, which differ between types of CPU

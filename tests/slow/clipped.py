@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.data.loading import load
-from bench.report.tables import piped
-from bench.task import load_task
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.base import Floats
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.method.base import Floats
+from fidrace.method.registry import Registry
+from fidrace.report.leaderboard import markdown_table
+from fidrace.spec.task import load_task
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 
 NORMS = (1, 0.5, 0.3, 0.2)
 
@@ -28,7 +28,9 @@ def gradient_norms(schedule: str, batch: int, lr: float, iterations: int) -> Flo
     task = load_task("digits", changes | {"budget.iterations": iterations, "budget.evaluations": 5})
     clip, norms = nn.utils.clip_grad_norm_, []
     with patch.object(nn.utils, "clip_grad_norm_", lambda *words: norms.append(float(clip(*words)))):
-        Training(task, Registry(()).compose("baseline"), 0, load(task.data), Ranks(torch.device("cpu"))).advance(iterations)
+        Training(task, Registry(()).compose("baseline"), 0, load_data(task.data), ProcessGroup(torch.device("cpu"))).advance(
+            iterations
+        )
     return np.array(norms)
 
 
@@ -41,4 +43,4 @@ if __name__ == "__main__":
         shares = [f"{100 * (found > norm).mean():.0f} %" for norm in NORMS]
         medians = " ".join(f"{np.median(part):.2f}" for part in np.array_split(found, 5))
         rows.append([schedule, str(batch), f"{lr:g}", *shares, medians])
-    print(piped(heads, rows))
+    print(markdown_table(heads, rows))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-from bench.report.tables import piped
+from fidrace.report.leaderboard import markdown_table
 from tests.simulation import (
     FAMILIES,
     Outcome,
@@ -78,12 +78,16 @@ def main(studies: int, processes: int) -> None:
     headings = ["family", "correlation", "% censored", "seeds", "1×", "1.5×", "0.67×", "false alarms", "power at 1.5×"]
     with ProcessPoolExecutor(processes) as pool:
         every = worlds(SEEDS)
-        print(piped(headings, [row(*pair) for pair in zip(every, pool.map(cell, [(w, studies) for w in every]), strict=True)]))
+        print(
+            markdown_table(
+                headings, [row(*pair) for pair in zip(every, pool.map(cell, [(w, studies) for w in every]), strict=True)]
+            )
+        )
         headings = ["family", "correlation", "rule", "coverage", "false alarms", "… censored", "… lucky dips", "power at 1.1×"]
-        print(f"\n{piped(headings, list(compared(pool, studies)))}")
+        print(f"\n{markdown_table(headings, list(compared(pool, studies)))}")
         headings = [*"family,correlation,seeds,false alarms,coverage at 1.5×,power at 1.5×,restricted: false alarms".split(",")]
         plain = [replace(w, budget=500.0 if w.family == "digits" else 300.0, crossing=300.0) for w in every[::2]]
-        print(f"\n{piped(headings, list(pool.map(at_final, [(world, studies) for world in plain])))}")
+        print(f"\n{markdown_table(headings, list(pool.map(at_final, [(world, studies) for world in plain])))}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python -m tests.slow.own_target [STUDIES]     prints it as Markdown (600 studies
 import sys
 from dataclasses import replace
 
-from bench.report.tables import piped
+from fidrace.report.leaderboard import markdown_table
 from tests.simulation import FAMILIES, World, outcome
 from tests.slow.coverage import percent
 from tests.test_robustness import to_own_target
@@ -31,4 +31,4 @@ if __name__ == "__main__":
     worlds = [
         World(family, seeds, correlation=rho, budget=500.0) for family in FAMILIES for rho in (0.0, 0.8) for seeds in (3, 5, 10)
     ]
-    print(piped(HEADS, [line(world, count) for world in worlds]))
+    print(markdown_table(HEADS, [line(world, count) for world in worlds]))

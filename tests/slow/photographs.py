@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.data.base import unit
-from bench.data.loading import load
-from bench.quality.features import load_features
-from bench.quality.frechet import Moments, Reference, frechet_with_error
-from bench.task import Task, load_task
+from fidrace.data.base import to_unit_range
+from fidrace.data.loading import load_data
+from fidrace.evaluate.features import load_features
+from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
+from fidrace.spec.task import Task, load_task
 from tests.photographs import crops
 
 COUNT = 2000
@@ -42,16 +42,16 @@ def words(changes: dict[str, object]) -> list[str]:
 def shuffled(task: Task) -> tuple[float, float]:
     """FD, from the training images, of as many of them as a run draws samples: as they are, and with each pixel's values
     dealt out anew among all images."""
-    data, features = load(task.data), load_features(task.quality, torch.device("cpu"))
+    data, features = load_data(task.data), load_features(task.quality, torch.device("cpu"))
     images, chance = np.array(data.train), np.random.default_rng(0)
-    moments = Moments.of(features(unit(torch.from_numpy(images))))
+    moments = Moments.of(features(to_unit_range(torch.from_numpy(images))))
     reference = Reference.from_moments(moments.mean, moments.covariance)
     picked = images[chance.permutation(len(images))[: task.quality.samples]]
     flat = images.reshape(len(images), -1).copy()
     for pixel in flat.T:
         chance.shuffle(pixel)
     both = picked, flat.reshape(images.shape)[: task.quality.samples]
-    real, noise = (frechet_with_error(reference, features(unit(torch.from_numpy(each))))[0] for each in both)
+    real, noise = (frechet_with_error(reference, features(to_unit_range(torch.from_numpy(each))))[0] for each in both)
     return real, noise
 
 
@@ -63,7 +63,7 @@ def main(iterations: int) -> None:
         run = ["run", "folder", "-m", "baseline", "--seeds", "1", "--budget", str(iterations), "--device", "cpu"]
         out = str(Path(folder, "out"))
         subprocess.run(
-            [sys.executable, "-m", "bench", *run, *words(changes), "--out", out], check=True, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "fidrace", *run, *words(changes), "--out", out], check=True, stdout=subprocess.DEVNULL
         )
         rows = pd.read_csv(Path(out, "evals.csv"))
         real, noise = shuffled(load_task("folder", changes))

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from bench.report.page import PAGE, Found, write_page
+from fidrace.report.page.build import PAGE, FolderContent, write_page
 from tests.browser import browser, opened
 from tests.large_study import large_study
 
@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         large_study(folder)
-        path = write_page(folder, Found.of(folder))
+        path = write_page(folder, FolderContent.of(folder))
         seconds = loads(path)
         size, most = path.stat().st_size / 1e6, max(seconds)
         print(f"{size:.1f} MB, drawn after {median(seconds):.2f} s (median of {TIMES}; {most:.2f} at the most)")

@@ -11,11 +11,11 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from bench.execute.estimate import training
-from bench.execute.local import devices
-from bench.run import device_name
-from bench.task import load_task
-from bench.train.ranks import Ranks
+from fidrace.execute.estimate import random_training
+from fidrace.execute.local import devices
+from fidrace.execute.run import device_name
+from fidrace.spec.task import load_task
+from fidrace.train.process_group import ProcessGroup
 
 SETTINGS = {
     "fp32": {"precision": "fp32"},
@@ -33,14 +33,14 @@ STEADY = {"resident": None, "microbatch": None, "channels_last": False, "compile
 
 
 def main(name: str, batch: int, rounds: int) -> None:
-    ranks = Ranks(torch.device(devices("auto")[0]))
+    ranks = ProcessGroup(torch.device(devices("auto")[0]))
     cuda = ranks.device.type == "cuda"
     settings = SETTINGS | (ON_CUDA if cuda else {})
     runs = {}
     for label, speed in settings.items():
         task = load_task(name, {f"speed.{key}": value for key, value in {**STEADY, **speed}.items()})
         torch.set_num_threads(task.budget.threads if cuda else torch.get_num_threads())
-        runs[label] = training(task, batch, ranks)
+        runs[label] = random_training(task, batch, ranks)
         runs[label].advance(2)
     seconds: dict[str, list[float]] = {label: [] for label in runs}
     for _ in range(rounds):

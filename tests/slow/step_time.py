@@ -11,12 +11,12 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from bench.data.loading import load
-from bench.execute.trial import step_ratio
-from bench.task import load_task
-from bench.train.loop import Training
-from bench.train.ranks import Ranks
-from methods.registry import Registry
+from fidrace.data.loading import load_data
+from fidrace.execute.method_trial import step_ratio
+from fidrace.method.registry import Registry
+from fidrace.spec.task import load_task
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
 
 REGISTRY = Registry()
 VARIANTS = ("speed[variant=code]", "clts+mdlrc", "clts+stratified")
@@ -39,11 +39,11 @@ def hooks(training: Training, steps: int = 500) -> float:
 
 def main(blocks: int) -> None:
     task = load_task("digits")
-    data = load(task.data)
+    data = load_data(task.data)
     torch.set_num_threads(task.budget.threads)
 
     def training(name: str) -> Training:
-        return Training(task, REGISTRY.compose(name), 0, data, Ranks(torch.device("cpu")))
+        return Training(task, REGISTRY.compose(name), 0, data, ProcessGroup(torch.device("cpu")))
 
     baseline = training("baseline")
     baseline.advance(20)

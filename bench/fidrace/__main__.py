@@ -1,0 +1,5 @@
+"""`python -m fidrace` is `fidrace`, for torchrun."""
+
+from fidrace.cli.main import main
+
+main()

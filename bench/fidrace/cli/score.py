@@ -1,0 +1,32 @@
+"""`fidrace score`: score tables again, under another target or contrast too."""
+
+from typing import Annotated
+
+import typer
+
+from fidrace.cli.shared import Axis, Folder, Goal
+
+
+def score(
+    folder: Folder,
+    target: Goal = None,
+    axis: Axis = "iterations",
+    contrast: Annotated[
+        list[str], typer.Option(metavar="METHOD/CONTROL", help="Compare with a control, not only the baseline; repeat.")
+    ] = [],
+) -> None:
+    """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target or --contrast only
+    show them."""
+    from fidrace.console import say
+    from fidrace.report.leaderboard import make_console, print_scores, publish
+    from fidrace.score.leaderboard import score_folder
+    from fidrace.spec.study import parse_contrast, parse_target
+    from fidrace.storage.study_folder import StudyFolder
+
+    scores = score_folder(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
+    if scores.rules.replaced:
+        say(f"another target or contrast than the study declares: the tables in {folder} stay as they are")
+    elif axis == "iterations":
+        with StudyFolder(folder).lock_for_writing():
+            publish(folder, scores)
+    print_scores(scores, make_console())

@@ -1,0 +1,106 @@
+"""What a run's averaged network is worth: distance to the training images, guards, loss on the held-out ones.
+
+Samples are drawn, and looked at, in chunks of the sampler's batch; the ranks of a run share the chunks.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fidrace.data.base import Data, quantise, to_unit_range
+from fidrace.evaluate.features import load_features
+from fidrace.evaluate.frechet import frechet_with_error
+from fidrace.evaluate.heldout import HeldoutSet
+from fidrace.evaluate.kid import kid_columns
+from fidrace.evaluate.reference import load_reference
+from fidrace.spec.task import Task
+from fidrace.storage.atomic import Row
+from fidrace.storage.tables import BINS
+from fidrace.train.loop import Training
+from fidrace.train.sampler import sample
+
+HELDOUT = 1000  # held-out images at a time
+
+
+class Evaluator:
+    """Of one run. Distances and guards are the first rank's to compute; the others help to draw."""
+
+    def __init__(self, task: Task, data: Data, training: Training):
+        self.task, self.data, self.training = task, data, training
+        self.ranks, self.config = training.ranks, task.quality
+        self.features = load_features(self.config, training.device)
+        if self.ranks.is_first:
+            self.reference, self.guards = load_reference(self.config, data, self.features)
+        self.heldout = HeldoutSet.of(data.heldout, task.diffusion.timesteps, self.config.heldout_repeats)
+        self.heldout_labels = torch.from_numpy(data.heldout_labels)
+
+    def ceilings(self) -> Row:
+        """The precision and recall of real images."""
+        if not self.ranks.is_first:
+            return {}
+        precision, recall = self.guards.ceiling
+        return {"precision_ceiling": precision, "recall_ceiling": recall}
+
+    def measure(self, pause: Callable[[], None]) -> tuple[Row, Tensor]:
+        """The measured columns of evals.csv, and the first chunk of the images they were measured on; `pause` is called on
+        all ranks before each chunk is drawn, and may end this by an exception."""
+        features, images = self.draw_features(self.config.samples, pause)
+        # as many at a time as training holds, where that is said: their activations must fit too
+        loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks, self.task.speed.microbatch or HELDOUT)
+        losses = {"val_loss": loss} | {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
+        if not self.ranks.is_first:
+            return losses, images
+        fd, error = frechet_with_error(self.reference, features)
+        found = {"fd": fd, "fd_se": error, **self.guards.measure(features), **losses}
+        if self.config.kid:
+            found |= kid_columns(features, self.guards.real)
+        return found, images
+
+    def final(self, pause: Callable[[], None]) -> Row:
+        """The distance by `final_samples`, more than the curve can afford; nothing where the task asks for none. `pause` as
+        for `measure`."""
+        if self.config.final_samples is None:
+            return {}
+        features, _ = self.draw_features(self.config.final_samples, pause)
+        if not self.ranks.is_first:
+            return {}
+        fd, error = frechet_with_error(self.reference, features)
+        return {"final_samples": self.config.final_samples, "final_fd": fd, "final_fd_se": error}
+
+    def draw_features(self, count: int, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
+        """Features [count, D] of samples of the averaged network, and this rank's first chunk of them, as images that files
+        could hold."""
+        features, first = [], torch.empty(0)
+        for chunk in self.chunks(count):
+            pause()
+            if chunk is None:
+                continue
+            images = torch.from_numpy(quantise(self.samples(*chunk).cpu().numpy(), self.data.levels))
+            features.append(self.features(images))
+            first = first if len(first) else images
+        mine = torch.cat(features) if features else torch.empty(0, self.features.dimension, device=self.training.device)
+        return self.ranks.gather(mine), first
+
+    def chunks(self, count: int) -> Iterator[tuple[int, int] | None]:
+        """Number and size of each chunk of `count` samples that is this rank's; None where only others have one more."""
+        batch = self.task.sampler.batch
+        shares = np.array_split(np.arange(-(-count // batch)), self.ranks.count)
+        mine = shares[self.ranks.rank]
+        for k in mine:
+            yield int(k), min(batch, count - int(k) * batch)
+        yield from [None] * (len(shares[0]) - len(mine))
+
+    def samples(self, k: int, size: int) -> Tensor:
+        """Chunk k [size, C, H, W]: the same latents, labels and noise for every method of a seed, whoever draws it."""
+        streams, device, classes = self.training.streams, self.training.device, self.task.network.classes
+        latents = torch.from_numpy(streams.normal("latents", k, (size, *self.data.train.shape[1:]))).to(device)
+        labels = torch.from_numpy(streams.at("labels", k).integers(classes, size=size)).to(device) if classes else None
+        return sample(self.task.sampler, self.training.predict, self.training.diffusion, latents, streams, labels, k)
+
+    def eps_mse(self, x0: Tensor, eps: Tensor, t: Tensor, index: Tensor) -> Tensor:
+        device = self.training.device
+        labels = self.heldout_labels[index].to(device) if self.task.network.classes else None
+        x0, eps, t = (tensor.to(device) for tensor in (x0, eps, t))
+        return self.training.diffusion.eps_mse(self.training.predict, to_unit_range(x0), eps, t, labels)

@@ -1,0 +1,112 @@
+"""Feature networks: images[N, C, H, W] in [-1, 1] to features[N, D], each known by a name that changes when they would."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fidrace.data.base import Images, to_unit_range
+from fidrace.errors import InputError
+from fidrace.evaluate import inception
+from fidrace.evaluate.digits_classifier import FEATURES, load_classifier
+from fidrace.method.base import Ints
+from fidrace.spec.task import QualityConfig
+from fidrace.storage.cache import open_verified
+
+WEIGHTS = Path(__file__).parent / "weights"
+ROWS = 2000  # features at a time: a multiple of every `batch`
+THUMB = 8
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature function: `network` on `device`, `batch` images at a time. `identity` names kind, resizing and weights."""
+
+    network: Callable[[Tensor], Tensor]
+    identity: str
+    dimension: int
+    device: torch.device
+    batch: int = 1000
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, D], float32, on the device."""
+        with torch.no_grad(), full_precision():  # not inference_mode, whose tensors no later gradient may touch
+            return torch.cat([self.network(chunk.to(self.device)) for chunk in images.split(self.batch)])
+
+    def stream(self, images: Images, index: Ints | None = None) -> Iterator[tuple[Ints, Tensor]]:
+        """(index[R], features[R, D]) of stored images, bytes or floats, all of them or those in `index`; R is at most ROWS.
+
+        Of images that lie in a file no more than a batch is in memory."""
+        for rows in chunks(np.arange(len(images)) if index is None else index, ROWS):
+            yield rows, torch.cat([self(to_unit_range(torch.from_numpy(images[part]))) for part in chunks(rows, self.batch)])
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """float32 as it is meant, whatever training chose: kept reference statistics serve runs of every `speed.precision`."""
+    rules: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    before = [rule.fp32_precision for rule in rules]
+    try:
+        for rule in rules:
+            rule.fp32_precision = "ieee"
+        yield
+    finally:
+        for rule, precision in zip(rules, before, strict=True):
+            rule.fp32_precision = precision
+
+
+def chunks(index: Ints, size: int) -> Iterator[Ints]:
+    return (index[start : start + size] for start in range(0, len(index), size))
+
+
+def load_features(config: QualityConfig, device: torch.device) -> Features:
+    """The features that a task names; raises InputError where their weights are not the ones it names, Missing where they
+    are not here."""
+    match config.features:
+        case "digits":
+            return digits_features(config.features_sha256, device)
+        case "inception":
+            return inception_features(config, device)
+        case "thumb8":
+            return Features(thumb8, "thumb8", 3 * THUMB**2, device)
+
+
+def digits_features(sha256: str, device: torch.device) -> Features:
+    path = WEIGHTS / "digits.safetensors"
+    with open_verified(path, sha256):
+        network = load_classifier(path).to(device)
+    return Features(network.features, f"digits {sha256}", FEATURES, device)
+
+
+def inception_features(config: QualityConfig, device: torch.device) -> Features:
+    path, sha256 = config.weights or inception.weights_path(), config.features_sha256 or inception.WEIGHTS_SHA256
+    network = inception.load_inception(path, sha256, config.resize, device)
+    return Features(
+        lambda images: network(to_colour(images)),
+        f"inception {config.resize} {sha256}",
+        inception.DIMENSION,
+        device,
+        batch=50 if device.type == "cpu" else 200,
+    )
+
+
+def thumb8(images: Tensor) -> Tensor:
+    """[N, 192]: the images averaged over boxes to 8x8, in colour. No network: what anyone can check, and no more."""
+    if min(images.shape[2:]) < THUMB:
+        raise InputError(
+            f"features = 'thumb8' needs images of {THUMB}x{THUMB} or more, not {images.shape[2]}x{images.shape[3]}"
+        )
+    return F.adaptive_avg_pool2d(to_colour(images), THUMB).flatten(1)
+
+
+def to_colour(images: Tensor) -> Tensor:
+    """[N, 3, H, W]; the one channel of grey images three times."""
+    if images.shape[1] not in (1, 3):
+        raise InputError(f"these features see images of 1 or 3 channels, not {images.shape[1]}")
+    return images.expand(-1, 3, -1, -1)

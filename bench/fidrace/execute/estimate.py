@@ -1,0 +1,141 @@
+"""What a study will take: parameters, FLOPs and memory of a step, hours from a few steps on this machine's device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from fidrace.data.base import Data
+from fidrace.execute.run import device_name
+from fidrace.method.registry import Registry
+from fidrace.spec.study import BASELINE, Study
+from fidrace.spec.task import Task
+from fidrace.train.architectures import build_network
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
+
+SECONDS = 2.0  # that calibrating steps may take together, where a step takes less
+FEW = 4  # examples of a step that is too long to be timed whole
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one run: `flops` of a step's forward and backward pass, `state_bytes` of weights, gradients, optimizer and average,
+    `activation_bytes` kept for the backward pass of as many examples as are held at a time; seconds of training and of
+    evaluating, the feature network left out."""
+
+    parameters: int
+    flops: float
+    state_bytes: int
+    activation_bytes: int
+    peak_bytes: int | None  # measured, where the device tells
+    step_seconds: float
+    train_seconds: float
+    eval_seconds: float
+    device: str
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.peak_bytes is not None
+
+    @property
+    def hours(self) -> float:
+        return (self.train_seconds + self.eval_seconds) / 3600
+
+
+def estimate(study: Study, device: str) -> Estimate:
+    """One baseline run of the study, from a few steps on random images."""
+    task, ranks = study.task, ProcessGroup(torch.device(device))
+    parameters, flops, activations = count_work(task)
+    step, forward = time_step_and_forward(task, ranks)
+    peak = torch.cuda.max_memory_allocated(ranks.device) if ranks.device.type == "cuda" else None
+    budget = task.budget
+    grid, hours = budget.evaluation_steps(), budget.gpu_hours
+    # hours end a run at the first evaluation after them
+    last = grid[-1] if hours is None else next((n for n in grid if n * step >= hours * 3600), grid[-1])
+    forwards = task.sampling_forwards(sum(n <= last for n in grid))
+    state = 4 * 5 * parameters  # float32 weights, gradients, two moments and the average
+    return Estimate(
+        parameters,
+        flops * task.optimizer.batch,
+        state,
+        activations * task.microbatch_size(),
+        peak,
+        step,
+        last * step,
+        forwards * forward,
+        device_name(ranks),
+    )
+
+
+def count_work(task: Task) -> tuple[int, float, int]:
+    """Parameters; FLOPs of forward and backward for one example; bytes of activations it keeps, in float32."""
+    shape = task.data.shape
+    with torch.device("meta"):
+        network = build_network(task.network, shape, 0, task.diffusion.learned_sigma, task.speed.checkpointing)
+        x, t = torch.zeros(1, *shape), torch.zeros(1)
+        labels = torch.zeros(1, dtype=torch.int64) if task.network.classes else None
+    kept: dict[int, int] = {}
+    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FlopCounterMode(display=False) as counter:
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = network(x, t, labels)
+        output.sum().backward()
+    return sum(p.numel() for p in network.parameters()), float(counter.get_total_flops()), sum(kept.values())
+
+
+def time_step_and_forward(task: Task, ranks: ProcessGroup) -> tuple[float, float]:
+    """Seconds of a step of the whole batch, and of a forward pass of one image, medians on random images."""
+    torch.set_num_threads(task.budget.threads)
+    few = min(FEW, task.optimizer.batch)
+    trial = random_training(task, few, ranks)
+    trial.advance(1)  # allocates and compiles
+    seconds = seconds_of(lambda: trial.advance(1), 1, ranks)
+    if seconds * task.optimizer.batch / few < SECONDS or ranks.device.type == "cuda":
+        few = task.optimizer.batch
+        del trial
+        trial = random_training(task, few, ranks)
+        trial.advance(1)
+        seconds = seconds_of(lambda: trial.advance(1), 5, ranks)
+    drawn = min(few, task.sampler.batch)  # as many at a time as sampling draws
+    x, t = torch.randn(drawn, *task.data.shape, device=ranks.device), torch.zeros(drawn, device=ranks.device)
+    labels = torch.zeros(drawn, dtype=torch.int64, device=ranks.device) if task.network.classes else None
+
+    def forward() -> None:
+        trial.predict(x, t, labels)
+
+    forward()
+    return seconds * task.optimizer.batch / few, seconds_of(forward, 3, ranks) / drawn
+
+
+def random_training(task: Task, batch: int, ranks: ProcessGroup) -> Training:
+    """A baseline run on as many random images as a batch has."""
+    changed = task.model_copy(update={"optimizer": task.optimizer.model_copy(update={"batch": batch})})
+    images = np.random.default_rng(0).integers(0, 256, (batch, *task.data.shape), dtype=np.uint8)
+    labels = np.zeros(batch, dtype=np.int64)
+    data = Data(images, labels, images, labels, levels=256, sha256="")
+    return Training(changed, Registry().compose(BASELINE), 0, data, ranks)
+
+
+def seconds_of(work: Callable[[], None], times: int, ranks: ProcessGroup) -> float:
+    """The median time of `work`, the device's included."""
+    measured = []
+    for _ in range(times):
+        start = perf_counter()
+        work()
+        if ranks.device.type == "cuda":
+            torch.cuda.synchronize(ranks.device)
+        measured.append(perf_counter() - start)
+    return float(np.median(measured))

@@ -1,0 +1,77 @@
+"""What can be known to be wrong before anything is written: data, network sizes, feature weights, methods."""
+
+import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from fidrace.data.base import Data, to_unit_range
+from fidrace.data.loading import load_data
+from fidrace.errors import InputError
+from fidrace.evaluate.features import load_features
+from fidrace.evaluate.guards import NEIGHBOURS
+from fidrace.evaluate.reference_file import read_reference_file
+from fidrace.method.base import NoiseSchedule
+from fidrace.method.noise_schedule import noise_schedule
+from fidrace.method.registry import Registry
+from fidrace.spec.study import Study
+from fidrace.spec.task import Task
+from fidrace.storage.cache import sha256_of
+from fidrace.train.architectures import check_network
+
+
+def resolve_content(study: Study, data_sha256: str = "") -> Study:
+    """The study with the content of its data (unless known already) and reference noted in its fixed part, where the task
+    leaves that open. Raises InputError where they are not there."""
+    task = study.task
+    if not task.data.sha256:
+        task = with_fields(task, "data", sha256=data_sha256 or load_data(task.data).sha256)
+    if task.quality.reference and not task.quality.reference_sha256:
+        task = with_fields(task, "quality", reference_sha256=sha256_of(task.quality.reference))
+    return replace(study, task=task)
+
+
+def with_fields(task: Task, section: str, **fields: str) -> Task:
+    return task.model_copy(update={section: getattr(task, section).model_copy(update=fields)})
+
+
+def check_labels(task: Task, data: Data) -> None:
+    """Raises InputError where the data have other classes than the network has embeddings: samples are drawn of each."""
+    found = int(max(data.train_labels.max(), data.heldout_labels.max())) + 1
+    if task.network.classes and found != task.network.classes:
+        raise InputError(f"network.classes = {task.network.classes}, and the data have {found}")
+
+
+def check_guards(task: Task, data: Data) -> None:
+    """Raises InputError where there are too few images or samples for balls around nearest neighbours."""
+    images = min(len(data.train), task.quality.guard_images or len(data.train)) // 2
+    if min(task.quality.samples, images) <= NEIGHBOURS:
+        raise InputError(
+            f"precision and recall take more than {NEIGHBOURS} images: quality.samples = {task.quality.samples}, and {images} "
+            "are half of the training images (or of quality.guard_images)"
+        )
+
+
+def check(study: Study) -> None:
+    """Raises InputError where a run of this study could not start."""
+    task = study.task
+    data = load_data(task.data)
+    check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
+    check_labels(task, data)
+    check_guards(task, data)
+    features = load_features(task.quality, torch.device("cpu"))
+    features(to_unit_range(torch.from_numpy(data.train[:1])))
+    if task.quality.reference:
+        read_reference_file(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
+    registry = Registry(study.methods_path)
+    abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
+    for name in study.methods:
+        method = registry.compose(name)
+        try:
+            with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
+                method.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
+                method.timestep_density(0), method.loss_weight(0), method.optimizer(0)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"method {name!r} cannot start: {type(error).__name__}: {error}") from error

@@ -1,0 +1,241 @@
+"""One run: from a spec to its rows, evaluating on the grid; it takes up an interrupted run where its checkpoint stands."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import torch
+
+from fidrace.data.loading import load_data
+from fidrace.errors import InputError
+from fidrace.evaluate.evaluator import Evaluator
+from fidrace.evaluate.sample_grid import frame_png, grid_png
+from fidrace.execute.events import Event
+from fidrace.method.registry import Registry, content_hash
+from fidrace.spec.study import RunSpec
+from fidrace.storage import checked_tensors as sealed
+from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
+from fidrace.storage.checked_tensors import Tensors
+from fidrace.storage.tables import EVAL_COLUMNS, FRAME, GPU_HOURS, WEIGHTS, utc_now, with_extra_columns, write_table
+from fidrace.train.checkpoint import Checkpoints
+from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
+from fidrace.train.process_group import ProcessGroup
+
+PACKAGES = ("fidrace", "torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
+PICTURED = 100  # samples in the picture of a run's latest evaluation
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has saved its state."""
+
+
+class Run:
+    """One spec at work in its directory."""
+
+    def __init__(self, spec: RunSpec, root: Path, ranks: ProcessGroup, report: Callable[[Event], None]):
+        self.spec, self.task, self.directory, self.report = spec, spec.task, root / spec.directory, report
+        self.ranks, self.device = ranks, ranks.device
+        torch.set_num_threads(self.task.budget.threads)
+        self.data = load_data(self.task.data)
+        method = Registry(spec.methods_path).compose(spec.method)
+        if content_hash(method) != spec.method_hash:
+            raise InputError(f"method {spec.method!r} is other code on {platform.node()} now than where this study was started")
+        self.training = Training(self.task, method, spec.seed, self.data, ranks)
+        self.evaluator = Evaluator(self.task, self.data, self.training)
+        self.evaluations: list[Row] = []
+        self.final: Row = {}
+        self.eval_seconds = 0.0
+        self.row: Row = {}
+        self.checkpoints = Checkpoints(self.directory, str(spec.directory), lambda text: self.tell("note", text=text))
+        self.saved, self.saved_at = (-1, -1), monotonic()  # iteration and number of evaluations, and when
+        self.should_stop: Callable[[], bool] = lambda: False
+
+    def execute(self, should_stop: Callable[[], bool]) -> Row:
+        """Train and evaluate to the end of the grid; returns the row of runs.csv. Raises Interrupted when asked to stop."""
+        self.should_stop = should_stop
+        self.start()
+        try:
+            for goal in self.task.budget.evaluation_steps():
+                evaluated = [row["iteration"] for row in self.evaluations]
+                if goal < self.training.iteration or goal in evaluated:
+                    continue
+                if self.training.iteration in evaluated and self.out_of_time():  # never between two evaluations
+                    self.row["ended_by"] = GPU_HOURS
+                    break
+                while self.training.iteration < goal:
+                    self.pause()
+                    self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
+                    self.tell("step")
+                self.evaluate()
+                self.save()
+            self.finish("finished")
+        except Diverged as error:
+            self.finish("diverged", str(error))
+        return self.row
+
+    def pause(self) -> None:
+        """A moment at which the run may be left: saves its state where that is due, and stops where it was asked to."""
+        stop = self.should_stop()
+        due = monotonic() - self.saved_at >= 60 * self.task.budget.checkpoint_minutes
+        if self.ranks.any_rank(stop or due):
+            self.save()
+            if self.ranks.any_rank(stop):
+                raise Interrupted
+
+    def out_of_time(self) -> bool:
+        """Whether the GPU-hours are. The evaluation before this only confirms, as the one past the iterations does."""
+        hours = self.task.budget.gpu_hours
+        return hours is not None and self.ranks.any_rank(self.training.seconds * self.ranks.count >= hours * 3600)
+
+    def start(self) -> None:
+        """Take up the checkpoint where there is one, else begin anew."""
+        if self.ranks.is_first:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            sweep(self.directory)
+        started = utc_now()
+        if state := self.checkpoints.latest():
+            with self.checkpoints.restoring():
+                started = self.resume(*state)
+        self.row = {
+            "task": self.task.name,
+            "method": self.spec.method,
+            "seed": self.spec.seed,
+            "status": "running",
+            "device": device_name(self.ranks),
+            "precision": self.task.speed.precision,
+            "threads": self.task.budget.threads,
+            "config_hash": self.task.fixed_hash(),
+            "method_hash": self.spec.method_hash,
+            "revision": revision(),
+            "fidrace_version": version("fidrace"),
+            "started": started,
+            **self.evaluator.ceilings(),
+            "directory": str(self.spec.directory),
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "packages": packages(),
+        }
+        self.record()
+        if self.ranks.is_first:
+            self.tabulate()  # what was measured after the checkpoint is measured again
+        self.tell("run_started")
+
+    def resume(self, tensors: Tensors, facts: dict[str, Any]) -> str:
+        """Be what a checkpoint says; returns when the run began. Raises ValueError for what no run of this task can be."""
+        iteration, evaluated = facts["iteration"], [row["iteration"] for row in facts["evaluations"]]
+        before = [goal for goal in self.task.budget.evaluation_steps() if goal < iteration]
+        if evaluated not in (before, [*before, iteration]) or not 0 <= iteration <= self.task.budget.evaluation_steps()[-1]:
+            raise ValueError(f"at iteration {iteration}, evaluated at {evaluated}")
+        self.training.load(tensors, iteration, float(facts["train_seconds"]))
+        self.evaluations, self.eval_seconds, self.final = facts["evaluations"], float(facts["eval_seconds"]), {**facts["final"]}
+        self.saved = self.progress()
+        return str(facts["started"])
+
+    def evaluate(self) -> None:
+        """Append the row of the present iteration, and at the budget note what many samples say; not on the clock."""
+        start = perf_counter()
+        measured, images = self.evaluator.measure(self.pause)
+        if self.training.iteration == self.task.budget.iterations:
+            self.final = self.evaluator.final(self.pause)
+        self.evaluations.append({**self.place(), "metric": self.task.quality.metric, **measured})
+        self.eval_seconds += perf_counter() - start
+        if self.ranks.is_first:
+            write_atomic(self.directory / "samples.png", grid_png(images[:PICTURED]))
+            write_atomic(self.directory / FRAME.format(self.training.iteration), frame_png(images))
+            if self.task.budget.keep_weights:
+                self.keep(WEIGHTS.format(self.training.iteration))
+            self.tabulate()
+        self.tell("evaluation", **measured)
+
+    def keep(self, name: str) -> None:
+        """Write the averaged weights."""
+        sealed.write(self.directory / name, dict(self.training.ema.state_dict()), {})
+
+    def tabulate(self) -> None:
+        write_table(self.directory / "evals.csv", *with_extra_columns(self.evaluations, EVAL_COLUMNS))
+
+    def place(self) -> Row:
+        """Which run, and how far it is: iterations, images and forward passes done, seconds trained."""
+        n = self.training.iteration
+        return {
+            "task": self.task.name,
+            "method": self.spec.method,
+            "seed": self.spec.seed,
+            "iteration": n,
+            "images": n * self.task.optimizer.batch,
+            "forwards": n,
+            "train_seconds": round(self.training.seconds, 3),
+        }
+
+    def progress(self) -> tuple[int, int]:
+        return self.training.iteration, len(self.evaluations)
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the last one says the same."""
+        if self.saved != self.progress():
+            facts = {
+                "iteration": self.training.iteration,
+                "train_seconds": self.training.seconds,
+                "eval_seconds": self.eval_seconds,
+                "evaluations": self.evaluations,
+                "final": self.final,
+                "started": self.row["started"],
+            }
+            tensors = self.training.tensors()
+            if self.ranks.is_first:
+                self.checkpoints.save(self.training.iteration, tensors, facts)
+            self.record()
+        self.saved, self.saved_at = self.progress(), monotonic()
+
+    def finish(self, status: str, error: str = "") -> None:
+        """The run's last files: the averaged weights and its row; the checkpoints go."""
+        if status == "finished" and self.ranks.is_first:
+            self.keep("ema.safetensors")
+        self.row.update(self.final, status=status, error=error, ended=utc_now())
+        self.record()
+        if self.ranks.is_first:
+            self.checkpoints.clear()
+        self.tell("run_ended", status=status, error=error)
+
+    def record(self) -> None:
+        place = self.place()
+        place["iterations"] = place.pop("iteration")
+        self.row.update(place, eval_seconds=round(self.eval_seconds, 3))
+        if self.ranks.is_first:
+            write_json(self.directory / "run.json", self.row)
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, self.training.iteration, facts))
+
+
+def packages() -> dict[str, str]:
+    """The versions that decide the last digits."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def device_name(ranks: ProcessGroup) -> str:
+    """What a run trains on: `cpu x86_64`, `2 x NVIDIA A100`."""
+    one = torch.cuda.get_device_name(ranks.device) if ranks.device.type == "cuda" else f"cpu {platform.machine()}"
+    return one if ranks.count == 1 else f"{ranks.count} x {one}"
+
+
+@lru_cache
+def revision() -> str:
+    """The git commit that this code stands on, `-dirty` where it was changed since; empty outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+
+    if not git("ls-files", Path(__file__).name):  # an installed copy inside somebody else's checkout
+        return ""
+    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ":/bench", ":/methods") else "")

@@ -1,0 +1,188 @@
+"""What a training-acceleration method may say, and nothing more.
+
+A method is arrays over timesteps and two numbers, all functions of progress tau in [0, 1]: p[T] the density that
+timesteps are drawn from, w[T] the weight on the eps-MSE of each example, the learning-rate multiplier and Adam's
+beta1; and how the batch's uniforms are spread. Methods know nothing of torch or of the harness that runs them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Prediction = Literal["eps", "x0", "v"]
+Evidence = Literal["published", "reconstructed", "inferred"]
+
+# The aspects of training that a method may claim, in the order in which a composition names its parts,
+# each with the hooks that claim it.
+ASPECTS: Mapping[str, tuple[str, ...]] = {
+    "timesteps": ("timestep_density", "timesteps"),
+    "uniforms": ("uniforms", "timesteps"),  # who turns uniforms into timesteps relies on how they are spread
+    "weight": ("loss_weight",),
+    "optimizer": ("optimizer",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseSchedule:
+    """The ground a method stands on: abar[T] (alpha-bar, float64, read-only), what the network predicts, the data's standard
+    deviation, and the horizon (the run's budget in iterations)."""
+
+    abar: Floats
+    prediction: Prediction = "eps"
+    sigma_data: float = 0.5
+    horizon: int = 1000
+
+    def __post_init__(self) -> None:
+        own = self.abar.copy()  # the sampler has its own: no method can change the diffusion
+        own.setflags(write=False)
+        object.__setattr__(self, "abar", own)
+
+    @property
+    def T(self) -> int:
+        return len(self.abar)
+
+    @property
+    def snr(self) -> Floats:
+        """Signal-to-noise ratio abar / (1 - abar), [T]."""
+        return self.abar / (1 - self.abar)
+
+    @property
+    def log_snr(self) -> Floats:
+        """ln of the signal-to-noise ratio, [T]; ln sigma of the variance-exploding form is minus half of it."""
+        return np.log(self.snr)
+
+    def density_over_log_snr(self, log_f: Floats) -> Floats:
+        """p[T] with sum 1 from a density f over ln S, given as ln f[T] up to a constant: p proportional to f |d ln S / dt|.
+
+        The Jacobian makes p independent of the noise schedule: it spends as much on a stretch of ln S as f does.
+        """
+        p = np.exp(log_f - log_f.max()) * np.abs(np.gradient(self.log_snr))
+        return p / p.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a parameter is for and which values it takes: low <= value <= high, both excluded where `open`."""
+
+    help: str
+    low: float = -np.inf
+    high: float = np.inf
+    open: bool = False
+
+    def allow(self, value: float) -> bool:
+        inside = self.low < value < self.high if self.open else self.low <= value <= self.high
+        return inside and abs(value) < np.inf
+
+    def __str__(self) -> str:
+        left, right = "()" if self.open else "[]"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+def param(default: Any, help: str, low: float = -np.inf, high: float = np.inf, open: bool = False) -> Any:
+    """A parameter of a method: a dataclass field with its limits."""
+    return dataclasses.field(default=default, metadata={"limits": Limits(help, low, high, open)})
+
+
+def horizon_param() -> Any:
+    """The parameter `horizon` of a method whose curve before the budget depends on the budget."""
+    return param(0, "iterations at which progress reaches 1; 0: the run's budget", low=0)
+
+
+@dataclass_transform(field_specifiers=(param, horizon_param))
+class Method:
+    """One method. A subclass overrides the hooks of the aspects it claims; its fields are its parameters.
+
+    `progress` in the hooks is min(n / horizon, 1), n the iterations done. T timesteps, B examples of a batch.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    evidence: ClassVar[Evidence]
+    claim: ClassVar[str] = ""
+    schedule: NoiseSchedule = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __init_subclass__(cls, *, name: str, source: str, evidence: Evidence, claim: str = "") -> None:
+        cls.name, cls.source, cls.evidence, cls.claim = name, source, evidence, claim
+        dataclasses.dataclass(cls)
+
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        """Called once before training; precomputation goes here, after super().prepare(schedule)."""
+        self.schedule = schedule
+
+    def timestep_density(self, progress: float) -> Floats | None:
+        """p[T] >= 0 with sum 1; None is uniform."""
+        return None
+
+    def timesteps(self, u: Floats, progress: float) -> Ints:
+        """t[B] from the batch's uniforms u[B] in [0, 1); by default through the inverse CDF of p."""
+        return inverse_cdf(self.timestep_density(progress), u, self.schedule.T)
+
+    def uniforms(self, u: Floats) -> Floats:
+        """The uniforms in [0, 1) that become timesteps, from the global batch's independent ones u[B]."""
+        return u
+
+    def loss_weight(self, progress: float) -> Floats | None:
+        """w[T] >= 0 on the eps-MSE of each example; None is 1 everywhere."""
+        return None
+
+    def optimizer(self, progress: float) -> tuple[float, float | None]:
+        """The multiplier of the base learning rate, and Adam's beta1 (None: the task's)."""
+        return 1.0, None
+
+    def observe(self, t: Ints, loss: Floats) -> None:
+        """Adaptive methods: timesteps t[B] and unweighted eps-MSEs loss[B] of one iteration, in global sample order.
+
+        Called once for every iteration, in order, up to some tens of iterations later."""
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """All that `observe` has changed, as arrays; saved and restored with the run."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state_dict` gave."""
+
+    @classmethod
+    def overrides(cls, hook: str) -> bool:
+        return getattr(cls, hook) is not getattr(Method, hook)
+
+    def aspects(self) -> tuple[str, ...]:
+        """What this method rules; a parameter may give an aspect up."""
+        return tuple(aspect for aspect, hooks in ASPECTS.items() if any(map(self.overrides, hooks)))
+
+    @classmethod
+    def parameters(cls) -> dict[str, "dataclasses.Field[Any]"]:
+        return {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+
+    @classmethod
+    def depends_on_horizon(cls) -> bool:
+        return "horizon" in cls.parameters()
+
+    def progress(self, n: int) -> float:
+        """tau in [0, 1] after n iterations."""
+        return min(n / (getattr(self, "horizon", 0) or self.schedule.horizon), 1.0)
+
+    def __str__(self) -> str:
+        """The name in every table: the parameters that differ from their defaults, in order of definition."""
+        given = {key: getattr(self, key) for key in self.parameters()}
+        changed = [f"{key}={value}" for key, value in given.items() if value != self.parameters()[key].default]
+        return f"{self.name}[{','.join(changed)}]" if changed else self.name
+
+
+def inverse_cdf(p: Floats | None, u: Floats, T: int) -> Ints:
+    """t[B] with P(t) = p[t] from uniforms u[B] in [0, 1): the first t whose CDF exceeds u, so p[t] = 0 is never drawn."""
+    return np.searchsorted(distribution(np.full(T, 1 / T) if p is None else p, T), u, side="right")
+
+
+def distribution(p: Floats, T: int) -> Floats:
+    """The distribution function [T] of p[T]; raises ValueError where p has another shape or does not sum to 1."""
+    if np.shape(p) != (T,):
+        raise ValueError(f"density of shape {np.shape(p)}, not ({T},)")
+    cdf = np.cumsum(p)
+    if not abs(cdf[-1] - 1) < 1e-9:  # NaN too
+        raise ValueError(f"the density sums to {cdf[-1]:.12g}, not 1")
+    return cdf / cdf[-1]

@@ -1,0 +1,92 @@
+"""Methods at work: one, or several that touch different aspects, as the harness drives them iteration by iteration."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidrace.errors import InputError
+from fidrace.method.base import ASPECTS, Floats, Ints, Method, NoiseSchedule, distribution
+from fidrace.method.baseline import Baseline
+
+
+class Composition:
+    """`a+b`: each aspect of training is ruled by the one part that claims it, the rest is the baseline's.
+
+    Raises InputError where two parts claim one aspect, or a part claims none.
+    """
+
+    def __init__(self, parts: Sequence[Method]):
+        claims: dict[str, Method] = {}
+        for part in parts:
+            if len(parts) > 1 and not part.aspects():
+                raise InputError(f"{part.name!r} changes nothing, so it cannot be part of a composition")
+            for aspect in part.aspects():
+                if aspect in claims:
+                    raise InputError(f"{claims[aspect].name!r} and {part.name!r} both claim the {aspect}: they do not compose")
+                claims[aspect] = part
+        order = list(ASPECTS)
+        self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
+        self._neutral = neutral = Baseline()  # for what no part claims
+        self._timesteps, self._uniforms, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.parts))
+
+    def depends_on_horizon(self) -> bool:
+        return any(part.depends_on_horizon() for part in self.parts)
+
+    def adaptive(self) -> bool:
+        """Whether what it says depends on the losses that it has seen."""
+        return any(part.overrides("observe") for part in self.parts)
+
+    def evidence(self) -> str:
+        """That of the part that is least sure."""
+        return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
+
+    def prepare(self, schedule: NoiseSchedule) -> None:
+        for part in (*self.parts, self._neutral):
+            part.prepare(schedule)
+
+    def timestep_density(self, n: int) -> Floats | None:
+        p = self._shaped(self._timesteps, "timestep_density", n)
+        if p is not None:
+            distribution(p, len(p))
+        return p
+
+    def timesteps(self, u: Floats, n: int) -> Ints:
+        return self._timesteps.timesteps(self._uniforms.uniforms(u), self._timesteps.progress(n))
+
+    def loss_weight(self, n: int) -> Floats | None:
+        return self._shaped(self._weight, "loss_weight", n)
+
+    @staticmethod
+    def _shaped(part: Method, hook: str, n: int) -> Floats | None:
+        values: Floats | None = getattr(part, hook)(part.progress(n))
+        if values is None:
+            return None
+        if not isinstance(values, np.ndarray) or values.shape != (part.schedule.T,) or values.dtype.kind not in "fiu":
+            kind = f"{values.dtype}{list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
+            raise ValueError(f"{part}: {hook} is {kind}, not an array of {part.schedule.T} numbers")
+        for fault, wrong in (("not finite", ~np.isfinite(values)), ("negative", values < 0)):
+            if wrong.any():
+                t = int(np.argmax(wrong))
+                raise ValueError(f"{part}: {hook} is {fault} ({values[t]:g}) at t = {t}")
+        return values
+
+    def optimizer(self, n: int) -> tuple[float, float | None]:
+        scale, beta1 = self._optimizer.optimizer(self._optimizer.progress(n))
+        return float(scale), None if beta1 is None else float(beta1)
+
+    def observe(self, t: Ints, loss: Floats) -> None:
+        for part in self.parts:
+            part.observe(t, loss)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        return {f"{part.name}.{key}": value for part in self.parts for key, value in part.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        for part in self.parts:
+            prefix = f"{part.name}."
+            part.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})

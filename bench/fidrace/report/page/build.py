@@ -1,0 +1,226 @@
+"""The page: one HTML file with all that a folder says, which asks nothing of any host.
+
+Its Content-Security-Policy lets run the scripts of this file and no other, by their hashes, and lets nothing be fetched.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import sys
+import webbrowser
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from fidrace.console import say
+from fidrace.errors import InputError, NothingToConclude
+from fidrace.method.noise_schedule import noise_schedule
+from fidrace.method.profile import ProfilePoint, profile
+from fidrace.method.registry import Registry, content_hash
+from fidrace.report.claims import CLAIM_HEADINGS, EVIDENCE_HEADINGS, EVIDENCE_TITLE, claim_lines, evidence_lines
+from fidrace.report.leaderboard import (
+    CONTRAST_HEADINGS,
+    CONTRASTS,
+    GUARD_HEADINGS,
+    GUARDS,
+    contrast_lines,
+    guard_lines,
+    title,
+)
+from fidrace.report.page import charts as figures
+from fidrace.report.page import tables as sheets
+from fidrace.report.page.samples import load_samples
+from fidrace.report.style import Style, styles
+from fidrace.score.claims import load_claims, verdicts_on_claim
+from fidrace.score.comparison import RunTable, make_run_table
+from fidrace.score.curves import read_curves
+from fidrace.score.leaderboard import Scores, score_folder
+from fidrace.score.rules import read_rules
+from fidrace.spec.task import load_task, task_names
+from fidrace.storage.atomic import write_atomic
+from fidrace.storage.manifest import read_manifest
+
+PAGE = "report.html"
+TABLES = ("runs", "evals", "speedups", "contrasts", "guards", "curve", "leaderboard", "claims")  # to download
+PROGRESSES = tuple(k / 10 for k in range(11))
+
+
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder holds: its runs, and their scores or why there are none."""
+
+    races: RunTable
+    scores: Scores | None
+    reason: str
+    metric: str
+
+    @classmethod
+    def of(cls, folder: Path) -> "FolderContent":
+        """Raises InputError where the tables cannot be read, NothingToConclude where they hold no run."""
+        try:
+            scores = score_folder(folder)
+        except (InputError, NothingToConclude) as error:  # where the tables are at fault, what follows says so too
+            reason = str(error).removeprefix(f"{folder}: ")
+        else:
+            return cls(make_run_table(scores.curves, scores.rules), scores, "", scores.metric)
+        curves = read_curves(folder)
+        races = make_run_table(curves, read_rules(folder, curves, None, aimless=True))
+        metrics = pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"]
+        metric = str(metrics.iloc[0]) if len(metrics) else "distance"
+        return cls(races, None, reason if races.rules.aims else "no target is known, so there are no factors", metric)
+
+
+def write_page(folder: Path, found: FolderContent, methods_path: Sequence[str] = ()) -> Path:
+    """Write report.html into `folder`, of the tables that are there; returns its path."""
+    path = folder / PAGE
+    write_atomic(path, page(folder, found, methods_path))
+    return path
+
+
+def open_in_browser(path: Path) -> None:
+    """Show the page in the reader's browser."""
+    if not webbrowser.open(path.absolute().as_uri()):
+        say(f"no browser was found to open {path}")
+
+
+def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str:
+    """The page as text."""
+    races, scores = found.races, found.scores
+    look = styles(races.methods)
+    study = read_manifest(folder / "study.json") if (folder / "study.json").exists() else {}
+    said, unsaid = profiles_of(races, study, methods_path)
+    runs = pd.read_csv(folder / "runs.csv", keep_default_na=False)
+    shot = load_samples(folder, races.curves, races.methods)
+    charts = make_charts(found, look, said, study)
+    files = {path.name: path.read_text(encoding="utf-8") for path in downloads(folder)}
+    frames = None if shot is None else {"iterations": shot.iterations, "frames": shot.frames}
+    environment = Environment(
+        loader=PackageLoader("fidrace.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [get_plotlyjs(), read_source(environment, "page.js")]
+    return environment.get_template("page.html").render(
+        name=study.get("name") or races.curves[0].task,
+        task=races.curves[0].task,
+        metric=found.metric,
+        reason=found.reason,
+        title="" if scores is None else title(scores, "iterations"),
+        headline="" if scores is None else scores.headline(),
+        leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
+        speedups=None if scores is None else sheets.csv_sheet(scores.speedups),
+        tables=[] if scores is None else side_tables(scores, races),
+        look=look,
+        methods=races.methods,
+        unsaid=unsaid,
+        charts=charts,
+        fd_sheet=sheets.fd_sheet(races),
+        curve_sheet=None if scores is None else sheets.csv_sheet(scores.curve[scores.curve["axis"] == "iterations"]),
+        loss_sheet=sheets.loss_sheet(races),
+        moments_sheet=sheets.moments_sheet(said),
+        shot=shot,
+        progresses=PROGRESSES,
+        provenance=sheets.provenance(folder, races, runs, study),
+        runs=sheets.runs_sheet(runs),
+        files=[*files],
+        version=version("fidrace"),
+        css=Markup(read_source(environment, "page.css")),  # ours, as are the scripts
+        data=pack({"charts": charts, "film": frames, "files": files}),
+        scripts=[Markup(script) for script in scripts],
+        hashes=" ".join(f"'sha256-{digest(script)}'" for script in scripts),
+    )
+
+
+def read_source(environment: Environment, name: str) -> str:
+    assert environment.loader
+    return environment.loader.get_source(environment, name)[0]
+
+
+def pack(data: dict[str, Any]) -> str:
+    """JSON, gzip and base64: a study's text is several times as large as this, and a name in it can end no script."""
+    return base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), 6, mtime=0)).decode()
+
+
+def digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def downloads(folder: Path) -> list[Path]:
+    """The folder's own files that the page hands out."""
+    return [path for path in (*(folder / f"{name}.csv" for name in TABLES), folder / "study.json") if path.exists()]
+
+
+def make_charts(
+    found: FolderContent, look: dict[str, Style], said: dict[str, list[ProfilePoint]], study: dict[str, Any]
+) -> dict[str, dict[str, figures.Figure]]:
+    """The charts, each with its variants by name."""
+    races, scores = found.races, found.scores
+    charts: dict[str, dict[str, figures.Figure]] = {
+        "fd": {axis: figures.fd_figure(races, look, axis, found.metric) for axis in figures.SHOWN_AXES}
+    }
+    if scores is not None and len(scores.curve):
+        charts["speedup"] = {axis: figures.speedup_figure(scores, look, axis) for axis in figures.SHOWN_AXES}
+    if columns := figures.loss_columns(races.curves):
+        charts["loss"] = {name: figures.loss_figure(races, look, name) for name in columns}
+    if said:
+        for name, weight in (("density", False), ("weight", True)):
+            kinds = {f"{at:.1f}": figures.density_figure(said, look, k, weight) for k, at in enumerate(PROGRESSES)}
+            charts[name] = kinds
+        beta1 = study.get("fixed", {}).get("optimizer", {}).get("beta1")
+        charts["optimizer"] = {"": figures.optimizer_figure(said, look, beta1)}
+    return charts
+
+
+def side_tables(scores: Scores, races: RunTable) -> list[tuple[str, sheets.Sheet, bool]]:
+    """The tables that stand under the leaderboard: contrasts and guards, and folded up the claims."""
+    judged = [one for claim in load_claims() for one in verdicts_on_claim(claim, races) if claim.method in races.methods]
+    found = [
+        (CONTRASTS, CONTRAST_HEADINGS, contrast_lines(scores), False),
+        (GUARDS, GUARD_HEADINGS, guard_lines(scores), False),
+        ("published claims for these methods, and what would decide them", CLAIM_HEADINGS, claim_lines(judged), True),
+        (EVIDENCE_TITLE, EVIDENCE_HEADINGS, evidence_lines(judged), True),
+    ]
+    return [(heading, sheets.text_sheet(headings, lines), folded) for heading, headings, lines, folded in found if lines]
+
+
+def profiles_of(
+    races: RunTable, study: dict[str, Any], methods_path: Sequence[str]
+) -> tuple[dict[str, list[ProfilePoint]], dict[str, str]]:
+    """What each method says over its progress on the task's timesteps; and of those that are not shown, why."""
+    fixed = study.get("fixed") or (load_task(races.curves[0].task).fixed_part() if races.curves[0].task in task_names() else {})
+    registry = Registry(methods_path)
+    said: dict[str, list[ProfilePoint]] = {}
+    unsaid: dict[str, str] = {}
+    try:
+        diffusion, sigma_data = fixed["diffusion"], fixed["data"]["sigma_data"]
+        grid = f"{diffusion['schedule']}-{diffusion['timesteps']}"
+        noise_schedule(diffusion["schedule"], diffusion["timesteps"])
+    except (KeyError, TypeError, InputError):
+        return {}, dict.fromkeys(races.methods, "the task's timesteps are not known here")
+    finished = {curve.method for curve in races.curves if curve.status == "finished"}
+    for method in races.methods:
+        if method not in finished:  # its code is asked in this process, which must not end by it as runs may
+            unsaid[method] = "no run of it has finished"
+            continue
+        try:
+            composition = registry.compose(method)
+            noted = races.rules.methods.get(method, {}).get("hash")
+            if noted not in (None, content_hash(composition)):
+                unsaid[method] = "its code has changed since it was run"
+                continue
+            with redirect_stdout(sys.stderr):  # stdout is the command's, whatever a method prints
+                said[method] = profile(composition, grid, PROGRESSES, diffusion.get("prediction", "eps"), sigma_data)
+        except InputError as error:
+            unsaid[method] = str(error)
+    return said, unsaid

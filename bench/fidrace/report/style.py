@@ -1,0 +1,37 @@
+"""How methods look, in every picture and on the page: by colour and by dash, so that neither is needed alone.
+
+Colours: Okabe and Ito's, which the colour-blind can tell apart (Wong, Nature Methods 8, 441, 2011), without yellow, which
+white paper swallows; their black is the baseline's.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fidrace.spec.study import BASELINE
+
+INK = "#000000"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}  # plotly's names, matplotlib's
+
+
+@dataclass(frozen=True)
+class Style:
+    """A colour (#rrggbb) and a dash by plotly's name."""
+
+    colour: str
+    dash: str
+
+    @property
+    def linestyle(self) -> str:
+        """The dash by matplotlib's name."""
+        return DASHES[self.dash]
+
+
+def styles(methods: Iterable[str]) -> dict[str, Style]:
+    """One for each method; no two the same for up to 24 methods beside the baseline."""
+    others = sorted({*methods} - {BASELINE})
+    found = {
+        method: Style(COLOURS[k % len(COLOURS)], list(DASHES)[(k + k // 12) % len(DASHES)])  # 12: of 6 and 4
+        for k, method in enumerate(others)
+    }
+    return {BASELINE: Style(INK, "solid"), **found}

@@ -1,0 +1,108 @@
+"""Several folders of one study become one: the way home for runs that were spread over machines."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from fidrace.errors import InputError
+from fidrace.score.comparison import RunTable, check_comparable, make_run_table
+from fidrace.score.curves import read_curves
+from fidrace.score.rules import read_rules
+from fidrace.storage.atomic import Row, write_json
+from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
+from fidrace.storage.tables import ENDED, EVAL_COLUMNS, RUN_COLUMNS, read_rows, with_extra_columns, write_table
+
+Distances = dict[float, str]  # by iteration, as text (NaN equals NaN): what two runs of one seed must have in common
+
+
+def merge_folders(folders: list[Path], out: Path) -> None:
+    """Write the runs of `folders` into the new folder `out`, whole or not at all. Of a run that several have, one that came
+    to its end counts; two with different outcomes are refused. Seeds that the first folder did not declare count as added
+    later. Raises InputError where the folders do not belong in one table, naming what differs."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not empty; choose another --out")
+    if len(folders) < 2:
+        raise InputError("merge: name two folders or more")
+    check_folders_comparable(folders)
+    rows = choose_runs(folders)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
+        new = Path(work, out.name)
+        new.mkdir()
+        declared = [(folder / "study.json").exists() for folder in folders]
+        if all(declared):
+            merge_studies({StudyFolder(folder): rows[folder] for folder in folders}, StudyFolder(new))
+        elif any(declared):
+            raise InputError(f"{folders[declared.index(False)]}: no study.json, as {folders[declared.index(True)]} has")
+        else:
+            merge_tables(rows, new)
+        if out.exists():
+            out.rmdir()
+        new.rename(out)
+
+
+def check_folders_comparable(folders: list[Path]) -> None:
+    """Raise InputError where any of the folders cannot be read or does not compare with the first."""
+    races: list[RunTable] = []
+    for folder in folders:
+        curves = read_curves(folder)
+        if not curves:
+            raise InputError(f"{folder}: runs.csv holds no runs")
+        races.append(make_run_table(curves, read_rules(folder, curves, None, aimless=True)))
+        check_comparable(folders[0], races[0], folder, races[-1])
+
+
+def choose_runs(folders: list[Path]) -> dict[Path, list[Row]]:
+    """Which rows of runs.csv to take from which folder. Raises InputError where two folders have a run with two outcomes."""
+    best: dict[tuple[str, ...], tuple[Path, Row, Distances]] = {}
+    for folder in folders:
+        lines: dict[tuple[str, ...], Distances] = {}
+        for line in read_rows(folder / "evals.csv"):
+            lines.setdefault(run_of(line), {})[float(line["iteration"])] = str(float(line["fd"] or "nan"))
+        for row in read_rows(folder / "runs.csv"):
+            run = run_of(row)
+            other, before, known = best.get(run, (folder, row, lines.get(run, {})))
+            if before["status"] not in ENDED:
+                best[run] = folder, row, lines.get(run, {})
+                continue
+            best[run] = other, before, known
+            if row["status"] in ENDED and (row["status"], lines.get(run, {})) != (before["status"], known):
+                raise InputError(f"{run[1]} seed {run[2]} is in {other} and in {folder}, with other evaluations: leave one out")
+    return {folder: [row for place, row, _ in best.values() if place == folder] for folder in folders}
+
+
+def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
+    """study.json of the first folder with the others' methods, seeds and contrasts; every run in a directory of its own, so
+    that `fidrace run` can go on there."""
+    first, *others = rows
+    study = first.manifest()
+    for folder in others:
+        other = folder.manifest()
+        if other["target"] != study["target"]:
+            raise InputError(f"target is {study['target']} in {first.path} and {other['target']} in {folder.path}")
+        for method in sorted(study["methods"].keys() & other["methods"].keys()):
+            if study["methods"][method].get("hash") != other["methods"][method].get("hash"):
+                raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")
+        study["methods"] = {**other["methods"], **study["methods"]}
+        study["seeds"] = sorted({*study["seeds"], *other["seeds"]})
+        study["contrasts"] += [pair for pair in other["contrasts"] if pair not in study["contrasts"]]
+    write_json(out.path / "study.json", study)
+    for folder, taken in rows.items():
+        whole = [row for row in taken if (folder.path / directory_of(row) / "run.json").exists()]
+        for row in whole:
+            shutil.copytree(folder.path / directory_of(row), out.path / directory_of(row))
+        out.bring([row for row in taken if row not in whole], folder)
+    out.collect()
+
+
+def merge_tables(rows: dict[Path, list[Row]], out: Path) -> None:
+    """runs.csv and evals.csv of tables without a study.json, one below the other, with all of their columns."""
+    for name, columns in (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS)):
+        lines = [line for folder, taken in rows.items() for line in rows_of_runs(read_rows(folder / name), taken)]
+        there, every = with_extra_columns(lines, columns)
+        write_table(out / name, there, [column for column in every if any(column in line for line in there)])
+
+
+def rows_of_runs(lines: list[Row], runs: list[Row]) -> list[Row]:
+    wanted = {run_of(row) for row in runs}
+    return [line for line in lines if run_of(line) in wanted]

@@ -1,0 +1,44 @@
+"""Common random numbers: every stream is a function of (seed, name, step), so methods meet the same chances.
+
+Two methods with one seed start from the same weights and see the same images, noise and uniforms; a resumed run needs
+no stored generator state; one global batch is drawn per step and ranks take slices of it.
+"""
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+
+from fidrace.method.base import Floats, Ints
+
+
+class Streams:
+    """The streams of one seed. Names in use: init, order, flips, noise, timesteps, dropout, latents, labels, ancestral."""
+
+    def __init__(self, seed: int | str):
+        self.seed = seed
+        self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
+
+    def at(self, name: str, step: int = 0) -> np.random.Generator:
+        """The generator of stream `name` at `step`: Philox, keyed by SHA-256 of seed and name, its counter at step."""
+        key = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:16]
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(key), counter=step << 192))
+
+    def integer(self, name: str, step: int = 0) -> int:
+        """A 63-bit seed for generators that are not numpy's."""
+        return int(self.at(name, step).integers(2**63))
+
+    def normal(self, name: str, step: int, shape: tuple[int, ...]) -> np.typing.NDArray[np.float32]:
+        return self.at(name, step).standard_normal(shape, dtype=np.float32)
+
+    def uniform(self, name: str, step: int, count: int) -> Floats:
+        return self.at(name, step).random(count)
+
+    def order(self, step: int, batch: int, size: int) -> Ints:
+        """Which examples [batch] of `size` step `step` sees: shuffled epochs laid end to end, none ever cut short."""
+        positions = np.arange(step * batch, (step + 1) * batch)
+        epochs, places = np.divmod(positions, size)
+        return np.concatenate([self._permutation(int(e), size)[places[epochs == e]] for e in np.unique(epochs)])
+
+    def _draw_permutation(self, epoch: int, size: int) -> Ints:
+        return self.at("order", epoch).permutation(size)

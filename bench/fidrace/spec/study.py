@@ -1,0 +1,213 @@
+"""What is compared: a task, methods and seeds become run specs. Pure data.
+
+A study names a task, methods and seeds, and may change fields of the task.
+"""
+
+import dataclasses
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fidrace.errors import InputError, nearest
+from fidrace.method.registry import Registry, content_hash
+from fidrace.packaged import packaged_studies
+from fidrace.spec.task import Model, Task, load_task, read_toml, task_names, validate
+
+BASELINE = "baseline"
+Target = float | Literal["baseline-final"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """One run, complete: what a worker needs to make its rows."""
+
+    task: Task
+    method: str
+    seed: int
+    method_hash: str
+    methods_path: tuple[str, ...] = ()
+    home: Path = Path()  # of its study, below the folder in which several studies lie
+
+    @property
+    def directory(self) -> Path:
+        """Below its study's DIR."""
+        return run_directory(self.task.name, self.method, self.seed, self.task.fixed_hash(), self.method_hash)
+
+
+def run_directory(task: str, method: str, seed: int, fixed_hash: str, method_hash: str) -> Path:
+    """Where a run lives below a study's DIR."""
+    identity = hashlib.sha256(f"{fixed_hash}{method_hash}".encode()).hexdigest()
+    return Path("runs", task, method, f"seed-{seed}-{identity[:8]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A task, methods (canonical names, the baseline among them) and seeds; `target` is a number or baseline-final;
+    `contrasts` are pairs of a method and the control that it must beat."""
+
+    name: str
+    task: Task
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    target: Target
+    target_how: str
+    methods_path: tuple[str, ...] = ()
+    baseline_added: bool = False
+    contrasts: tuple[tuple[str, str], ...] = ()
+
+    def specs(self) -> Iterator[RunSpec]:
+        """Seed by seed, so that an unfinished study has whole pairs."""
+        registry = Registry(self.methods_path)
+        hashes = {method: content_hash(registry.compose(method)) for method in self.methods}
+        for seed in self.seeds:
+            for method in self.methods:
+                yield RunSpec(self.task, method, seed, hashes[method], self.methods_path)
+
+
+class StudyFile(Model):
+    """The TOML file of a study. `set` changes fields of the task, written as in `--set`: optimizer.lr = 1e-4."""
+
+    task: str
+    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
+    seeds: int | tuple[int, ...] | None = None
+    budget: int | None = None
+    target: Target | None = None
+    contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+def load_study_file(path: Path) -> StudyFile:
+    return validate(StudyFile, read_toml(path), str(path))
+
+
+def find_study(source: str) -> tuple[StudyFile, str]:
+    """The study file that `source` means, and the study's name: a path that ends in .toml, a task, or a packaged study."""
+    if source.endswith(".toml"):
+        return load_study_file(Path(source)), Path(source).stem
+    studies = packaged_studies()
+    if source in studies:
+        return load_study_file(studies[source]), source
+    if source not in task_names():
+        known = nearest(source, [*task_names(), *studies])
+        raise InputError(f"no task or study {source!r}{known} (`fidrace tasks` lists all)")
+    return StudyFile(task=source), source
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`3` is (0, 1, 2); `4,7` is (4, 7); `5,` is (5,). Raises InputError for none, negative or repeated ones."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"--seeds {text}: write a count (3 means 0, 1, 2) or seeds (0,5,7)") from None
+    if numbers and "," not in text:
+        if numbers[0] < 1:
+            raise InputError(f"--seeds {text}: at least 1 seed is needed")
+        numbers = list(range(*numbers))
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds {text}: seeds are different whole numbers from 0 up")
+    return tuple(numbers)
+
+
+def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
+    """Canonical names with the baseline first; raises InputError where one is unknown or listed twice."""
+    canonical: dict[str, str] = {}
+    for name in names:
+        method = str(registry.compose(name))
+        if method in canonical:
+            same = "" if name == canonical[method] == method else f" ({canonical[method]!r} and {name!r} are {method!r})"
+            raise InputError(f"method {name!r} is listed twice{same}")
+        canonical[method] = name
+    return tuple(sorted(canonical, key=lambda method: method != BASELINE)) if BASELINE in canonical else (BASELINE, *canonical)
+
+
+def parse_target(text: str | None) -> Target | None:
+    """The target that `text` names; raises InputError where it names none."""
+    if text is None:
+        return None
+    if text == "baseline-final":
+        return "baseline-final"
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"--target {text}: write a distance or baseline-final") from None
+    check_target(value)
+    return value
+
+
+def check_target(target: Target) -> None:
+    """Raise InputError unless `target` is a distance above 0, or baseline-final."""
+    if target != "baseline-final" and not 0 < target < float("inf"):
+        raise InputError(f"--target {target:g}: a target is a distance above 0, or baseline-final")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`, the value read as TOML, or as a word where it is none."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {text}: write section.field=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):
+        return key.strip(), value.strip()
+
+
+def parse_contrast(text: str) -> tuple[str, str]:
+    """`mdlrc/lr-decay` is the method mdlrc against its control lr-decay."""
+    method, slash, control = (part.strip() for part in text.partition("/"))
+    if not slash or not method or not control or method == control:
+        raise InputError(f"contrast {text!r}: write METHOD/CONTROL, two different methods")
+    return method, control
+
+
+def resolve_contrasts(texts: Sequence[str], registry: Registry, methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Contrasts by canonical names; raises InputError where one is not between two of `methods`."""
+    contrasts = []
+    for text in texts:
+        method, control = (str(registry.compose(name)) for name in parse_contrast(text))
+        for name in (method, control):
+            if name not in methods:
+                raise InputError(f"contrast {text!r}: {name!r} is not among the study's methods{nearest(name, methods)}")
+        contrasts.append((method, control))
+    return tuple(dict.fromkeys(contrasts))
+
+
+def load_study(
+    source: str,
+    methods: Sequence[str] = (),
+    seeds: str | None = None,
+    budget: int | None = None,
+    target: Target | None = None,
+    changes: Mapping[str, Any] = {},
+    methods_path: Sequence[str] = (),
+) -> Study:
+    """The study that `source` (a task, a packaged study or a study's TOML file) and the options given beside it describe.
+
+    Options win over the file, the file over the task's defaults. Raises InputError.
+    """
+    file, name = find_study(source)
+    in_file = {} if file.budget is None else {"budget.iterations": file.budget}
+    by_flag = {} if budget is None else {"budget.iterations": budget}
+    merged = {**file.set, **in_file, **changes, **by_flag}
+    task = load_task(file.task, merged)
+    names = methods or file.methods or task.defaults.methods
+    if seeds is None:
+        given = file.seeds if file.seeds is not None else task.defaults.seeds
+        seeds = str(given) if isinstance(given, int) else "".join(f"{seed}," for seed in given)
+    registry = Registry(methods_path)
+    resolved = resolve_methods(names, registry)
+    contrasts = () if methods else resolve_contrasts(file.contrasts, registry, resolved)
+    value = target if target is not None else file.target
+    if value is not None:
+        check_target(value)
+    if value is None or value == task.target.fd:
+        unchanged = task.target.fd == "baseline-final" or task.fixed_hash() == load_task(task.name).fixed_hash()
+        value, how = task.target.fd, task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
+    else:
+        how = "post hoc: --target"
+    paths = tuple(str(Path(path).resolve()) for path in methods_path)
+    added = BASELINE not in map(str.strip, names)
+    return Study(name, task, resolved, parse_seeds(seeds), value, how, paths, added, contrasts)

@@ -1,0 +1,288 @@
+"""A task: everything about a race but the racers, as a TOML file read into validated, hashed, plain data."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import pydantic
+from pydantic import AfterValidator, Field
+
+from fidrace.errors import InputError, nearest
+from fidrace.method.base import Prediction
+
+TASKS = Path(__file__).parent / "tasks"
+M = TypeVar("M", bound="Model")
+
+
+class Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def later(default: Any, **rules: Any) -> Any:
+    """A field that came after tables were published: at its default it is no part of the fixed part, whose hash they carry."""
+    return Field(default=default, exclude_if=lambda value: value == default, **rules)
+
+
+# A path on this machine: where something lies is no part of what it is.
+Place = Annotated[Path | None, Field(exclude=True), AfterValidator(lambda path: path and path.expanduser().absolute())]
+
+
+class DataConfig(Model):
+    """`sha256` names the content; where it is empty, a study notes that of what it finds. `root` is the data set's folder
+    (default: one of its kind's name in the cache); images found there are brought to `size` and must be `images` in number;
+    `heldout` of them are kept from training where the set has no test images of its own."""
+
+    kind: Literal["digits", "cifar10", "imagenet", "folder"]
+    sha256: str = ""
+    sigma_data: float = Field(gt=0)  # the data's standard deviation in [-1, 1]
+    flip: bool = False
+    size: int | None = later(None, gt=0)
+    images: int | None = later(None, gt=0)
+    heldout: int = later(0, ge=0)
+    root: Place = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[C, H, W] of its images; raises InputError where the task does not say."""
+        known = {"digits": (1, 8, 8), "cifar10": (3, 32, 32)}
+        if self.kind in known:
+            return known[self.kind]
+        if self.size is None:
+            raise InputError(f"data.kind = {self.kind!r} needs data.size, the side that images are brought to")
+        return 3, self.size, self.size
+
+
+class NetworkConfig(Model):
+    """The U-Net's fields, in the names of its papers; image size and channels come from the data. Kind `diffusers` is that
+    library's UNet2DModel of the same widths; `config` holds more of its arguments, and replaces."""
+
+    kind: Literal["unet", "diffusers"] = "unet"
+    channels: int = Field(gt=0)
+    multipliers: tuple[pydantic.PositiveInt, ...] = Field(min_length=1)
+    res_blocks: int = Field(gt=0)
+    attention_resolutions: tuple[int, ...] = ()
+    heads: int = Field(default=1, gt=0)
+    head_channels: int | None = Field(default=None, gt=0)
+    scale_shift: bool = False
+    resblock_updown: bool = False
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    classes: int | None = Field(default=None, gt=0)
+    norm_groups: int = Field(default=32, gt=0)
+    config: dict[str, Any] = later({})
+    init: int | None = later(None, ge=0)  # the seed of the initial weights; None: the run's
+
+    @pydantic.model_validator(mode="after")
+    def _groups_divide(self) -> "NetworkConfig":
+        if self.channels % self.norm_groups:
+            raise ValueError(f"norm_groups = {self.norm_groups} does not divide {self.channels} channels")
+        if self.config and self.kind != "diffusers":
+            raise ValueError('config holds arguments of kind = "diffusers"')
+        return self
+
+
+class DiffusionConfig(Model):
+    schedule: Literal["linear", "cosine"]
+    timesteps: int = Field(ge=2)
+    prediction: Prediction = "eps"
+    learned_sigma: bool = later(False)  # the network gives the reverse variance too, trained by L_hybrid
+
+
+class OptimizerConfig(Model):
+    """AdamW; `warmup` iterations of linearly rising learning rate."""
+
+    batch: int = Field(gt=0, le=2**20)
+    lr: float = Field(gt=0)
+    warmup: int = Field(default=0, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = later(None, gt=0)  # the norm that a step's gradient may have
+
+
+class EmaConfig(Model):
+    decay: float = Field(ge=0, lt=1)
+
+
+class SamplerConfig(Model):
+    kind: Literal["ddim", "ancestral"] = "ddim"
+    steps: int = Field(gt=0)
+    batch: int = later(512, gt=0)  # samples at a time
+
+
+INCEPTION_METRICS = {"tf1": "fid", "clean": "fid_clean"}  # by `resize`
+
+
+class QualityConfig(Model):
+    """`metric` is the distance's name in every table; only Inception features may call it fid. `resize`: how images are
+    brought to Inception's size, as in TensorFlow 1 (torch-fidelity) or clean-fid. `final_samples`: how many are drawn
+    once more at the budget, beside the curve's `samples`. `guard_images`: how many training images the guards look at
+    (None: all). `weights` and `reference` (an .npz of mu and sigma) are files."""
+
+    metric: str
+    features: Literal["digits", "thumb8", "inception"]
+    features_sha256: str = ""
+    samples: int = Field(ge=2)
+    heldout_repeats: int = Field(gt=0)  # timesteps per held-out image in the eps-MSE
+    resize: Literal["tf1", "clean"] = later("tf1")
+    final_samples: int | None = later(None, ge=2)
+    kid: bool = later(False)
+    guard_images: int | None = later(None, ge=2)
+    reference_sha256: str = later("")
+    weights: Place = None
+    reference: Place = None
+
+    @pydantic.model_validator(mode="after")
+    def _only_inception_is_fid(self) -> "QualityConfig":
+        expected = INCEPTION_METRICS[self.resize] if self.features == "inception" else None
+        if expected and self.metric != expected:
+            raise ValueError(f"Inception features with resize = {self.resize!r} are called {expected!r}, not {self.metric!r}")
+        if not expected and self.metric.lower().startswith("fid"):
+            raise ValueError(f"{self.metric!r} is the name of Inception's distance; call this fd_{self.features}")
+        return self
+
+
+class BudgetConfig(Model):
+    """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; threads of each run; how often its
+    state is saved between evaluations (0: at every look at the losses), and whether the averaged weights of every evaluation
+    are kept for `fidrace analyze`: neither changes what is measured."""
+
+    iterations: int = Field(gt=0)
+    evaluations: int = Field(gt=0)
+    threads: int = Field(default=1, gt=0)
+    checkpoint_minutes: float = Field(default=10.0, ge=0, exclude=True)
+    keep_weights: bool = Field(default=False, exclude=True)
+    gpu_hours: float | None = later(None, gt=0)  # of training, summed over a run's devices; whichever ends first
+
+    @pydantic.model_validator(mode="after")
+    def _grid_fits(self) -> "BudgetConfig":
+        if self.iterations < self.evaluations:
+            raise ValueError(f"{self.evaluations} evaluations do not fit into a budget of {self.iterations} iterations")
+        return self
+
+    def evaluation_steps(self) -> tuple[int, ...]:
+        return tuple(round(k * self.iterations / self.evaluations) for k in range(self.evaluations + 2))
+
+
+class SpeedConfig(Model):
+    """How fast the same training goes; all of it changes the last digits or the seconds, so it is held fixed too."""
+
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    fused: bool = True  # AdamW in one kernel
+    foreach: bool = True  # the average of the weights in few kernels
+    resident: bool | None = None  # the training images on the device; None: where they take less than RESIDENT bytes
+    microbatch: int | None = Field(default=None, gt=0)  # examples at a time; their gradients add up to the batch's
+    checkpointing: bool = False  # activations are computed again instead of kept
+
+
+Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target that a file names
+
+
+class TargetConfig(Model):
+    fd: Goal
+    how: str
+
+
+class DefaultsConfig(Model):
+    methods: tuple[str, ...]
+    seeds: int = Field(gt=0)
+
+
+NOT_FIXED = {"name", "summary", "target", "defaults"}
+
+
+class Task(Model):
+    name: str
+    summary: str
+    data: DataConfig
+    network: NetworkConfig
+    diffusion: DiffusionConfig
+    optimizer: OptimizerConfig
+    ema: EmaConfig
+    sampler: SamplerConfig
+    quality: QualityConfig
+    budget: BudgetConfig
+    speed: SpeedConfig = later(SpeedConfig())
+    target: TargetConfig
+    defaults: DefaultsConfig
+
+    @pydantic.model_validator(mode="after")
+    def _sampler_fits(self) -> "Task":
+        if self.sampler.steps > self.diffusion.timesteps:
+            raise ValueError(f"sampler.steps = {self.sampler.steps} is more than the {self.diffusion.timesteps} timesteps")
+        return self
+
+    @property
+    def open(self) -> bool:
+        """Whether content that every run must share is named only by its place so far."""
+        return not self.data.sha256 or bool(self.quality.reference and not self.quality.reference_sha256)
+
+    def sampling_forwards(self, evaluations: int | None = None) -> int:
+        """Forward passes of one image that the samples of so many evaluations (None: all) and of the last count take."""
+        count = len(self.budget.evaluation_steps()) if evaluations is None else evaluations
+        return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
+
+    def microbatch_size(self) -> int:
+        """Examples whose activations training holds at a time."""
+        return min(self.speed.microbatch or self.optimizer.batch, self.optimizer.batch)
+
+    def fixed_part(self) -> dict[str, Any]:
+        """What every run of one table must share: all but names, the target and the defaults."""
+        return self.model_dump(mode="json", exclude=NOT_FIXED)
+
+    def fixed_hash(self) -> str:
+        return hashlib.sha256(json.dumps(self.fixed_part(), sort_keys=True).encode()).hexdigest()
+
+
+def task_names() -> list[str]:
+    return sorted(file.stem for file in TASKS.glob("*.toml"))
+
+
+def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
+    """The packaged task `name` with the dotted fields in `changes` replaced, or left to their defaults where a change is
+    "none"; raises InputError naming what is wrong."""
+    if name not in task_names():
+        raise InputError(f"unknown task {name!r}{nearest(name, task_names())} (`fidrace tasks` lists all)")
+    table, sections = read_toml(TASKS / f"{name}.toml"), sorted(Task.model_fields.keys() - NOT_FIXED)
+    for key, value in changes.items():
+        section, _, field = key.partition(".")
+        if section not in sections:
+            raise InputError(f"--set {key}: no section {section!r} to set{nearest(section, sections)}")
+        if not field:
+            raise InputError(f"--set {key}: write section.field=value")
+        table[section] = {**table.get(section, {}), field: value}
+        if value == "none":
+            del table[section][field]
+    return validate(Task, table, f"task {name}")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, brackets without end
+        raise InputError(f"{path}: not a TOML file: {error}") from error
+
+
+def validate(model: type[M], table: dict[str, Any], where: str) -> M:
+    """`table` as `model`; raises InputError of one line: the first wrong field, what was wrong, the nearest name."""
+    try:
+        return model.model_validate(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            parent: Any = model
+            for step in first["loc"][:-1]:
+                parent = get_args(parent)[0] if isinstance(step, int) else parent.model_fields[step].annotation
+            raise InputError(f"{where}: unknown field {field!r}{nearest(str(first['loc'][-1]), parent.model_fields)}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        scalar = isinstance(first["input"], str | int | float) and first["type"] != "missing"
+        raise InputError(
+            ": ".join(filter(None, (where, field, message))) + (f" (got {first['input']!r})" if scalar else "")
+        ) from None

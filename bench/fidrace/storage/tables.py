@@ -1,0 +1,120 @@
+"""Files: in which columns tables are on disk, and how what is written gets there whole."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from fidrace.errors import InputError
+from fidrace.storage.atomic import Row, write_atomic
+
+BINS = 10
+REAL_MEMORISED = 0.05  # by its definition, the share of held-out real images that the column `memorised` would count
+RUN_COLUMNS = (
+    "task method seed status iterations images forwards train_seconds eval_seconds device precision threads "
+    "config_hash method_hash revision fidrace_version started ended error "
+    "precision_ceiling recall_ceiling"
+).split()
+CEILINGS = RUN_COLUMNS[-2:]
+EVAL_COLUMNS = [
+    *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
+    *(f"val_loss_bin{k}" for k in range(BINS)),
+]
+TEXT = {  # by table: `precision` is fp32 in one and a share in the other
+    "runs.csv": {*RUN_COLUMNS} - {*"seed iterations images forwards train_seconds eval_seconds threads".split(), *CEILINGS},
+    "evals.csv": {"task", "method", "metric"},
+}
+
+LONGEST_NAME = 200
+RUN_REMEDY = "remove its folder and runs.csv, and the same command makes it anew"
+STATUSES = ("finished", "diverged", "failed", "running")
+ENDED = STATUSES[:2]  # of runs that came to their end
+FRAME, WEIGHTS = "samples-{}.png", "weights-{}.safetensors"  # of a run, by iteration
+GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that these ended before their iterations were done
+
+
+def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """CSV in UTF-8; floats in the shortest form that reads back the same, what was not measured empty."""
+    table = pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).map(escape_formula)
+    write_atomic(path, table.rename(columns=escape_formula).to_csv(index=False, lineterminator="\n"))
+
+
+def escape_formula(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula to run: text that begins like one gets an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
+
+
+def is_formula(text: str) -> bool:
+    if not text.startswith(("=", "+", "-", "@")):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def refuse_name(path: Path, column: str, name: str) -> None:
+    """Raise InputError for what can be nobody's name in a table: it would be run by spreadsheets, or steer terminals."""
+    if not name.strip() or is_formula(name) or not name.isprintable() or len(name) > LONGEST_NAME:
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:40]}..."
+        raise InputError(f"{path}: {shown!r} cannot be a {column}")
+
+
+def with_extra_columns(rows: list[Row], columns: list[str]) -> tuple[list[Row], list[str]]:
+    """`rows`, and `columns` with those that somebody added behind them."""
+    own = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    return rows, [*columns, *own]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The runs.csv or evals.csv at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for
+    a number."""
+    numbers = ({*RUN_COLUMNS, *EVAL_COLUMNS} | {*columns}) - TEXT[path.name]
+    options: dict[str, Any] = {"keep_default_na": False, "encoding": "utf-8", "low_memory": False}
+    try:
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(TEXT[path.name], str),
+            na_values={column: ["", "nan", "NaN", "NAN"] for column in numbers},
+            **options,
+        )
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path}: empty") from None
+    except (UnicodeDecodeError, pd.errors.ParserError, ValueError):
+        raise InputError(f"{path}: not a CSV file in UTF-8") from None
+    for column in columns:
+        if column not in table:
+            raise InputError(f"{path}: no column {column!r} (has: {', '.join(map(repr, table.columns[:8]))}...)")
+    for column in numbers & {*table.columns}:
+        if not is_numeric_dtype(table[column]) or is_bool_dtype(table[column]):
+            cells = pd.read_csv(path, dtype=str, usecols=[column], **options)[column]
+            table[column] = pd.to_numeric(cells, errors="coerce")
+            for bad in cells[table[column].isna() & (cells != "") & (cells.str.lower() != "nan")]:
+                raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number")
+    return table
+
+
+def read_rows(path: Path, columns: Sequence[str] = ()) -> list[Row]:
+    """The rows of a CSV as they stand there, as text; raises InputError where it is none, or lacks one of `columns`."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+        for column in columns:
+            if column not in table:
+                raise InputError(f"{path}: no column {column!r}")
+        return table.to_dict("records")  # type: ignore[return-value]
+    except InputError:
+        raise
+    except (ValueError, pd.errors.ParserError):
+        raise InputError(f"{path}: damaged; {RUN_REMEDY}") from None
+
+
+def utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,94 @@
+"""The Gaussian diffusion process on a discrete grid: noising, the losses, and what a prediction says of x0 and eps.
+
+x0[B, C, H, W] data in [-1, 1], eps the same shape, t[B] timesteps, abar[T]; x_t = sqrt(abar) x0 + sqrt(1 - abar) eps.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fidrace.method.base import Floats, Prediction
+from fidrace.train.variational_bound import Bound, at
+
+Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x[B, C, H, W], t[B] scaled, labels[B] -> output
+
+
+class Diffusion:
+    """The forward process with schedule abar[T], and the network's output read as eps, x0 or v.
+
+    With `learned_sigma` the output has 2C channels, the second C for the reverse process's variance; `levels` is how many
+    values a pixel of the data can take, which the bound at t = 0 asks for.
+    """
+
+    def __init__(
+        self,
+        abar: Floats,
+        prediction: Prediction,
+        device: torch.device | str = "cpu",
+        learned_sigma: bool = False,
+        levels: int = 256,
+    ):
+        self.abar, self.prediction, self.learned_sigma = abar, prediction, learned_sigma
+        signal, noise = np.sqrt(abar), np.sqrt(1 - abar)
+        self.signal = torch.tensor(signal, dtype=torch.float32, device=device)
+        self.noise = torch.tensor(noise, dtype=torch.float32, device=device)
+        # A weight w on the eps-MSE is w S on the x0-MSE and w S / (S + 1) on the v-MSE, S the signal-to-noise ratio.
+        snr = abar / (1 - abar)
+        per_eps = {"eps": np.ones_like(snr), "x0": snr, "v": snr / (snr + 1)}[prediction]
+        self.to_eps_mse = torch.tensor(per_eps, dtype=torch.float32, device=device)
+        # An error of the prediction is this many times it in x0.
+        per_x0 = {"eps": -noise / signal, "x0": np.ones_like(snr), "v": -noise}[prediction]
+        self.to_x0_error = torch.tensor(per_x0, dtype=torch.float32, device=device)
+        self.bound = Bound(abar, levels, device) if learned_sigma else None
+
+    def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        return at(self.signal, t) * x0 + at(self.noise, t) * eps
+
+    def read(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The network's output, in float32 whatever it was computed in: the prediction, and the variance's channels if any."""
+        if not self.learned_sigma:
+            return output.float(), None
+        prediction, spread = output.float().chunk(2, dim=1)
+        return prediction, spread
+
+    def eps_mse(self, network: Network, x0: Tensor, eps: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The eps-MSE [B] of the network's prediction, whatever it predicts; differentiable."""
+        prediction, _ = self.read(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
+        return self._mse(prediction - self._target(x0, eps, t), t)
+
+    def losses(
+        self, network: Network, x0: Tensor, eps: Tensor, t: Tensor, labels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The eps-MSE [B] and, where the variance is learned, its share [B] of L_hybrid (arXiv 2102.09672, eq. 16).
+
+        L_hybrid = L_simple + 0.001 L_vlb, and L_vlb is the sum of T terms, T times their mean: so a term counts T / 1000.
+        The bound sees the prediction as a constant: it trains the variance alone. Its x0 is not clipped.
+        """
+        if self.bound is None:
+            return self.eps_mse(network, x0, eps, t, labels), None
+        prediction, spread = self.read(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
+        assert spread is not None
+        error = prediction - self._target(x0, eps, t)
+        bits = self.bound.bits(x0, at(self.to_x0_error, t) * error.detach(), spread, t)
+        return self._mse(error, t), bits * (len(self.abar) / 1000)
+
+    def x0_and_eps(self, x: Tensor, prediction: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        """What the prediction at x = x_t says of x0, clipped to [-1, 1], and the eps that fits the clipped x0."""
+        a, s = float(np.sqrt(self.abar[t])), float(np.sqrt(1 - self.abar[t]))
+        x0 = {"eps": lambda: (x - s * prediction) / a, "x0": lambda: prediction, "v": lambda: a * x - s * prediction}
+        clipped = x0[self.prediction]().clamp(-1, 1)
+        return clipped, (x - a * clipped) / s
+
+    def network_timestep(self, t: Tensor) -> Tensor:
+        """t as the network takes it: 1000 t / T (improved-diffusion's rescale_timesteps)."""
+        return t * (1000 / len(self.abar))
+
+    def _target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        if self.prediction == "v":  # v = sqrt(abar) eps - sqrt(1 - abar) x0, arXiv 2202.00512
+            return at(self.signal, t) * eps - at(self.noise, t) * x0
+        return eps if self.prediction == "eps" else x0
+
+    def _mse(self, error: Tensor, t: Tensor) -> Tensor:
+        return self.to_eps_mse[t] * error.square().flatten(1).mean(1)

@@ -1,2 +1,0 @@
-class NothingToConclude(Exception):
-    """The tables hold no comparison; the message says what is missing."""
