@@ -13,7 +13,7 @@ from fidrace.score.curves import Curve
 from fidrace.score.rules import FINAL, Rules
 from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
 from fidrace.spec.study import BASELINE, Target
-from fidrace.storage.manifest import differences
+from fidrace.storage.manifest import MethodRecord, differences
 from fidrace.storage.tables import GPU_HOURS
 
 OPEN = "runs that did not arrive, on both sides, leave both limits open"
@@ -150,7 +150,7 @@ class RunTable:
     def notes(self, method: str, axis: str, pairs: int, reference: str = BASELINE) -> list[str]:
         """What a reader must know before believing a factor of `method` over `reference`."""
         runs = [curve for curve in self.curves if curve.method == method]
-        known = self.rules.methods.get(method, {})
+        known = self.rules.methods.get(method, MethodRecord())
         raced = [curve for seed, curve in self.usable[method].items() if seed in self.usable[BASELINE]]
         declared = self.rules.declared_seeds
         devices = {curve.about.get("device") for curve in [*self.usable[method].values(), *self.usable[BASELINE].values()]}
@@ -159,8 +159,8 @@ class RunTable:
             "post hoc": self.rules.post_hoc,
             "extended": declared is not None and any(curve.seed not in declared for curve in runs),
             f"fewer than {MIN_PAIRS} pairs": pairs < MIN_PAIRS,
-            "horizon": known.get("horizon", False),
-            "as reconstructed": known.get("evidence") == "reconstructed",
+            "horizon": known.horizon,
+            "as reconstructed": known.evidence == "reconstructed",
             "flat at target": bool(raced) and np.mean([is_flat(c, self.target(c.seed)) for c in raced]) > 0.5,
             "mixed devices": axis == "seconds" and len(devices) > 1,
             f"{timeless} without {axis}": timeless > 0,

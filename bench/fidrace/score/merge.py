@@ -8,7 +8,7 @@ from fidrace.errors import InputError
 from fidrace.score.comparison import RunTable, check_comparable, make_run_table
 from fidrace.score.curves import read_curves
 from fidrace.score.rules import read_rules
-from fidrace.storage.atomic import Row, write_json
+from fidrace.storage.atomic import Row
 from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
 from fidrace.storage.tables import ENDED, EVAL_COLUMNS, RUN_COLUMNS, read_rows, with_extra_columns, write_table
 
@@ -78,15 +78,13 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
     study = first.manifest()
     for folder in others:
         other = folder.manifest()
-        if other["target"] != study["target"]:
-            raise InputError(f"target is {study['target']} in {first.path} and {other['target']} in {folder.path}")
-        for method in sorted(study["methods"].keys() & other["methods"].keys()):
-            if study["methods"][method].get("hash") != other["methods"][method].get("hash"):
+        if other.target != study.target:
+            raise InputError(f"target is {study.target} in {first.path} and {other.target} in {folder.path}")
+        for method in sorted(study.methods.keys() & other.methods.keys()):
+            if study.methods[method].hash != other.methods[method].hash:
                 raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")
-        study["methods"] = {**other["methods"], **study["methods"]}
-        study["seeds"] = sorted({*study["seeds"], *other["seeds"]})
-        study["contrasts"] += [pair for pair in other["contrasts"] if pair not in study["contrasts"]]
-    write_json(out.path / "study.json", study)
+        study = study.merged_with(other)
+    study.write(out.path / "study.json")
     for folder, taken in rows.items():
         whole = [row for row in taken if (folder.path / directory_of(row) / "run.json").exists()]
         for row in whole:

@@ -11,7 +11,7 @@ from fidrace.score.curves import Curve
 from fidrace.score.speedups import NAN
 from fidrace.spec.study import Target
 from fidrace.spec.task import load_task, task_names
-from fidrace.storage.manifest import read_manifest
+from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"
 
@@ -27,7 +27,7 @@ class Rules:
     how: str
     budget: float
     declared_seeds: tuple[int, ...] | None = None
-    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    methods: dict[str, MethodRecord] = field(default_factory=dict)
     contrasts: tuple[tuple[str, str], ...] = ()
     evaluations_at: tuple[float, ...] = ()
     fixed: dict[str, Any] = field(default_factory=dict)
@@ -74,23 +74,23 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless
 
 
 def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
-    """study.json's; raises InputError where runs.csv has runs of another task or fixed part."""
+    """The rules in study.json; raises InputError if runs.csv has runs of another task or fixed part."""
     study = read_manifest(folder / "study.json")
     for curve in curves:
-        if curve.task != study["task"]:
-            raise InputError(f"{folder}: runs.csv is of task {curve.task!r}, study.json of {study['task']!r}")
-        if curve.config_hash not in ("", study["fixed_hash"] or curve.config_hash):
+        if curve.task != study.task:
+            raise InputError(f"{folder}: the task is {curve.task!r} in runs.csv and {study.task!r} in study.json")
+        if curve.config_hash not in ("", study.fixed_hash or curve.config_hash):
             raise InputError(
                 f"{folder}: {curve.method} seed {curve.seed} has another fixed part (config_hash) than study.json: it does "
                 "not belong in this table (`fidrace merge` names the field that differs)"
             )
     return Rules(
-        study["target"],
-        study["target_how"],
-        study["budget"],
-        tuple(study["declared_seeds"]),
-        study["methods"],
-        tuple((method, control) for method, control in study["contrasts"]),
-        tuple(study["evaluations_at"]),
-        study["fixed"],
+        study.target,
+        study.target_how,
+        study.budget,
+        tuple(study.declared_seeds),
+        study.methods,
+        tuple((method, control) for method, control in study.contrasts),
+        tuple(study.evaluations_at),
+        study.fixed,
     )
