@@ -120,6 +120,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         headline="" if scores is None else scores.headline(),
         leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
         speedups=None if scores is None else sheets.csv_sheet(scores.speedups),
+        redundancy="" if scores is None else scores.redundancy_note(),
         tables=[] if scores is None else side_tables(scores, races),
         look=look,
         methods=races.methods,
