@@ -59,6 +59,7 @@ def fidrace_speedup(request: pytest.FixtureRequest) -> "Callable[..., Speedup]":
         try:
             return speedup_of(folder, method, axis, target)
         except (InputError, NothingToConclude, OSError) as error:
-            pytest.fail(f"fidrace_speedup: {error}", pytrace=False)
+            message = f"fidrace_speedup: {error}"
+        pytest.fail(message, pytrace=False)  # outside the except block, or pytest shows both errors
 
     return speedup

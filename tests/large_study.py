@@ -1,6 +1,5 @@
 """The tables of a study as large as any: 20 methods x 10 seeds x 40 evaluations, made up, with pictures of one seed."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from fidrace.evaluate.sample_grid import frame_png
 from fidrace.method.registry import Registry
 from fidrace.spec.study import Study, load_study
-from fidrace.storage.manifest import manifest_of
+from fidrace.storage.manifest import Manifest
 from fidrace.storage.study_folder import directory_of
 from fidrace.storage.tables import BINS, FRAME
 
@@ -19,12 +18,12 @@ def large_study(folder: Path) -> Study:
     """Write study.json, runs.csv, evals.csv and the pictures of seed 0; each run's FD falls at a pace of its own."""
     methods = sorted(Registry().methods)[:20]
     study = load_study("digits", methods, "10", 400, 34.0, {"budget.evaluations": 40})
-    description, chance = manifest_of(study), np.random.default_rng(0)
+    chance = np.random.default_rng(0)
     runs, evals = [], []
     for place, method in enumerate(study.methods):
         for seed in study.seeds:
             run = {"task": "digits", "method": method, "seed": seed, "status": "finished"}
-            run |= {"config_hash": study.task.fixed_hash(), "method_hash": description["methods"][method]["hash"]}
+            run |= {"config_hash": study.task.fixed_hash(), "method_hash": study.resolved[place].hash}
             runs.append(run)
             pace = 0.006 * (1 + 0.02 * place) * np.exp(chance.normal(0, 0.05))
             for n in study.task.budget.evaluation_steps():
@@ -40,7 +39,7 @@ def large_study(folder: Path) -> Study:
                     directory.mkdir(parents=True, exist_ok=True)
                     images = torch.from_numpy(chance.uniform(-1, 1, (36, 1, 8, 8)).round(1))  # as hard to compress as any
                     (directory / FRAME.format(n)).write_bytes(frame_png(images))
-    (folder / "study.json").write_text(json.dumps(description))
+    Manifest.of(study).write(folder / "study.json")
     pd.DataFrame(runs).to_csv(folder / "runs.csv", index=False)
     pd.DataFrame(evals).to_csv(folder / "evals.csv", index=False)
     return study

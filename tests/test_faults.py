@@ -225,7 +225,7 @@ def test_a_folder_that_is_moved_away_while_it_is_used_is_not_made_anew(tmp_path:
     study.until(lambda: study.trained(1))
     (tmp_path / "s").rename(tmp_path / "moved")
     study.ended(2)
-    assert study.err.read_text().splitlines()[-1].startswith("fidrace: s: the study is gone from there")
+    assert study.err.read_text().splitlines()[-1].startswith("fidrace: s: the study was moved or removed")
     assert "Traceback" not in study.err.read_text()
     assert not (tmp_path / "s" / "runs").exists()
     assert {row["status"] for row in rows(tmp_path / "moved")} == {"running"}

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from fidrace.errors import InputError
-from fidrace.score.comparison import OPEN, Comparison
+from fidrace.score.comparison import OPEN, MethodComparison
 from fidrace.score.crossings import TargetCost
 from fidrace.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
 from fidrace.score.speedups import speedup
@@ -80,7 +80,7 @@ def test_a_study_that_reaches_no_target_measures_nothing(fidrace: Fidrace, tmp_p
         (("--require", "min-snr>=-1"), "METHOD>=FACTOR"),
         ((*REQUIRE, "--axis", "hours"), "unknown axis 'hours'"),
         ((*REQUIRE, "--summary", "absent/summary.md"), "there is no folder absent"),
-        (("--against", "absent"), "runs.csv: no such file"),
+        (("--against", "absent"), "no folder or published tables 'absent'"),
         (("--against", DIGITS, "--max-regression", "150%"), "--max-regression 150%"),
         (("--against", DIGITS, "--max-regression", "10 percent"), "--max-regression 10 percent"),
     ],
@@ -91,7 +91,7 @@ def test_wrong_words_are_one_line(words: tuple[str, ...], named: str, refused: R
 
 def test_folders_that_do_not_compare_are_refused_by_what_differs(refused: Refused, tmp_path: Path) -> None:
     ours = excerpt(tmp_path / "ours", target=30.0)
-    assert "races to 30.0" in refused("check", ours, *AGAINST)
+    assert "the target is 30.0 in" in refused("check", ours, *AGAINST)
     other = excerpt(tmp_path / "other", learning_rate=1e-3)
     assert "optimizer.lr is 0.001 in" in refused("check", other, *AGAINST)
     assert "config_hash is other in" in refused("check", without_study(other, tmp_path / "bare"), *AGAINST)
@@ -144,12 +144,12 @@ def test_an_outcome_is_decided_by_the_whole_interval() -> None:
     ]
 
 
-def comparison(d: np.ndarray, seeds: list[int], censored: str = "") -> Comparison:
+def comparison(d: np.ndarray, seeds: list[int], censored: str = "") -> MethodComparison:
     """A method that is exp(d) times as fast, seed by seed, as a baseline that takes 100."""
     high = {side: np.inf if censored == side else 1.0 for side in ("ours", "theirs")}
     ours = [TargetCost(100 / np.exp(one), 1, high["ours"]) for one in d]
     theirs = [TargetCost(100, 1, high["theirs"]) for _ in d]
-    return Comparison(seeds, ours, theirs, speedup(theirs, ours))
+    return MethodComparison(seeds, ours, theirs, speedup(theirs, ours))
 
 
 def test_the_ratio_over_shared_seeds_is_students_and_over_others_welchs() -> None:
@@ -240,7 +240,7 @@ def test_the_fixture_gives_what_the_table_says_and_fails_in_one_line(tmp_path: P
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, words)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    done = run("--fidrace-dir", DIGITS)
+    done = run(f"--fidrace-dir={DIGITS}")
     assert "1 failed, 1 passed" in done.stdout, done.stdout
     assert done.stdout.count("fidrace_speedup: no runs of 'minsnr' to compare; did you mean 'min-snr'?") <= 2  # and the summary
     assert "During handling" not in done.stdout
@@ -248,6 +248,14 @@ def test_the_fixture_gives_what_the_table_says_and_fails_in_one_line(tmp_path: P
     assert "1 failed, 1 passed" in run().stdout
     (tmp_path / "below").mkdir()
     (tmp_path / "test_it.py").rename(tmp_path / "below/test_it.py")
-    assert "1 failed, 1 passed" in run("below", "--fidrace-dir", os.path.relpath(DIGITS, tmp_path)).stdout
+    assert "1 failed, 1 passed" in run("below", f"--fidrace-dir={os.path.relpath(DIGITS, tmp_path)}").stdout
     (tmp_path / "pytest.ini").unlink()
-    assert "give --fidrace-dir DIR" in run().stdout
+    assert "give --fidrace-dir=DIR" in run().stdout
+
+
+def test_an_axis_without_rows_of_its_own_is_checked_all_the_same() -> None:
+    def checked(axis: str) -> list[tuple[str, str, str]]:
+        checks = check(DIGITS, [("min-snr", 1.1)], DIGITS.parent / "digits-field", axis=axis)
+        return [(one.outcome, one.now, one.ratio) for one in checks]
+
+    assert checked("images") == checked("iterations")

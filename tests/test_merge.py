@@ -186,5 +186,5 @@ def test_one_table_of_two_fixed_parts_or_two_codes_is_refused(tmp_path: Path) ->
         score_folder(one)
     shutil.copy(tmp_path / "other/study.json", one / "study.json")
     (one / "study.json").write_text(json.dumps({**study, "task": "t"}))
-    with pytest.raises(InputError, match=r"task 'digits', study\.json of 't'"):
+    with pytest.raises(InputError, match=r"'digits' in runs\.csv and 't' in study\.json"):
         score_folder(one)

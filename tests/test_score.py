@@ -21,7 +21,7 @@ STEP, BUDGET = 100, 400
 
 def curve(*fd: float, se: float = 0.1, method: str = "m", seed: int = 0) -> Curve:
     n = np.arange(len(fd)) * float(STEP)
-    columns = {"iteration": n, "images": 64 * n, "forwards": n, "train_seconds": n / 20}
+    columns = {"iteration": n, "images": 64 * n, "forwards": 1 * n, "train_seconds": n / 20}
     return Curve("t", method, seed, "finished", columns, np.array(fd, float), np.full(len(fd), se))
 
 
@@ -225,6 +225,32 @@ def test_the_winner_may_differ_by_axis(tmp_path: Path) -> None:
     assert table.loc["iterations", "verdict"] == "faster"
     assert table.loc["seconds", "speedup"] == pytest.approx(table.loc["iterations", "speedup"] / 2)
     assert table.loc["seconds", "verdict"] == "slower"
+
+
+def test_an_axis_on_which_every_run_costs_the_same_per_iteration_has_no_rows(tmp_path: Path) -> None:
+    folder, control = write(tmp_path, study()), [("fast", "baseline")]
+    scores = score_folder(folder, 10.0, contrasts=control)
+    for table in (scores.speedups, scores.contrasts, scores.curve):
+        assert table["axis"].unique().tolist() == ["iterations", "seconds"]
+    assert scores.redundancy_note().startswith("images and forwards: ")
+    asked = score_folder(folder, 10.0, "images", control)
+    for table in (asked.speedups, asked.contrasts):
+        rows = table.set_index("axis")
+        assert rows.loc["images", "speedup"] == pytest.approx(rows.loc["iterations", "speedup"], rel=1e-12)
+        assert rows.loc["images", "verdict"] == rows.loc["iterations", "verdict"]
+    assert asked.leaderboard["axis"].unique().tolist() == ["images"]
+    assert asked.leaderboard["median_to_target"].tolist() == pytest.approx(
+        [64 * n for n in scores.leaderboard["median_to_target"]]
+    )
+
+
+@pytest.mark.parametrize("cost", [1.5, NAN])
+def test_an_axis_keeps_its_rows_if_one_evaluation_cost_more_or_was_not_measured(cost: float, tmp_path: Path) -> None:
+    curves = study()
+    curves[-1].columns["forwards"][2] *= cost
+    scores = score_folder(write(tmp_path, curves), 10.0)
+    assert scores.redundant_axes == ("images",)
+    assert scores.speedups["axis"].unique().tolist() == ["iterations", "seconds", "forwards"]
 
 
 def test_an_unknown_task_without_a_target_asks_for_one(tmp_path: Path) -> None:

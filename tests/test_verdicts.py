@@ -18,7 +18,7 @@ from tests.test_score import curve, study, write
 
 
 def row(folder: Path, axis: str = "iterations") -> pd.Series:
-    table = score_folder(folder, target=10.0).speedups
+    table = score_folder(folder, target=10.0, axis=axis).speedups
     return table[table["axis"] == axis].iloc[0]
 
 

@@ -1,11 +1,11 @@
-"""Where files that come with fidrace lie: beside its code in a wheel, at the top of the repository in a checkout.
+"""The files that come with fidrace: beside its code in a wheel, at the top of the repository in a checkout.
 
 An editable install and an unpacked sdist are checkouts too.
 """
 
 from pathlib import Path
 
-from fidrace.errors import InputError
+from fidrace.errors import InputError, nearest
 
 _PACKAGE = Path(__file__).resolve().parent
 _TOP = _PACKAGE.parents[1]
@@ -13,7 +13,7 @@ _IS_CHECKOUT = _PACKAGE.parent.name == "bench" and (_TOP / "pyproject.toml").is_
 
 
 def packaged_folder(name: str) -> Path:
-    """The folder `methods`, `studies` or `results`; raises InputError for a checkout that has lost it."""
+    """The folder `methods`, `studies` or `results`; raises InputError for a checkout without it."""
     folder = (_TOP if _IS_CHECKOUT else _PACKAGE) / name
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; `git checkout -- {name}` restores it")
@@ -26,10 +26,26 @@ def packaged_studies() -> dict[str, Path]:
 
 
 def published_tables() -> dict[str, Path]:
-    """The folders of published tables that come with fidrace, by name. They are read, never written."""
+    """The folders of published tables that come with fidrace, by name. Commands read them and never write them."""
     return {file.parent.name: file.parent for file in sorted(packaged_folder("results").glob("*/runs.csv"))}
 
 
+def is_published_name(source: str | Path) -> bool:
+    """True if `source` names published tables; a folder or file of that name wins over them."""
+    return not Path(source).exists() and is_bare_name(source) and str(source) in published_tables()
+
+
 def find_tables(source: str | Path) -> Path:
-    """The folder at the path `source`, or else the published tables of that name."""
-    return Path(source) if Path(source).exists() else published_tables().get(str(source), Path(source))
+    """The folder at the path `source`, or else the published tables of that name. Raises InputError for a name that is
+    neither; a path is not checked further."""
+    if Path(source).exists() or not is_bare_name(source):
+        return Path(source)
+    published = published_tables()
+    if str(source) not in published:
+        known = nearest(str(source), published)
+        raise InputError(f"no folder or published tables {str(source)!r} (write a path or a name){known}")
+    return published[str(source)]
+
+
+def is_bare_name(source: str | Path) -> bool:
+    return Path(source).name == str(source) != ""

@@ -11,6 +11,7 @@ def claims(
     file: Annotated[Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own.")] = None,
 ) -> None:
     """Published claims beside what DIR measured, and what would decide those that were not run; writes DIR/claims.csv."""
+    from fidrace.packaged import is_published_name
     from fidrace.report.claims import print_claims
     from fidrace.report.leaderboard import make_console
     from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
@@ -18,7 +19,7 @@ def claims(
     from fidrace.storage.study_folder import StudyFolder
 
     judged = verdicts_on(load_claims(file or CLAIMS), folder)
-    if folder is not None:
+    if folder is not None and not is_published_name(folder):
         with StudyFolder(folder).lock_for_writing():
             write_atomic(folder / "claims.csv", claims_table(judged).to_csv(index=False, lineterminator="\n"))
     print_claims(judged, make_console())

@@ -65,8 +65,9 @@ def run(
         return
     directory = StudyFolder(out or default_out(study))
     study = note_content(study, directory, dry_run)
-    race = StudyRunner(study, directory, retry_failed)
     fresh = fresh and (directory.path / "study.json").exists()
+    study = study if fresh else directory.adopt_target(study)
+    race = StudyRunner(study, directory, retry_failed)
     if dry_run:
         known = not (fresh or study.task.open)
         if known:
@@ -156,7 +157,7 @@ def note_content(study: "Study", directory: "StudyFolder", dry_run: bool) -> "St
         say(describe_data(study.task.data))
     except InputError as error:
         say(str(error))
-    noted = directory.manifest()["fixed"]["data"] if (directory.path / "study.json").exists() else {}
+    noted = directory.manifest().fixed["data"] if (directory.path / "study.json").exists() else {}
     return resolve_content(study, str(noted.get("sha256", ""))) if noted else study
 
 

@@ -18,13 +18,16 @@ def score(
     """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target or --contrast only
     show them."""
     from fidrace.console import say
+    from fidrace.packaged import is_published_name
     from fidrace.report.leaderboard import make_console, print_scores, publish
     from fidrace.score.leaderboard import score_folder
     from fidrace.spec.study import parse_contrast, parse_target
     from fidrace.storage.study_folder import StudyFolder
 
     scores = score_folder(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
-    if scores.rules.replaced:
+    if is_published_name(folder):
+        say(f"{folder}: tables that come with fidrace; nothing is written")
+    elif scores.rules.replaced:
         say(f"another target or contrast than the study declares: the tables in {folder} stay as they are")
     elif axis == "iterations":
         with StudyFolder(folder).lock_for_writing():

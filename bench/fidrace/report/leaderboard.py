@@ -153,6 +153,8 @@ def print_scores(scores: Scores, console: Console) -> None:
     console.print(make_table(title(scores, axis), headings, body))
     if "claimed" in headings and any("(" in line[headings.index("claimed")] for line in body):
         console.print(ELSEWHERE)
+    if note := scores.redundancy_note():
+        console.print(note)
     console.print(scores.headline())
     if against := contrast_lines(scores):
         console.print(make_table(CONTRASTS, CONTRAST_HEADINGS, against))

@@ -1,4 +1,4 @@
-"""Verdicts on published claims: a paper's factor beside ours, on the task that it was claimed on; other tasks are evidence."""
+"""Verdicts on published claims: a paper's factor against ours on the task of the claim; other tasks give evidence only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,9 @@ import pydantic
 from pydantic import Field
 
 from fidrace.errors import InputError
-from fidrace.method.registry import Registry
-from fidrace.score.comparison import Comparison, RunTable
+from fidrace.method.registry import load_method
+from fidrace.packaged import find_tables
+from fidrace.score.comparison import MethodComparison, RunTable
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.speedups import NAN
@@ -27,8 +28,8 @@ NOT_RUN, EVIDENCE = "not run", "evidence"
 
 
 class Claim(Model):
-    """A paper's claim: `method` is `factor` times as fast as the baseline on `task`; where that was read, and what
-    deciding it would take."""
+    """A paper's claim that `method` is `factor` times as fast as the baseline on `task`, where it was read, and what would
+    decide it."""
 
     id: str
     paper: str
@@ -53,23 +54,23 @@ class Claim(Model):
         return method
 
     def decided_by(self) -> str:
-        """The command that would decide it, or what is missing for there to be one; and the GPU-hours."""
+        """The command that would decide the claim, or what is missing to run one, and the GPU-hours."""
         command = f"fidrace run {self.task} -m '{self.method}' --seeds {PUBLISHED_SEEDS}"
         if self.task not in task_names():
-            return f"no task {self.task!r} here yet: it takes {self.needs or 'a task of that name'}; {self.hours()}"
+            return f"there is no task {self.task!r} yet: it takes {self.needs or 'a task of that name'}; {self.hours()}"
         return f"{command} && fidrace claims results/local/{self.task}; {self.hours()}"
 
     def hours(self) -> str:
-        """What 2 methods cost for the fewest seeds of a verdict, and for a published one."""
-        iterations, batch, drawn = self.iterations, self.batch, 0
+        """The GPU-hours of the method and the baseline, for the fewest seeds of a verdict and for a published one."""
+        iterations, batch, sampling = self.iterations, self.batch, 0
         if self.task in task_names():
             task = load_task(self.task)
-            iterations, batch, drawn = task.budget.evaluation_steps()[-1], task.optimizer.batch, task.sampling_forwards()
+            iterations, batch, sampling = task.budget.evaluation_steps()[-1], task.optimizer.batch, task.sampling_forwards()
         if not (iterations and batch and self.rate):
-            return "GPU-hours not known: nobody has measured its rate for us"
-        run = (iterations * batch + drawn / 3) / self.rate / 3600  # a forward pass is a third of a step's work
+            return "GPU-hours unknown: its rate has not been measured"
+        run = (iterations * batch + sampling / 3) / self.rate / 3600  # a forward pass is a third of a step's work
         few, many = (2 * seeds * run for seeds in (MIN_SEEDS, PUBLISHED_SEEDS))
-        samples = f" and {drawn:,} forward passes to draw samples" if drawn else ""
+        samples = f" and {sampling:,} forward passes to draw samples" if sampling else ""
         return (
             f"about {few:,.0f} {self.gpu}-hours for {MIN_SEEDS} seeds, {many:,.0f} for {PUBLISHED_SEEDS} "
             f"({iterations:,} iterations of {batch} images{samples}, {self.rate:g} images/s: {self.rate_source})"
@@ -82,18 +83,18 @@ class ClaimsFile(Model):
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim beside what one folder says: a verdict where the task is the claim's, else evidence or nothing."""
+    """A claim and what one folder says about it: a verdict on the task of the claim, else evidence, or nothing."""
 
     claim: Claim
     verdict: str
-    found: Comparison | None = None
+    found: MethodComparison | None = None
     measured_on: str = ""
     target: Target | None = None
     notes: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Its row of claims.csv."""
-        one = self.found.speedup if self.found else None
+        """The row of claims.csv."""
+        measured = self.found.speedup if self.found else None
         claim = self.claim
         return {
             "id": claim.id,
@@ -101,22 +102,22 @@ class ClaimVerdict:
             "method": claim.method,
             "axis": claim.axis,
             "claimed": claim.factor,
-            "measured": one.factor if one else NAN,
-            "ci_low": one.ci_low if one else NAN,
-            "ci_high": one.ci_high if one else NAN,
+            "measured": measured.factor if measured else NAN,
+            "ci_low": measured.ci_low if measured else NAN,
+            "ci_high": measured.ci_high if measured else NAN,
             "verdict": self.verdict,
             "note": "; ".join(self.notes),
             "target": claim.target if self.target is None else self.target,
             "measured_on": self.measured_on,
-            "pairs": one.pairs if one else 0,
-            "bound": one.bound if one else "",
+            "pairs": measured.pairs if measured else 0,
+            "bound": measured.bound if measured else "",
             "factor_read_in": claim.read_in,
             "paper": claim.paper,
         }
 
 
 def load_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
-    """The claims of a TOML file; raises InputError where it is none, or two have one id."""
+    """The claims in a TOML file; raises InputError if the file is invalid or two claims have the same id."""
     claims = validate(ClaimsFile, read_toml(path), str(path)).claim
     ids = [claim.id for claim in claims]
     for twice in {name for name in ids if ids.count(name) > 1}:
@@ -125,8 +126,7 @@ def load_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
 
 
 def verdict_word(low: float, high: float, claimed: float) -> tuple[str, str]:
-    """What the 95 % interval [low, high] says of a claimed factor above 1, and what more it shows; no interval decides
-    nothing."""
+    """The verdict of the 95 % interval [low, high] on a claimed factor above 1, and a note such as `wide`."""
     if low > claimed:
         return "exceeded", ""
     if low > 1:
@@ -136,76 +136,77 @@ def verdict_word(low: float, high: float, claimed: float) -> tuple[str, str]:
     return "inconclusive", ""
 
 
-def verdicts_on(claims: tuple[Claim, ...], folder: Path | None) -> list[ClaimVerdict]:
-    """Each claim beside the runs in `folder`. Raises InputError or NothingToConclude where the folder has no scores."""
+def verdicts_on(claims: tuple[Claim, ...], folder: str | Path | None) -> list[ClaimVerdict]:
+    """Each claim against the runs in `folder`, a path or the name of published tables. Raises InputError or NothingToConclude
+    if the folder cannot be scored."""
     if folder is None:
         return [ClaimVerdict(claim, NOT_RUN, notes=(claim.decided_by(),)) for claim in claims]
-    races = read_run_table(folder, aimless=True)
-    return [one for claim in claims for one in verdicts_on_claim(claim, races)]
+    table = read_run_table(find_tables(folder), aimless=True)
+    return [verdict for claim in claims for verdict in verdicts_on_claim(claim, table)]
 
 
-def verdicts_on_claim(claim: Claim, races: RunTable) -> list[ClaimVerdict]:
-    """The claim's verdict at its own target, or that it was not run; and as evidence what was measured on another task, on a
-    changed one, or at another target."""
-    here = races.curves[0].task == claim.task and not changed_field(races)
-    raced = claim.method in races.methods
-    judged = [] if here and raced else [ClaimVerdict(claim, NOT_RUN, notes=(claim.decided_by(),))]
-    if raced:
-        judged.append(measure_claim(claim, races.at(claim.target), NOT_RUN if here else EVIDENCE))
-        if races.rules.aims and races.rules.target != claim.target:
-            judged.append(measure_claim(claim, races, EVIDENCE))
-    return judged
+def verdicts_on_claim(claim: Claim, table: RunTable) -> list[ClaimVerdict]:
+    """The verdict at the claim's own target, or `not run`; and as evidence what was measured on another or a changed task, or
+    at another target."""
+    same_task = table.task == claim.task and not changed_field(table)
+    was_run = claim.method in table.methods
+    verdicts = [] if same_task and was_run else [ClaimVerdict(claim, NOT_RUN, notes=(claim.decided_by(),))]
+    if was_run:
+        verdicts.append(measure_claim(claim, table.at(claim.target), NOT_RUN if same_task else EVIDENCE))
+        if table.rules.aims and table.rules.target != claim.target:
+            verdicts.append(measure_claim(claim, table, EVIDENCE))
+    return verdicts
 
 
-def changed_field(races: RunTable) -> str:
-    """The first field in which the runs' fixed part is not that of the packaged task of their name; empty where it is, where
-    nobody noted it, and where there is no such task. How fast a run goes (`speed`) is no other task."""
-    name = races.curves[0].task
+def changed_field(table: RunTable) -> str:
+    """The first field of the runs' fixed part that differs from the packaged task of that name, apart from `speed`; '' if none
+    is known to differ."""
+    name = table.task
     if name not in task_names():
         return ""
     task = load_task(name)
-    if races.rules.fixed:
-        found = differences(task.fixed_part(), races.rules.fixed)
-        return next((field for field, *_ in found if not field.startswith("speed") and field not in open_fields(task)), "")
-    hashes = {curve.config_hash for curve in races.curves} - {""}
+    if table.rules.fixed:
+        changed = (field for field, *_ in differences(task.fixed_part(), table.rules.fixed))
+        return next((field for field in changed if not field.startswith("speed") and field not in open_fields(task)), "")
+    hashes = {curve.config_hash for curve in table.curves} - {""}
     return "" if task.open or hashes <= {task.fixed_hash()} else "config_hash"
 
 
 def open_fields(task: Task) -> set[str]:
-    """The fields that a study notes because the task leaves them open."""
+    """The fields that the task leaves open, and a study fills in."""
     return set() if task.data.sha256 else {"data.sha256"}
 
 
-def measure_claim(claim: Claim, races: RunTable, said: str) -> ClaimVerdict:
-    """What `races` say of the claim's method; a verdict in place of NOT_RUN."""
-    task, target = races.curves[0].task, races.rules.target
+def measure_claim(claim: Claim, table: RunTable, verdict: str) -> ClaimVerdict:
+    """What the runs say about the claim's method; a measured verdict replaces NOT_RUN, EVIDENCE stays."""
+    task, target = table.task, table.rules.target
     try:
-        found = races.compare(claim.method, claim.axis)
-        notes = races.notes(claim.method, claim.axis, len(found.seeds)) + lost_guards(guard_table(races), claim.method)
-    except InputError as error:  # the claim's target is one that a run starts at
-        return ClaimVerdict(claim, said if said == EVIDENCE else "inconclusive", None, task, target, (str(error),))
+        comparison = table.compare(claim.method, claim.axis)
+        notes = table.notes(claim.method, claim.axis, len(comparison.seeds)) + lost_guards(guard_table(table), claim.method)
+    except InputError as error:  # a run starts at the claim's target
+        return ClaimVerdict(claim, verdict if verdict == EVIDENCE else "inconclusive", None, task, target, (str(error),))
     if "as reconstructed" not in notes and is_reconstructed(claim.method):  # tables without a study.json do not say so
         notes.append("as reconstructed")
-    if races.rules.target == claim.target:  # set by the claim, before anything was raced
+    if table.rules.target == claim.target:  # the claim set it, before anything was run
         notes = [note for note in notes if note != "post hoc"]
-    if field := changed_field(races):
+    if field := changed_field(table):
         notes = [f"the task is changed: {field}", *notes]
-    if found.why_nothing and said == NOT_RUN and found.seeds:
-        said, notes = "inconclusive", [found.why_nothing, *notes]
-    elif found.speedup and said == NOT_RUN:
-        said, more = verdict_word(found.speedup.ci_low, found.speedup.ci_high, claim.factor)
-        notes = [*filter(None, [more]), *notes]
-    return ClaimVerdict(claim, said, found, task, target, tuple(notes))
+    if comparison.why_nothing and verdict == NOT_RUN and comparison.seeds:
+        verdict, notes = "inconclusive", [comparison.why_nothing, *notes]
+    elif comparison.speedup and verdict == NOT_RUN:
+        verdict, note = verdict_word(comparison.speedup.ci_low, comparison.speedup.ci_high, claim.factor)
+        notes = [*filter(None, [note]), *notes]
+    return ClaimVerdict(claim, verdict, comparison, task, target, tuple(notes))
 
 
 def is_reconstructed(method: str) -> bool:
-    """Whether a packaged method of that name is a reconstruction."""
+    """True if a packaged method of that name is a reconstruction of its publication."""
     try:
-        return Registry().compose(method).evidence() == "reconstructed"
+        return load_method(method).evidence() == "reconstructed"
     except InputError:
         return False
 
 
-def claims_table(judged: list[ClaimVerdict]) -> pd.DataFrame:
+def claims_table(verdicts: list[ClaimVerdict]) -> pd.DataFrame:
     """claims.csv."""
-    return pd.DataFrame([one.row() for one in judged], columns=pd.Index(CLAIM_COLUMNS))
+    return pd.DataFrame([verdict.row() for verdict in verdicts], columns=pd.Index(CLAIM_COLUMNS))

@@ -16,8 +16,8 @@ TINY = np.finfo(float).tiny
 
 @dataclass(frozen=True)
 class TargetCost:
-    """What a run needed: `cost` on the axis, between the evaluations at `low` and `high`, the second of them number
-    `evaluation` of the run; censored: it needed more than `cost`, which is then the budget."""
+    """The cost of reaching the target on an axis, interpolated between the evaluations at `low` and `high`; `evaluation` is
+    the index of the latter. A censored run needed more than `cost`, which is then the budget."""
 
     cost: float
     low: float
@@ -37,15 +37,15 @@ def crossing_index(fd: Floats, target: float) -> int | None:
 
 
 def crossing(curve: Curve, target: float, budget: float) -> tuple[int, float] | None:
-    """k and how far between evaluations k and k + 1 FD falls to `target` and keeps it for two evaluations, the first of them
-    by the budget; None for a run that does not.
+    """k and the share of the way from evaluation k to k + 1 at which FD falls to `target`, log-linear in FD, and stays there
+    for two evaluations, the first of them by the budget; None if it does not.
 
-    Inside the grid interval: log-linear in FD. k is -1 where nobody looked at iteration 0 and the first evaluation is at
-    the target. Raises InputError for a run that is at the target before it trains.
+    k is -1 if iteration 0 was not evaluated and the first evaluation is at the target. Raises InputError for a run that is
+    at the target before it trains.
     """
     fd, n = curve.fd, curve.iteration
     skipped = int(len(n) > 0 and n[0] > 0)
-    if skipped:  # at 0 the run was above, by how much is not known
+    if skipped:  # at iteration 0 the run was above the target, by an unknown distance
         fd, n = np.append(np.inf, fd), np.append(0.0, n)
     elif len(fd) and fd[0] <= target:
         raise InputError(f"{curve.method} seed {curve.seed} is at the target {target:g} at iteration 0: choose a lower one")
@@ -64,7 +64,7 @@ def cost_of_target(curve: Curve, target: float, axis: str, budget: float) -> Tar
 
 
 def cost_of_crossing(curve: Curve, crossed: tuple[int, float] | None, axis: str, budget: float) -> TargetCost:
-    """What a crossing cost on an axis; of a run without one, what the budget costs."""
+    """The cost of a crossing on an axis; a run without a crossing is censored at the budget's cost."""
     if crossed is None:
         limit = curve.at_budget(axis, budget)
         return TargetCost(limit, limit, np.inf)
@@ -74,8 +74,8 @@ def cost_of_crossing(curve: Curve, crossed: tuple[int, float] | None, axis: str,
 
 
 def is_flat(curve: Curve, target: float) -> bool:
-    """Whether FD falls by less than a quarter of its standard error per grid step about the target, so that noise rather
-    than training decides the crossing. Read off the two grid steps on either side of the crossing."""
+    """True if FD falls by less than a quarter of its standard error per grid step around the target, so that noise rather
+    than training decides the crossing. Measured over the two grid steps on either side of the crossing."""
     k = crossing_index(curve.fd, target)
     if k is None:
         return False

@@ -1,7 +1,6 @@
-"""The gate: is a speedup still there? For continuous integration, where a wrong alarm costs trust and a missed one the
-speedup.
+"""The gate for continuous integration: is a speedup still there? A false alarm costs trust, a missed one the speedup.
 
-A check fails only where its 95 % interval excludes what is asked; where the interval cannot decide it says `cannot tell`.
+A check fails only if its 95 % interval excludes what is asked; if the interval cannot decide, the outcome is `cannot tell`.
 """
 
 from collections.abc import Sequence, Set
@@ -13,7 +12,7 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude, nearest
 from fidrace.method.base import Floats
 from fidrace.packaged import find_tables
-from fidrace.score.comparison import OPEN, Comparison, RunTable, check_comparable
+from fidrace.score.comparison import OPEN, MethodComparison, RunTable, check_comparable
 from fidrace.score.curves import check_axis
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
@@ -25,8 +24,8 @@ HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measure
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the gate: what was asked, its outcome (HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before,
-    their ratio, and notes."""
+    """One line of the gate: what was asked, the outcome (HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before, their
+    ratio, and notes."""
 
     asked: str
     outcome: str
@@ -38,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Change:
-    """The ratio of a method's factor now to its factor before, with its 95 % interval; `how` it was measured."""
+    """The ratio of a method's factor now to its factor before, its 95 % interval, and how it was measured."""
 
     ratio: float
     ci_low: float
@@ -62,7 +61,7 @@ def parse_requirement(text: str) -> tuple[str, float]:
 
 
 def parse_share(text: str) -> float:
-    """`10%` or `0.1` as 0.1; raises InputError for what is no share between 0 and 1."""
+    """`10%` or `0.1` as 0.1; raises InputError unless it is a share between 0 and 1."""
     number, percent, rest = text.strip().partition("%")
     try:
         share = float(number) / (100 if percent else 1)
@@ -74,107 +73,109 @@ def parse_share(text: str) -> float:
 
 
 def check(
-    folder: Path,
+    folder: str | Path,
     requirements: Sequence[tuple[str, float]] = (),
-    against: Path | None = None,
+    against: str | Path | None = None,
     max_regression: float = 0.1,
     axis: str = "iterations",
     target: Target | None = None,
 ) -> list[Check]:
-    """Hold the scores of `folder` against required factors, and against those of another folder, method by method; both at
-    another `target` where one is given. Raises InputError for methods that the tables do not hold and for folders that do
-    not compare, NothingToConclude where there is no baseline or no method in common."""
+    """Check the speedups in `folder` against required factors, and method by method against those in another folder, both at
+    another `target` if one is given. Folders are paths or names of published tables. Raises InputError for methods that the
+    tables do not hold and for folders that do not compare, NothingToConclude without a baseline or a common method."""
     check_axis(axis)
-    races = read_run_table(folder, target)
-    checks = [check_requirement(races, method, factor, axis) for method, factor in requirements]
+    folder = find_tables(folder)
+    table = read_run_table(folder, target)
+    checks = [check_requirement(table, method, factor, axis) for method, factor in requirements]
     if against is not None:
+        against = find_tables(against)
         before = read_run_table(against, target)
-        check_comparable(folder, races, against, before)
-        if races.rules.target != before.rules.target:
-            raise InputError(f"{folder} races to {races.rules.target}, {against} to {before.rules.target}: they do not compare")
-        common = [method for method in races.methods if method in before.methods and method != BASELINE]
+        check_comparable(folder, table, against, before)
+        if table.rules.target != before.rules.target:
+            targets = f"the target is {table.rules.target} in {folder} and {before.rules.target} in {against}"
+            raise InputError(f"{targets}: they do not compare")
+        common = [method for method in table.methods if method in before.methods and method != BASELINE]
         if not common:
             raise NothingToConclude(f"{folder} and {against} have no method in common but the baseline")
-        checks += [check_regression(races, before, method, max_regression, axis) for method in common]
+        checks += [check_regression(table, before, method, max_regression, axis) for method in common]
     return checks
 
 
 def speedup_of(folder: str | Path, method: str, axis: str = "iterations", target: Target | None = None) -> Speedup:
-    """The method's speedup over the baseline in `folder`, a path or the name of published tables. Raises
-    InputError for a method or axis that is not there,
-    NothingToConclude where fewer than MIN_PAIRS pairs were run or none of them came to the target."""
+    """The method's speedup over the baseline in `folder`, a path or the name of published tables. Raises InputError for an
+    unknown method or axis, NothingToConclude with fewer than MIN_PAIRS pairs or if no run reached the target."""
     folder = find_tables(folder)
-    found = compare_to_baseline(read_run_table(folder, target), method, check_axis(axis))
-    if found.speedup is None or found.why_nothing:
-        raise NothingToConclude(f"{folder}: {method}: {found.why_nothing}")
-    return found.speedup
+    comparison = compare_to_baseline(read_run_table(folder, target), method, check_axis(axis))
+    if comparison.speedup is None or comparison.why_nothing:
+        raise NothingToConclude(f"{folder}: {method}: {comparison.why_nothing}")
+    return comparison.speedup
 
 
-def compare_to_baseline(races: RunTable, method: str, axis: str) -> Comparison:
-    """The method against the baseline; raises InputError, with the nearest name, where it was not raced."""
-    methods = [name for name in races.methods if name != BASELINE]
+def compare_to_baseline(table: RunTable, method: str, axis: str) -> MethodComparison:
+    """The method against the baseline; raises InputError, with the nearest name, if it has no runs."""
+    methods = [name for name in table.methods if name != BASELINE]
     if not methods:
         raise NothingToConclude("there are no runs but the baseline's")
     if method not in methods:
         raise InputError(f"no runs of {method!r} to compare{nearest(method, methods)}")
-    return races.compare(method, axis)
+    return table.compare(method, axis)
 
 
-def check_requirement(races: RunTable, method: str, factor: float, axis: str) -> Check:
-    """Whether the method's factor is at least `factor`."""
-    found = compare_to_baseline(races, method, axis)
+def check_requirement(table: RunTable, method: str, factor: float, axis: str) -> Check:
+    """Check that the method's factor is at least `factor`."""
+    comparison = compare_to_baseline(table, method, axis)
     asked = f"{method} >= {factor:g}x"
-    if found.speedup is None or found.why_nothing:
-        return Check(asked, NOTHING, notes=found.why_nothing)
-    said = outcome(found.speedup.ci_low, found.speedup.ci_high, factor)
-    return Check(asked, said, str(found.speedup), notes="; ".join(warnings(races, method, axis, found)))
+    if comparison.speedup is None or comparison.why_nothing:
+        return Check(asked, NOTHING, notes=comparison.why_nothing)
+    result = outcome(comparison.speedup.ci_low, comparison.speedup.ci_high, factor)
+    return Check(asked, result, str(comparison.speedup), notes="; ".join(warnings(table, method, axis, comparison)))
 
 
-def warnings(races: RunTable, method: str, axis: str, found: Comparison) -> list[str]:
-    """What a table would say beside the factor: runs that failed, seeds added later, guards that are lost."""
-    return races.notes(method, axis, len(found.seeds)) + lost_guards(guard_table(races), method)
+def warnings(table: RunTable, method: str, axis: str, comparison: MethodComparison) -> list[str]:
+    """The notes of the method's row in a table: failed runs, seeds added later, guards that are lost."""
+    return table.notes(method, axis, len(comparison.seeds)) + lost_guards(guard_table(table), method)
 
 
 def check_regression(now: RunTable, before: RunTable, method: str, share: float, axis: str) -> Check:
-    """Whether the method's factor is still at least 1 - share of what it was."""
+    """Check that the method's factor is still at least 1 - `share` of what it was."""
     ours, theirs = now.compare(method, axis), before.compare(method, axis)
     asked = f"{method} loses at most {100 * share:g}%"
     for side, when in ((ours, "now"), (theirs, "before")):
         if side.why_nothing and side.why_nothing != OPEN:
             return Check(asked, NOTHING, notes=f"{when}: {side.why_nothing}")
-    found = change(ours, theirs, unchanged_seeds(now, before, method))
-    known = found.ci_low > 0 or found.ci_high < np.inf
-    verdict = outcome(found.ci_low, found.ci_high, 1 - share) if known else NOTHING
-    notes = [found.how, *([] if known else [OPEN]), *warnings(now, method, axis, ours)]
+    ratio = change(ours, theirs, unchanged_seeds(now, before, method))
+    bounded = ratio.ci_low > 0 or ratio.ci_high < np.inf
+    result = outcome(ratio.ci_low, ratio.ci_high, 1 - share) if bounded else NOTHING
+    notes = [ratio.how, *([] if bounded else [OPEN]), *warnings(now, method, axis, ours)]
     notes += [f"before: {note}" for note in warnings(before, method, axis, theirs) if note not in notes]
-    return Check(asked, verdict, str(ours.speedup), str(theirs.speedup), str(found), "; ".join(notes))
+    return Check(asked, result, str(ours.speedup), str(theirs.speedup), str(ratio), "; ".join(notes))
 
 
 def unchanged_seeds(now: RunTable, before: RunTable, method: str) -> set[int]:
-    """Seeds of which neither the method's nor the baseline's distances have changed in one digit."""
-    sides = [[races.usable[name] for races in (now, before)] for name in (method, BASELINE)]
+    """The seeds at which the distances of both the method and the baseline are equal to the last digit."""
+    sides = [[table.usable[name] for table in (now, before)] for name in (method, BASELINE)]
     seeds = set.intersection(*({*runs} for side in sides for runs in side))
     return {seed for seed in seeds if all(ours[seed].equals(theirs[seed]) for ours, theirs in sides)}
 
 
 def outcome(low: float, high: float, bound: float) -> str:
-    """Of an interval beside what is asked, which rounding must not decide."""
+    """The outcome of the interval [low, high] against `bound`, with a tolerance so that rounding never decides."""
     asked = bound * (1 - 1e-9)
     return HOLDS if low >= asked else FAILS if high < asked else UNDECIDED
 
 
-def change(now: Comparison, before: Comparison, unchanged: Set[int] = frozenset()) -> Change:
-    """The ratio of two factors of one method, each of MIN_PAIRS pairs or more.
+def change(now: MethodComparison, before: MethodComparison, unchanged: Set[int] = frozenset()) -> Change:
+    """The ratio of two factors of one method, each from MIN_PAIRS pairs or more.
 
-    A side whose curves are identical to its baseline's has the factor 1 for any seed, and adds no scatter. Else, over
-    MIN_PAIRS or more seeds that both sides have, Student on the differences: with the same seeds meet the same chances,
-    so code that has not changed gives 1 exactly. Else Welch, over all seeds of both. Limits that censored runs leave open
-    are 0 and inf; in pairs, a seed whose runs are `unchanged` has the ratio 1 whether they arrive or not.
+    A side whose curves are identical to its baseline's has the factor 1 for any seed and adds no scatter. Otherwise, with
+    MIN_PAIRS or more seeds in common, Student on the differences: equal seeds share their random numbers, so unchanged code
+    gives exactly 1. Otherwise Welch, over all seeds of both. Limits that censored runs leave open are 0 and inf; in pairs, a
+    seed whose runs are `unchanged` has the ratio 1 even if they are censored.
     """
     same_now, same_before = is_identical(now.speedup), is_identical(before.speedup)
     shared = [seed for seed in now.seeds if seed in before.seeds]
     paired = len(shared) >= MIN_PAIRS and not same_now and not same_before
-    ours, theirs = (restrict_to_seeds(found, shared) if paired else found for found in (now, before))
+    ours, theirs = (restrict_to_seeds(side, shared) if paired else side for side in (now, before))
     if paired:
         mean, low, high, *_ = student(log_factors(ours) - log_factors(theirs))
         how = f"paired, {len(shared)} seeds"
@@ -182,38 +183,39 @@ def change(now: Comparison, before: Comparison, unchanged: Set[int] = frozenset(
         mean, low, high = welch(log_factors(ours), log_factors(theirs))
         how = "identical to its baseline" if same_now or same_before else f"{len(now.seeds)} and {len(before.seeds)} seeds"
     exact = unchanged if paired else frozenset()
-    (now_low, now_high), (before_low, before_high) = (open_limits(found, exact) for found in (ours, theirs))
+    (now_low, now_high), (before_low, before_high) = (open_limits(side, exact) for side in (ours, theirs))
     low = -np.inf if now_low or before_high else low
     high = np.inf if now_high or before_low else high
     return Change(float(np.exp(mean)), float(np.exp(low)), float(np.exp(high)), how)
 
 
-def open_limits(found: Comparison, exact: Set[int]) -> tuple[bool, bool]:
-    """Whether censored runs leave the lower and the upper limit of a factor open, but for seeds in `exact`."""
-    if is_identical(found.speedup):
+def open_limits(comparison: MethodComparison, exact: Set[int]) -> tuple[bool, bool]:
+    """True for the lower and for the upper limit of a factor if censored runs leave it open; seeds in `exact` do not count."""
+    if is_identical(comparison.speedup):
         return False, False
-    rows = [pair for seed, *pair in zip(found.seeds, found.ours, found.theirs, strict=True) if seed not in exact]
-    return any(ours.censored for ours, _ in rows), any(theirs.censored for _, theirs in rows)
+    seeds = zip(comparison.seeds, comparison.ours, comparison.theirs, strict=True)
+    pairs = [pair for seed, *pair in seeds if seed not in exact]
+    return any(ours.censored for ours, _ in pairs), any(theirs.censored for _, theirs in pairs)
 
 
-def restrict_to_seeds(found: Comparison, seeds: Sequence[int]) -> Comparison:
-    """The comparison over some of its seeds."""
-    places = [found.seeds.index(seed) for seed in seeds]
-    ours, theirs = ([side[place] for place in places] for side in (found.ours, found.theirs))
-    return Comparison([*seeds], ours, theirs, found.speedup)
+def restrict_to_seeds(comparison: MethodComparison, seeds: Sequence[int]) -> MethodComparison:
+    """The same comparison over some of its seeds."""
+    places = [comparison.seeds.index(seed) for seed in seeds]
+    ours, theirs = ([side[place] for place in places] for side in (comparison.ours, comparison.theirs))
+    return MethodComparison([*seeds], ours, theirs, comparison.speedup)
 
 
-def log_factors(found: Comparison) -> Floats:
+def log_factors(comparison: MethodComparison) -> Floats:
     """ln of the factor, pair by pair."""
-    return log_costs(found.theirs) - log_costs(found.ours)
+    return log_costs(comparison.theirs) - log_costs(comparison.ours)
 
 
-def is_identical(one: Speedup | None) -> bool:
-    return one is not None and one.identical
+def is_identical(speedup: Speedup | None) -> bool:
+    return speedup is not None and speedup.identical
 
 
 def welch(a: Floats, b: Floats) -> tuple[float, float, float]:
-    """The difference of two means with its 95 % limits where each has its own scatter (Welch, Biometrika 34, 1947)."""
+    """The difference of two means with its 95 % limits for unequal variances (Welch, Biometrika 34, 1947)."""
     variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     total = float(variances.sum())
     freedom = total**2 / float((variances**2 / [len(a) - 1, len(b) - 1]).sum()) if total > 0 else 1.0

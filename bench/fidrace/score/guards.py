@@ -1,5 +1,5 @@
-"""Guards: what a method pays for its lead. Each pair is looked at when it has reached the target: at the first evaluation at
-or after the crossing of either run.
+"""Guards: what a method pays for its lead. The two runs of a pair are compared at the target: each at its first evaluation at
+or after its crossing.
 """
 
 from typing import Any
@@ -20,22 +20,22 @@ TOLERANCE = 0.02
 FLAGGED = {"precision": "loses precision", "recall": "loses recall", "memorised": "memorises"}
 
 
-def guard_table(races: RunTable) -> pd.DataFrame:
-    """One row per method and guard that was measured: means at the crossings of the method and of its pairs' baselines,
-    by how much the method is worse, and the one-sided 95 % lower limit of that. `lost`: the limit is above TOLERANCE; for
-    losses, whose bins every re-weighting moves by design, and under MIN_PAIRS it is left empty."""
-    rows = [row for method in races.methods if method != BASELINE for row in guard_rows(races, method)]
-    table = pd.DataFrame(rows, columns=pd.Index(GUARD_COLUMNS))
-    return table.assign(ceiling=table["guard"].map({guard: ceiling(races.curves, guard) for guard in GUARDS}))
+def guard_table(table: RunTable) -> pd.DataFrame:
+    """guards.csv: one row for each method and guard that was measured, with the means of the method and its paired baselines
+    at their crossings, by how much the method is worse, and the one-sided 95 % lower limit of that. `lost`: the limit is above
+    TOLERANCE; empty for losses, whose bins every re-weighting moves by design, and for fewer than MIN_PAIRS pairs."""
+    rows = [row for method in table.methods if method != BASELINE for row in guard_rows(table, method)]
+    guards = pd.DataFrame(rows, columns=pd.Index(GUARD_COLUMNS))
+    return guards.assign(ceiling=guards["guard"].map({guard: ceiling(table.curves, guard) for guard in GUARDS}))
 
 
-def guard_rows(races: RunTable, method: str) -> list[dict[str, Any]]:
-    theirs, ours = races.costs(BASELINE, "iterations"), races.costs(method, "iterations")
+def guard_rows(table: RunTable, method: str) -> list[dict[str, Any]]:
+    theirs, ours = table.costs(BASELINE, "iterations"), table.costs(method, "iterations")
     crossed = [seed for seed in ours if seed in theirs and not ours[seed].censored and not theirs[seed].censored]
     rows = []
     for guard in GUARDS:
         base, value = (
-            np.array([value_at(races.usable[name][seed], guard, costs[seed].evaluation) for seed in crossed])
+            np.array([value_at(table.usable[name][seed], guard, costs[seed].evaluation) for seed in crossed])
             for name, costs in ((BASELINE, theirs), (method, ours))
         )
         measured = np.isfinite(base) & np.isfinite(value)
@@ -45,10 +45,10 @@ def guard_rows(races: RunTable, method: str) -> list[dict[str, Any]]:
         limit = lower_limit(worse)
         rows.append(
             {
-                "task": races.curves[0].task,
+                "task": table.task,
                 "method": method,
                 "guard": guard,
-                "target": races.rules.target,
+                "target": table.rules.target,
                 "pairs": int(measured.sum()),
                 "baseline": base[measured].mean(),
                 "value": value[measured].mean(),
@@ -66,21 +66,21 @@ def value_at(curve: Curve, guard: str, evaluation: int | None) -> float:
 
 
 def lower_limit(worse: Floats) -> float:
-    """The one-sided 95 % limit (Student) of the mean from below; NaN under MIN_PAIRS."""
+    """The one-sided lower 95 % limit (Student) of the mean; NaN for fewer than MIN_PAIRS values."""
     if len(worse) < MIN_PAIRS:
         return NAN
     return float(worse.mean() - stdtrit(len(worse) - 1, 0.95) * worse.std(ddof=1) / len(worse) ** 0.5)
 
 
 def ceiling(curves: list[Curve], guard: str) -> float:
-    """What real images score: for precision and recall as the runs noted it, NaN for losses."""
+    """The score of real images: as the runs recorded it for precision and recall, NaN for losses."""
     if guard == "memorised":
         return REAL_MEMORISED
-    noted = [float(curve.about.get(f"{guard}_ceiling") or NAN) for curve in curves]
-    return float(np.nanmean(noted)) if np.isfinite(noted).any() else NAN
+    recorded = [float(curve.about.get(f"{guard}_ceiling") or NAN) for curve in curves]
+    return float(np.nanmean(recorded)) if np.isfinite(recorded).any() else NAN
 
 
-def lost_guards(table: pd.DataFrame, method: str) -> list[str]:
-    """The notes for a method's row: which guards it loses."""
-    found = table[(table["method"] == method) & (table["lost"] == True)]  # noqa: E712  # None is not False
-    return [FLAGGED[guard] for guard in found["guard"]]
+def lost_guards(guards: pd.DataFrame, method: str) -> list[str]:
+    """The notes for the guards that a method loses."""
+    lost = guards[(guards["method"] == method) & (guards["lost"] == True)]  # noqa: E712  # None is not False
+    return [FLAGGED[guard] for guard in lost["guard"]]

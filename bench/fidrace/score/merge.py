@@ -1,4 +1,4 @@
-"""Several folders of one study become one: the way home for runs that were spread over machines."""
+"""Merge several folders of one study into one, to collect runs that were spread over machines."""
 
 import shutil
 import tempfile
@@ -8,17 +8,17 @@ from fidrace.errors import InputError
 from fidrace.score.comparison import RunTable, check_comparable, make_run_table
 from fidrace.score.curves import read_curves
 from fidrace.score.rules import read_rules
-from fidrace.storage.atomic import Row, write_json
+from fidrace.storage.atomic import Row
 from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
 from fidrace.storage.tables import ENDED, EVAL_COLUMNS, RUN_COLUMNS, read_rows, with_extra_columns, write_table
 
-Distances = dict[float, str]  # by iteration, as text (NaN equals NaN): what two runs of one seed must have in common
+Distances = dict[float, str]  # by iteration, as text so that NaN equals NaN: two copies of one run must agree in them
 
 
 def merge_folders(folders: list[Path], out: Path) -> None:
-    """Write the runs of `folders` into the new folder `out`, whole or not at all. Of a run that several have, one that came
-    to its end counts; two with different outcomes are refused. Seeds that the first folder did not declare count as added
-    later. Raises InputError where the folders do not belong in one table, naming what differs."""
+    """Write the runs of `folders` into the new folder `out`, all or none of them. If several folders have a run, a copy that
+    ended is taken. Seeds that the first folder did not declare count as added later. Raises InputError, naming what differs,
+    if the folders do not compare or hold different outcomes of one run."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not empty; choose another --out")
     if len(folders) < 2:
@@ -42,18 +42,18 @@ def merge_folders(folders: list[Path], out: Path) -> None:
 
 
 def check_folders_comparable(folders: list[Path]) -> None:
-    """Raise InputError where any of the folders cannot be read or does not compare with the first."""
-    races: list[RunTable] = []
+    """Raise InputError if any of the folders cannot be read or does not compare with the first."""
+    tables: list[RunTable] = []
     for folder in folders:
         curves = read_curves(folder)
         if not curves:
             raise InputError(f"{folder}: runs.csv holds no runs")
-        races.append(make_run_table(curves, read_rules(folder, curves, None, aimless=True)))
-        check_comparable(folders[0], races[0], folder, races[-1])
+        tables.append(make_run_table(curves, read_rules(folder, curves, None, aimless=True)))
+        check_comparable(folders[0], tables[0], folder, tables[-1])
 
 
 def choose_runs(folders: list[Path]) -> dict[Path, list[Row]]:
-    """Which rows of runs.csv to take from which folder. Raises InputError where two folders have a run with two outcomes."""
+    """The rows of runs.csv to take from each folder. Raises InputError if two folders hold different outcomes of one run."""
     best: dict[tuple[str, ...], tuple[Path, Row, Distances]] = {}
     for folder in folders:
         lines: dict[tuple[str, ...], Distances] = {}
@@ -72,21 +72,19 @@ def choose_runs(folders: list[Path]) -> dict[Path, list[Row]]:
 
 
 def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
-    """study.json of the first folder with the others' methods, seeds and contrasts; every run in a directory of its own, so
-    that `fidrace run` can go on there."""
+    """Write study.json, the first folder's extended by the others' methods, seeds and contrasts, and a directory for every
+    run, so that `fidrace run` can resume there."""
     first, *others = rows
     study = first.manifest()
     for folder in others:
         other = folder.manifest()
-        if other["target"] != study["target"]:
-            raise InputError(f"target is {study['target']} in {first.path} and {other['target']} in {folder.path}")
-        for method in sorted(study["methods"].keys() & other["methods"].keys()):
-            if study["methods"][method].get("hash") != other["methods"][method].get("hash"):
+        if other.target != study.target:
+            raise InputError(f"target is {study.target} in {first.path} and {other.target} in {folder.path}")
+        for method in sorted(study.methods.keys() & other.methods.keys()):
+            if study.methods[method].hash != other.methods[method].hash:
                 raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")
-        study["methods"] = {**other["methods"], **study["methods"]}
-        study["seeds"] = sorted({*study["seeds"], *other["seeds"]})
-        study["contrasts"] += [pair for pair in other["contrasts"] if pair not in study["contrasts"]]
-    write_json(out.path / "study.json", study)
+        study = study.merged_with(other)
+    study.write(out.path / "study.json")
     for folder, taken in rows.items():
         whole = [row for row in taken if (folder.path / directory_of(row) / "run.json").exists()]
         for row in whole:
@@ -96,11 +94,12 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
 
 
 def merge_tables(rows: dict[Path, list[Row]], out: Path) -> None:
-    """runs.csv and evals.csv of tables without a study.json, one below the other, with all of their columns."""
+    """Concatenate runs.csv and evals.csv of folders without a study.json, keeping all columns."""
     for name, columns in (("runs.csv", RUN_COLUMNS), ("evals.csv", EVAL_COLUMNS)):
         lines = [line for folder, taken in rows.items() for line in rows_of_runs(read_rows(folder / name), taken)]
-        there, every = with_extra_columns(lines, columns)
-        write_table(out / name, there, [column for column in every if any(column in line for line in there)])
+        rows_to_write, all_columns = with_extra_columns(lines, columns)
+        present = [column for column in all_columns if any(column in line for line in lines)]
+        write_table(out / name, rows_to_write, present)
 
 
 def rows_of_runs(lines: list[Row], runs: list[Row]) -> list[Row]:

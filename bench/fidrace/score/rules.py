@@ -1,4 +1,4 @@
-"""The rules of a table: what is raced to, within which budget, and what a reader must know of each method."""
+"""The rules of a table: the target, the budget, and what a reader must know about each method."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,23 +11,23 @@ from fidrace.score.curves import Curve
 from fidrace.score.speedups import NAN
 from fidrace.spec.study import Target
 from fidrace.spec.task import load_task, task_names
-from fidrace.storage.manifest import read_manifest
+from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a table is scored by: the target and how it was set, the budget in iterations, the seeds declared at the first
-    run (None: unknown), the iterations at which runs are evaluated (empty: unknown), and of each method whether its curve
-    depends on the budget and how sure its formula is. `contrasts`: pairs of a method and its control. `replaced`: target
-    or contrasts are not those of the folder's study. `fixed`: all that every run shares (empty: unknown)."""
+    """The target and how it was set, the budget in iterations, the seeds declared at the first run (None: unknown), what the
+    study records of each method, `contrasts` (pairs of a method and its control), the iterations at which runs are evaluated
+    (empty: unknown), and the fixed part that all runs share (empty: unknown). `replaced`: target or contrasts are not those
+    of the folder's study."""
 
     target: Target
     how: str
     budget: float
     declared_seeds: tuple[int, ...] | None = None
-    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    methods: dict[str, MethodRecord] = field(default_factory=dict)
     contrasts: tuple[tuple[str, str], ...] = ()
     evaluations_at: tuple[float, ...] = ()
     fixed: dict[str, Any] = field(default_factory=dict)
@@ -39,23 +39,23 @@ class Rules:
 
     @property
     def aims(self) -> bool:
-        """Whether there is a target."""
+        """True if there is a target."""
         return self.target == FINAL or not np.isnan(float(self.target))
 
     def whole(self, curve: Curve) -> bool:
-        """Whether the evaluations of a finished run are all there; one whose are not has lost rows."""
+        """True if a finished run has all of its evaluations; otherwise rows were lost."""
         due = {n for n in self.evaluations_at if not curve.timed_out or n <= curve.iteration[-1]}
         return curve.ends_by(self.budget) and due <= {*curve.iteration}
 
 
 def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless: bool = False) -> Rules:
-    """The rules of the tables in `folder`: study.json's, else the packaged task's of that name; `target` replaces the
-    target, and then the scores are post hoc. Raises InputError where no target is known, unless `aimless`: then it is NaN."""
+    """The rules of the tables in `folder`, from study.json or else from the packaged task of that name. `target` replaces the
+    target and makes the scores post hoc. Raises InputError if no target is known, unless `aimless`: then it is NaN."""
     tasks = sorted({curve.task for curve in curves})
     if not tasks:
         raise NothingToConclude(f"{folder}: runs.csv holds no runs")
     if len(tasks) != 1:
-        raise InputError(f"{folder}: {len(tasks)} tasks in one table ({', '.join(tasks)}): they do not compare")
+        raise InputError(f"{folder}: {len(tasks)} tasks in one table ({', '.join(tasks)}) do not compare")
     declared = (folder / "study.json").exists()
     if declared:
         rules = rules_of_manifest(folder, curves)
@@ -74,23 +74,23 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless
 
 
 def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
-    """study.json's; raises InputError where runs.csv has runs of another task or fixed part."""
+    """The rules in study.json; raises InputError if runs.csv has runs of another task or fixed part."""
     study = read_manifest(folder / "study.json")
     for curve in curves:
-        if curve.task != study["task"]:
-            raise InputError(f"{folder}: runs.csv is of task {curve.task!r}, study.json of {study['task']!r}")
-        if curve.config_hash not in ("", study["fixed_hash"] or curve.config_hash):
+        if curve.task != study.task:
+            raise InputError(f"{folder}: the task is {curve.task!r} in runs.csv and {study.task!r} in study.json")
+        if curve.config_hash not in ("", study.fixed_hash or curve.config_hash):
             raise InputError(
                 f"{folder}: {curve.method} seed {curve.seed} has another fixed part (config_hash) than study.json: it does "
                 "not belong in this table (`fidrace merge` names the field that differs)"
             )
     return Rules(
-        study["target"],
-        study["target_how"],
-        study["budget"],
-        tuple(study["declared_seeds"]),
-        study["methods"],
-        tuple((method, control) for method, control in study["contrasts"]),
-        tuple(study["evaluations_at"]),
-        study["fixed"],
+        study.target,
+        study.target_how,
+        study.budget,
+        tuple(study.declared_seeds),
+        study.methods,
+        tuple((method, control) for method, control in study.contrasts),
+        tuple(study.evaluations_at),
+        study.fixed,
     )

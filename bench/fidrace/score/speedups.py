@@ -20,11 +20,12 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Speedup:
-    """A factor with its 95 % interval. `bound` tells how to read it: = a point, >= or <= a bound, none: no point.
+    """A factor with its 95 % interval. `bound` says how to read the factor: = as a point, >= or <= as a bound, none: there is
+    no point.
 
-    Under MIN_PAIRS pairs the limits, p_value and detectable are NaN. `detectable` is the smallest factor that this
-    scatter and number of pairs could have told from 1, NaN where the lower limit is open. `identical`: the curves do not
-    differ in one digit.
+    With fewer than MIN_PAIRS pairs the limits, p_value and detectable are NaN. `detectable` is the smallest factor that this
+    scatter and number of pairs could have distinguished from 1, NaN if the lower limit is open. `identical`: the curves are
+    equal to the last digit.
     """
 
     pairs: int
@@ -61,8 +62,8 @@ def speedup(baseline: Sequence[TargetCost], method: Sequence[TargetCost], identi
     """The method's speedup over the baseline from one or more pairs (same seed at the same place in both).
 
     exp(mean d) with mean +- t s / sqrt(P). Any censored method run leaves the lower limit open (0), any censored baseline run
-    the upper one (inf): what such a run would have needed is not known. p is one-sided, of d > 0, and 1 where the lower limit
-    is open. Curves that are `identical` have the factor 1 for any seed.
+    the upper one (inf), because the cost of such a run is unknown. p is one-sided, of d > 0, and 1 if the lower limit is
+    open. Curves that are `identical` have the factor 1 for any seed.
     """
     base, other = log_costs(baseline), log_costs(method)
     base_censored, other_censored = (any(one.censored for one in side) for side in (baseline, method))
@@ -79,8 +80,8 @@ def speedup(baseline: Sequence[TargetCost], method: Sequence[TargetCost], identi
 
 
 def student(d: Floats) -> tuple[float, float, float, float, float]:
-    """Mean of d, its 95 % limits, the one-sided p of a mean above 0, and the half-width; NaN but for the mean where
-    there are fewer than MIN_PAIRS."""
+    """Mean of d, its 95 % limits, the one-sided p of a mean above 0, and the half-width; all but the mean are NaN for fewer
+    than MIN_PAIRS values."""
     mean = float(d.mean())
     if len(d) < MIN_PAIRS:
         return mean, NAN, NAN, NAN, NAN
@@ -91,19 +92,19 @@ def student(d: Floats) -> tuple[float, float, float, float, float]:
 
 
 def half_width(error: float, freedom: float) -> float:
-    """Of a two-sided 95 % interval by Student's t, from a standard error and its degrees of freedom."""
+    """Half the width of a two-sided 95 % interval by Student's t, from a standard error and its degrees of freedom."""
     return float(stdtrit(freedom, 0.975)) * error
 
 
 def correlation(a: Floats, b: Floats) -> float:
-    """Pearson's r over the pairs; NaN where either side does not vary."""
+    """Pearson's r over the pairs; NaN if either side does not vary."""
     if len(a) < MIN_PAIRS or np.ptp(a) == 0 or np.ptp(b) == 0:
         return NAN
     return float(np.corrcoef(a, b)[0, 1])
 
 
 def holm(p: Floats) -> Floats:
-    """Holm's step-down adjustment of p[M] (Scandinavian Journal of Statistics 6, 1979); NaN stays NaN and counts not."""
+    """Holm's step-down adjustment of p[M] (Scandinavian Journal of Statistics 6, 1979); NaN stays NaN and is not counted."""
     adjusted = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]

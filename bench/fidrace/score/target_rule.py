@@ -1,10 +1,6 @@
-"""The protocol's target: from baseline runs alone, before any other method is run.
-
-python -m fidrace.score.target_rule DIR        prints the target for the study in DIR
-"""
+"""The protocol's target: the baseline's median FD at TARGET_SHARE of the budget, before any other method is run."""
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,44 +9,74 @@ from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.curves import Curve, read_curves
 from fidrace.score.rules import read_rules
 from fidrace.spec.study import BASELINE
+from fidrace.storage.study_folder import StudyFolder
 
 TARGET_SHARE, MIN_SEEDS = 0.6, 5
 
 
 def fd_at_share(curve: Curve, budget: float) -> float:
-    """The curve's FD at SHARE of the budget, log-linear between evaluations."""
+    """The curve's FD at TARGET_SHARE of the budget, log-linear between evaluations."""
     return float(np.exp(np.interp(TARGET_SHARE * budget, curve.iteration, np.log(curve.fd))))
 
 
 def sets_target(curve: Curve, budget: float) -> bool:
+    """True for a baseline run that finished its iterations."""
     return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget) and not curve.timed_out
 
 
 def target_of(curves: list[Curve], budget: float, least: int = MIN_SEEDS) -> float:
-    """The median over baseline runs of FD at 0.6 of the budget, rounded up to two figures. Raises NothingToConclude for
-    fewer than `least` runs."""
-    values = [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)]
-    if len(values) < least:
-        raise NothingToConclude(f"{len(values)} finished baseline runs; a target takes at least {least}")
-    median = float(np.median(values))
-    unit = 10.0 ** (math.floor(math.log10(median)) - 1)
-    return round(math.ceil(median / unit) * unit, 12)
+    """The median over baseline runs of FD at TARGET_SHARE of the budget, rounded up to two figures. Raises NothingToConclude
+    for fewer than `least` such runs, for distances that are no numbers above 0, and for a target that a run starts at."""
+    runs = [curve for curve in curves if sets_target(curve, budget)]
+    if len(runs) < least:
+        raise NothingToConclude(f"{len(runs)} finished baseline runs; a target takes at least {least}")
+    if not all(np.isfinite(curve.fd).all() and (curve.fd > 0).all() for curve in runs):
+        raise NothingToConclude("a distance of the baseline is no number above 0")
+    reached = float(np.median([fd_at_share(curve, budget) for curve in runs]))
+    target = round_up(reached)
+    start = min((float(curve.fd[0]) for curve in curves if len(curve.fd) and curve.iteration[0] == 0), default=math.inf)
+    if not target < start:
+        why = "does not fall" if reached >= start else f"falls too little for a target, rounded up to {target:g}"
+        distances = f"FD {reached:.4g} at {TARGET_SHARE} of the budget, {start:.4g} before training"
+        raise NothingToConclude(f"the baseline {why}: {distances}")
+    return target
 
 
-def main(folder: Path) -> None:
+def round_up(value: float) -> float:
+    """`value` rounded up to two figures."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return round(math.ceil(value / unit) * unit, 12)
+
+
+def rule_target(folder: Path) -> tuple[float, int]:
+    """The target by the protocol's rule for the tables in `folder`, and the number of baseline runs that set it.
+
+    Raises InputError if another method has runs there, because a target that is set after them is post hoc;
+    NothingToConclude if the baseline runs give no target (`target_of`)."""
     curves = read_curves(folder)
-    budget = read_rules(folder, curves, None).budget
-    target = target_of(curves, budget)
-    values = sorted(fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget))
-    print(
-        f"FD of {len(values)} baseline runs at {TARGET_SHARE * budget:g} of {budget} iterations:", *(f"{v:.2f}" for v in values)
-    )
-    print(f"target: {target:g}")
-
-
-if __name__ == "__main__":
+    if others := sorted({curve.method for curve in curves} - {BASELINE}):
+        raise InputError(f"{folder}: {', '.join(others)} ran already, so a target set now is post hoc; choose another folder")
+    budget = read_rules(folder, curves, None, aimless=True).budget
     try:
-        main(Path(*sys.argv[1:2]))
-    except (InputError, NothingToConclude) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 3)
+        return target_of(curves, budget), sum(sets_target(curve, budget) for curve in curves)
+    except NothingToConclude as error:
+        raise NothingToConclude(f"{folder}: {error}") from None
+
+
+def set_target(folder: Path) -> float:
+    """Set the target of the study in `folder` by the protocol's rule, store it in study.json and return it. Later commands
+    that extend the study adopt it. Raises InputError without a study.json, and as `rule_target` does."""
+    directory = StudyFolder(folder)
+    if not (folder / "study.json").exists():
+        raise InputError(f"{folder}: no study.json, so no study whose target could be set; `fidrace run` writes one")
+    with directory.lock_for_writing():
+        if (folder / "runs").is_dir() and not directory.rows_without_directory():  # runs at work are ahead of the tables
+            directory.collect()
+        target, runs = rule_target(folder)
+        how = (
+            f"median FD of {runs} baseline runs at {TARGET_SHARE} of the budget, rounded up to 2 figures, before any other "
+            "method was run (fidrace target DIR)"
+        )
+        changes = {"target": target, "target_how": how, "target_by_rule": True}
+        directory.manifest().model_copy(update=changes).write(folder / "study.json")
+    return target

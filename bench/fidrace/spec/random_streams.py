@@ -1,7 +1,7 @@
-"""Common random numbers: every stream is a function of (seed, name, step), so methods meet the same chances.
+"""Common random numbers: every stream is a function of (seed, name, step), so methods with one seed share their randomness.
 
-Two methods with one seed start from the same weights and see the same images, noise and uniforms; a resumed run needs
-no stored generator state; one global batch is drawn per step and ranks take slices of it.
+They start from the same weights and see the same images, noise and uniforms; a resumed run needs no stored generator state;
+one global batch is drawn per step, and ranks take slices of it.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class Streams:
         return np.random.Generator(np.random.Philox(key=int.from_bytes(key), counter=step << 192))
 
     def integer(self, name: str, step: int = 0) -> int:
-        """A 63-bit seed for generators that are not numpy's."""
+        """A 63-bit seed for generators other than numpy's."""
         return int(self.at(name, step).integers(2**63))
 
     def normal(self, name: str, step: int, shape: tuple[int, ...]) -> np.typing.NDArray[np.float32]:
@@ -35,7 +35,7 @@ class Streams:
         return self.at(name, step).random(count)
 
     def order(self, step: int, batch: int, size: int) -> Ints:
-        """Which examples [batch] of `size` step `step` sees: shuffled epochs laid end to end, none ever cut short."""
+        """The indices [batch] of the examples, out of `size`, for a step: shuffled epochs end to end, none cut short."""
         positions = np.arange(step * batch, (step + 1) * batch)
         epochs, places = np.divmod(positions, size)
         return np.concatenate([self._permutation(int(e), size)[places[epochs == e]] for e in np.unique(epochs)])

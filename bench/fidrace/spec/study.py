@@ -1,4 +1,4 @@
-"""What is compared: a task, methods and seeds become run specs. Pure data.
+"""What is compared: a task, methods and seeds, resolved into run specs. Pure data.
 
 A study names a task, methods and seeds, and may change fields of the task.
 """
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fidrace.errors import InputError, nearest
+from fidrace.method.composition import Composition
 from fidrace.method.registry import Registry, content_hash
 from fidrace.packaged import packaged_studies
 from fidrace.spec.task import Model, Task, load_task, read_toml, task_names, validate
@@ -23,49 +24,68 @@ Target = float | Literal["baseline-final"]
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
-    """One run, complete: what a worker needs to make its rows."""
+    """Everything that a worker needs to execute one run."""
 
     task: Task
     method: str
     seed: int
     method_hash: str
     methods_path: tuple[str, ...] = ()
-    home: Path = Path()  # of its study, below the folder in which several studies lie
+    home: Path = Path()  # the folder of the run's study, relative to the folder of a series of studies
 
     @property
     def directory(self) -> Path:
-        """Below its study's DIR."""
+        """The run's directory, relative to its study's DIR."""
         return run_directory(self.task.name, self.method, self.seed, self.task.fixed_hash(), self.method_hash)
 
 
 def run_directory(task: str, method: str, seed: int, fixed_hash: str, method_hash: str) -> Path:
-    """Where a run lives below a study's DIR."""
+    """A run's directory, relative to its study's DIR."""
     identity = hashlib.sha256(f"{fixed_hash}{method_hash}".encode()).hexdigest()
     return Path("runs", task, method, f"seed-{seed}-{identity[:8]}")
 
 
 @dataclasses.dataclass(frozen=True)
+class ResolvedMethod:
+    """A method by its canonical name, with what a manifest records: the hash of its code, whether its schedule depends on
+    the budget, and how well its formula is known."""
+
+    name: str
+    hash: str
+    horizon: bool
+    evidence: str
+
+    @classmethod
+    def of(cls, composition: Composition) -> "ResolvedMethod":
+        return cls(str(composition), content_hash(composition), composition.depends_on_horizon(), composition.evidence())
+
+
+@dataclasses.dataclass(frozen=True)
 class Study:
-    """A task, methods (canonical names, the baseline among them) and seeds; `target` is a number or baseline-final;
-    `contrasts` are pairs of a method and the control that it must beat."""
+    """A task, methods (the baseline first) and seeds; `target` is a number or baseline-final, `target_given` says whether
+    the user or the study file named it; `contrasts` are pairs of a method and the control that it must beat."""
 
     name: str
     task: Task
-    methods: tuple[str, ...]
+    resolved: tuple[ResolvedMethod, ...]
     seeds: tuple[int, ...]
     target: Target
     target_how: str
+    target_given: bool = False
     methods_path: tuple[str, ...] = ()
     baseline_added: bool = False
     contrasts: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The canonical names."""
+        return tuple(method.name for method in self.resolved)
+
     def specs(self) -> Iterator[RunSpec]:
-        """Seed by seed, so that an unfinished study has whole pairs."""
-        registry = Registry(self.methods_path)
-        hashes = {method: content_hash(registry.compose(method)) for method in self.methods}
+        """All runs, seed by seed, so that an unfinished study has complete pairs."""
         for seed in self.seeds:
-            for method in self.methods:
-                yield RunSpec(self.task, method, seed, hashes[method], self.methods_path)
+            for method in self.resolved:
+                yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path)
 
 
 class StudyFile(Model):
@@ -85,7 +105,8 @@ def load_study_file(path: Path) -> StudyFile:
 
 
 def find_study(source: str) -> tuple[StudyFile, str]:
-    """The study file that `source` means, and the study's name: a path that ends in .toml, a task, or a packaged study."""
+    """The study file and the study's name for `source`: a path that ends in .toml, a packaged study, or a task. Raises
+    InputError."""
     if source.endswith(".toml"):
         return load_study_file(Path(source)), Path(source).stem
     studies = packaged_studies()
@@ -98,7 +119,7 @@ def find_study(source: str) -> tuple[StudyFile, str]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`3` is (0, 1, 2); `4,7` is (4, 7); `5,` is (5,). Raises InputError for none, negative or repeated ones."""
+    """`3` is (0, 1, 2); `4,7` is (4, 7); `5,` is (5,). Raises InputError for no seeds, and for negative or repeated ones."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -112,20 +133,24 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
-    """Canonical names with the baseline first; raises InputError where one is unknown or listed twice."""
-    canonical: dict[str, str] = {}
+def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedMethod, ...]:
+    """The methods of these names with the baseline first, added if absent; raises InputError for an unknown name and for a
+    method that is listed twice."""
+    compositions = {BASELINE: registry.compose(BASELINE)}
+    listed: dict[str, str] = {}
     for name in names:
-        method = str(registry.compose(name))
-        if method in canonical:
-            same = "" if name == canonical[method] == method else f" ({canonical[method]!r} and {name!r} are {method!r})"
+        composition = registry.compose(name)
+        method = str(composition)
+        if method in listed:
+            same = "" if name == listed[method] == method else f" ({listed[method]!r} and {name!r} are {method!r})"
             raise InputError(f"method {name!r} is listed twice{same}")
-        canonical[method] = name
-    return tuple(sorted(canonical, key=lambda method: method != BASELINE)) if BASELINE in canonical else (BASELINE, *canonical)
+        listed[method] = name
+        compositions[method] = composition
+    return tuple(map(ResolvedMethod.of, compositions.values()))
 
 
 def parse_target(text: str | None) -> Target | None:
-    """The target that `text` names; raises InputError where it names none."""
+    """The value of --target; raises InputError unless it is a distance or baseline-final."""
     if text is None:
         return None
     if text == "baseline-final":
@@ -145,7 +170,7 @@ def check_target(target: Target) -> None:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`key=value` of `--set`, the value read as TOML, or as a word where it is none."""
+    """`key=value` of `--set`; the value is read as TOML, or else as a word."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise InputError(f"--set {text}: write section.field=value")
@@ -164,7 +189,7 @@ def parse_contrast(text: str) -> tuple[str, str]:
 
 
 def resolve_contrasts(texts: Sequence[str], registry: Registry, methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Contrasts by canonical names; raises InputError where one is not between two of `methods`."""
+    """Contrasts by canonical names; raises InputError for a contrast of methods that are not in `methods`."""
     contrasts = []
     for text in texts:
         method, control = (str(registry.compose(name)) for name in parse_contrast(text))
@@ -199,15 +224,19 @@ def load_study(
         seeds = str(given) if isinstance(given, int) else "".join(f"{seed}," for seed in given)
     registry = Registry(methods_path)
     resolved = resolve_methods(names, registry)
-    contrasts = () if methods else resolve_contrasts(file.contrasts, registry, resolved)
-    value = target if target is not None else file.target
-    if value is not None:
-        check_target(value)
-    if value is None or value == task.target.fd:
-        unchanged = task.target.fd == "baseline-final" or task.fixed_hash() == load_task(task.name).fixed_hash()
-        value, how = task.target.fd, task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
-    else:
-        how = "post hoc: --target"
+    contrasts = () if methods else resolve_contrasts(file.contrasts, registry, [method.name for method in resolved])
+    value, how, target_given = resolve_target(target if target is not None else file.target, task)
     paths = tuple(str(Path(path).resolve()) for path in methods_path)
     added = BASELINE not in map(str.strip, names)
-    return Study(name, task, resolved, parse_seeds(seeds), value, how, paths, added, contrasts)
+    return Study(name, task, resolved, parse_seeds(seeds), value, how, target_given, paths, added, contrasts)
+
+
+def resolve_target(given: Target | None, task: Task) -> tuple[Target, str, bool]:
+    """The target, how it was set, and whether it was given; the task's own target is post hoc if the task is changed."""
+    if given is not None:
+        check_target(given)
+        if given != task.target.fd:
+            return given, "post hoc: --target", True
+    unchanged = task.target.fd == "baseline-final" or task.fixed_hash() == load_task(task.name).fixed_hash()
+    how = task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
+    return task.target.fd, how, given is not None

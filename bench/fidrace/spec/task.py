@@ -1,4 +1,4 @@
-"""A task: everything about a race but the racers, as a TOML file read into validated, hashed, plain data."""
+"""A task: everything that a study holds fixed except the methods, read from a TOML file into validated, hashed data."""
 
 import hashlib
 import json
@@ -22,18 +22,19 @@ class Model(pydantic.BaseModel):
 
 
 def later(default: Any, **rules: Any) -> Any:
-    """A field that came after tables were published: at its default it is no part of the fixed part, whose hash they carry."""
+    """A field added after tables were published: at its default it is left out of the fixed part, so that their hashes stay
+    valid."""
     return Field(default=default, exclude_if=lambda value: value == default, **rules)
 
 
-# A path on this machine: where something lies is no part of what it is.
+# A path on this machine, left out of the fixed part: content counts, its place does not.
 Place = Annotated[Path | None, Field(exclude=True), AfterValidator(lambda path: path and path.expanduser().absolute())]
 
 
 class DataConfig(Model):
-    """`sha256` names the content; where it is empty, a study notes that of what it finds. `root` is the data set's folder
-    (default: one of its kind's name in the cache); images found there are brought to `size` and must be `images` in number;
-    `heldout` of them are kept from training where the set has no test images of its own."""
+    """`sha256` identifies the content; if empty, a study records that of the data it finds. `root` is the data set's folder
+    (default: one named after `kind` in the cache). Its images are resized to `size`, their number must be `images`, and
+    `heldout` of them are kept from training if the set has no test images."""
 
     kind: Literal["digits", "cifar10", "imagenet", "folder"]
     sha256: str = ""
@@ -46,18 +47,18 @@ class DataConfig(Model):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """[C, H, W] of its images; raises InputError where the task does not say."""
+        """[C, H, W] of the images; raises InputError if the task does not set a size."""
         known = {"digits": (1, 8, 8), "cifar10": (3, 32, 32)}
         if self.kind in known:
             return known[self.kind]
         if self.size is None:
-            raise InputError(f"data.kind = {self.kind!r} needs data.size, the side that images are brought to")
+            raise InputError(f"data.kind = {self.kind!r} needs data.size, the side that images are resized to")
         return 3, self.size, self.size
 
 
 class NetworkConfig(Model):
-    """The U-Net's fields, in the names of its papers; image size and channels come from the data. Kind `diffusers` is that
-    library's UNet2DModel of the same widths; `config` holds more of its arguments, and replaces."""
+    """The U-Net's fields, named as in its papers; image size and channels come from the data. Kind `diffusers` is that
+    library's UNet2DModel with the same widths; `config` adds and overrides its arguments."""
 
     kind: Literal["unet", "diffusers"] = "unet"
     channels: int = Field(gt=0)
@@ -72,7 +73,7 @@ class NetworkConfig(Model):
     classes: int | None = Field(default=None, gt=0)
     norm_groups: int = Field(default=32, gt=0)
     config: dict[str, Any] = later({})
-    init: int | None = later(None, ge=0)  # the seed of the initial weights; None: the run's
+    init: int | None = later(None, ge=0)  # the seed of the initial weights; None: the run's own seed
 
     @pydantic.model_validator(mode="after")
     def _groups_divide(self) -> "NetworkConfig":
@@ -87,7 +88,7 @@ class DiffusionConfig(Model):
     schedule: Literal["linear", "cosine"]
     timesteps: int = Field(ge=2)
     prediction: Prediction = "eps"
-    learned_sigma: bool = later(False)  # the network gives the reverse variance too, trained by L_hybrid
+    learned_sigma: bool = later(False)  # the network predicts the reverse variance too, trained by L_hybrid
 
 
 class OptimizerConfig(Model):
@@ -99,7 +100,7 @@ class OptimizerConfig(Model):
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
-    clip: float | None = later(None, gt=0)  # the norm that a step's gradient may have
+    clip: float | None = later(None, gt=0)  # maximum norm of a step's gradient
 
 
 class EmaConfig(Model):
@@ -116,10 +117,10 @@ INCEPTION_METRICS = {"tf1": "fid", "clean": "fid_clean"}  # by `resize`
 
 
 class QualityConfig(Model):
-    """`metric` is the distance's name in every table; only Inception features may call it fid. `resize`: how images are
-    brought to Inception's size, as in TensorFlow 1 (torch-fidelity) or clean-fid. `final_samples`: how many are drawn
-    once more at the budget, beside the curve's `samples`. `guard_images`: how many training images the guards look at
-    (None: all). `weights` and `reference` (an .npz of mu and sigma) are files."""
+    """`metric` is the distance's name in every table; it may be fid only with Inception features. `resize`: images are resized
+    for Inception as in TensorFlow 1 (torch-fidelity) or clean-fid. `final_samples`: samples for one more evaluation at the
+    budget, beside the curve's `samples`. `guard_images`: training images that the guards use (None: all). `weights` and
+    `reference` (an .npz of mu and sigma) are files."""
 
     metric: str
     features: Literal["digits", "thumb8", "inception"]
@@ -145,16 +146,18 @@ class QualityConfig(Model):
 
 
 class BudgetConfig(Model):
-    """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; threads of each run; how often its
-    state is saved between evaluations (0: at every look at the losses), and whether the averaged weights of every evaluation
-    are kept for `fidrace analyze`: neither changes what is measured."""
+    """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; `threads` of each run. How often
+    the state is saved between evaluations (0: whenever losses are read back) and whether the averaged weights of every
+    evaluation are kept for `fidrace analyze` does not change what is measured."""
 
     iterations: int = Field(gt=0)
     evaluations: int = Field(gt=0)
     threads: int = Field(default=1, gt=0)
     checkpoint_minutes: float = Field(default=10.0, ge=0, exclude=True)
     keep_weights: bool = Field(default=False, exclude=True)
-    gpu_hours: float | None = later(None, gt=0)  # of training, summed over a run's devices; whichever ends first
+    gpu_hours: float | None = later(
+        None, gt=0
+    )  # of training, summed over a run's devices; a run ends at this limit or its last iteration
 
     @pydantic.model_validator(mode="after")
     def _grid_fits(self) -> "BudgetConfig":
@@ -167,19 +170,19 @@ class BudgetConfig(Model):
 
 
 class SpeedConfig(Model):
-    """How fast the same training goes; all of it changes the last digits or the seconds, so it is held fixed too."""
+    """Options for speed; all of them change the last digits or the seconds, so they are held fixed too."""
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
     fused: bool = True  # AdamW in one kernel
     foreach: bool = True  # the average of the weights in few kernels
-    resident: bool | None = None  # the training images on the device; None: where they take less than RESIDENT bytes
-    microbatch: int | None = Field(default=None, gt=0)  # examples at a time; their gradients add up to the batch's
-    checkpointing: bool = False  # activations are computed again instead of kept
+    resident: bool | None = None  # keep the training images on the device; None: if they take less than RESIDENT bytes
+    microbatch: int | None = Field(default=None, gt=0)  # examples per forward pass; their gradients are accumulated
+    checkpointing: bool = False  # recompute activations instead of storing them
 
 
-Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target that a file names
+Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target in a file
 
 
 class TargetConfig(Model):
@@ -218,20 +221,20 @@ class Task(Model):
 
     @property
     def open(self) -> bool:
-        """Whether content that every run must share is named only by its place so far."""
+        """True if content that all runs must share is known only by its path so far, not by its hash."""
         return not self.data.sha256 or bool(self.quality.reference and not self.quality.reference_sha256)
 
     def sampling_forwards(self, evaluations: int | None = None) -> int:
-        """Forward passes of one image that the samples of so many evaluations (None: all) and of the last count take."""
+        """Forward passes, counted in images, for the samples of `evaluations` evaluations (None: all) and `final_samples`."""
         count = len(self.budget.evaluation_steps()) if evaluations is None else evaluations
         return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
 
     def microbatch_size(self) -> int:
-        """Examples whose activations training holds at a time."""
+        """The number of examples whose activations training holds at a time."""
         return min(self.speed.microbatch or self.optimizer.batch, self.optimizer.batch)
 
     def fixed_part(self) -> dict[str, Any]:
-        """What every run of one table must share: all but names, the target and the defaults."""
+        """The fields that every run of one table must share: all but the names, the target and the defaults."""
         return self.model_dump(mode="json", exclude=NOT_FIXED)
 
     def fixed_hash(self) -> str:
@@ -243,8 +246,8 @@ def task_names() -> list[str]:
 
 
 def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
-    """The packaged task `name` with the dotted fields in `changes` replaced, or left to their defaults where a change is
-    "none"; raises InputError naming what is wrong."""
+    """The packaged task `name` with the dotted fields in `changes` replaced; the change "none" resets a field to its default.
+    Raises InputError naming what is wrong."""
     if name not in task_names():
         raise InputError(f"unknown task {name!r}{nearest(name, task_names())} (`fidrace tasks` lists all)")
     table, sections = read_toml(TASKS / f"{name}.toml"), sorted(Task.model_fields.keys() - NOT_FIXED)
@@ -265,12 +268,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, brackets without end
+    except (ValueError, RecursionError) as error:  # also no UTF-8, a number of thousands of digits, endless brackets
         raise InputError(f"{path}: not a TOML file: {error}") from error
 
 
 def validate(model: type[M], table: dict[str, Any], where: str) -> M:
-    """`table` as `model`; raises InputError of one line: the first wrong field, what was wrong, the nearest name."""
+    """`table` as `model`; raises InputError in one line: the first wrong field, what is wrong, the nearest name."""
     try:
         return model.model_validate(table)
     except pydantic.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the JSON records among them."""
+"""Atomic writes: a file appears complete or not at all. And JSON records."""
 
 import json
 import os
@@ -14,15 +14,16 @@ Row = dict[str, Any]
 
 
 class WriteError(OSError):
-    """A file of ours could not be written: no space, no permission, no folder."""
+    """A file could not be written: no space, no permission, no folder."""
 
 
-TEMPORARY = ".tmp"  # how files end that are not whole yet
+TEMPORARY = ".tmp"  # suffix of files that are not complete yet
 
 
 @contextmanager
 def replace_atomically(path: Path) -> Iterator[Path]:
-    """A new file to fill. When the block ends it is `path`, whole and on the disk; where the block fails it is gone."""
+    """Yield a new file to fill, which replaces `path` and is flushed to disk when the block ends; if the block fails it is
+    removed. Raises WriteError."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
         os.close(handle)
@@ -35,14 +36,14 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        with suppress(OSError):  # the new name too, where the file system can promise that
+        with suppress(OSError):  # the new name too, if the file system can flush a folder
             flush_to_disk(path.parent)
-    except OSError as error:  # by the name that a person knows
+    except OSError as error:  # naming `path`, not the temporary file
         raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, would survive a loss of power."""
+    """Wait until a file, or the names in a folder, would survive a power loss."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -51,13 +52,13 @@ def flush_to_disk(path: Path) -> None:
 
 
 def sweep(folder: Path, names: str = "*") -> None:
-    """Remove what a killed process left half-written of the files of these names; nobody may be writing them."""
-    for left in folder.glob(f".{names}.*{TEMPORARY}"):
-        left.unlink(missing_ok=True)
+    """Remove the incomplete files of these names that a killed process left; no process may be writing them."""
+    for leftover in folder.glob(f".{names}.*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """`content` at `path`, whole or not at all."""
+    """Write `content` to `path`, all of it or nothing. Raises WriteError."""
     with replace_atomically(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -67,7 +68,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_record(path: Path, remedy: str) -> Row:
-    """The JSON object at `path`; raises InputError, with the remedy, where it is damaged."""
+    """The JSON object at `path`; raises InputError, with the remedy, if it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):

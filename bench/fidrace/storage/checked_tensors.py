@@ -1,6 +1,6 @@
-"""Tensors, and facts about them, as one safetensors file; the facts are JSON in its header. Nothing is pickled.
+"""Tensors and facts about them in one safetensors file, with the facts as JSON in its header. Nothing is pickled.
 
-The header has a checksum of both, so that a file that is torn or damaged is known for one.
+The header holds a checksum of both, so that a torn or damaged file is detected.
 """
 
 import errno
@@ -21,31 +21,33 @@ Tensors = dict[str, Tensor]
 
 
 class Damaged(Exception):
-    """The file is not what was written."""
+    """The file does not have the content that was written."""
 
 
 def write(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
-    """One file, whole or not at all; floats in `facts` come back exactly."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(facts)  # and the checksum in one entry: several come in any order, and files are to be equal
+    """Write one file atomically; floats in `facts` are read back exactly."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(
+        facts
+    )  # in one entry with the checksum: several have no fixed order, and equal content must give equal files
     with replace_atomically(path) as temporary:
         try:
-            save_file(whole, temporary, metadata={"sealed": f"{checksum(whole, text)} {text}"})
-        except SafetensorError as error:  # says what went wrong in words only
+            save_file(contiguous, temporary, metadata={"sealed": f"{checksum(contiguous, text)} {text}"})
+        except SafetensorError as error:  # it has no errno, only a message
             number = re.search(r"os error (\d+)", str(error))
             raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Raises Damaged where the file is not whole, OSError where it cannot be read."""
-    with path.open("rb"):  # says why it cannot be read, as safetensors does not
+    """Raises Damaged if the file is torn or changed, OSError if it cannot be read."""
+    with path.open("rb"):  # raises a precise OSError, as safetensors does not
         pass
     try:
         with safe_open(path, framework="pt") as file:
             tensors, header = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
         sha256, _, text = header.get("sealed", "").partition(" ")
         if sha256 != checksum(tensors, text):
-            raise Damaged("another checksum than was written")
+            raise Damaged("the checksum does not match")
         facts = json.loads(text)
     except (SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Damaged(" ".join(str(error).split())) from None
@@ -56,8 +58,8 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 def checksum(tensors: Tensors, facts: str) -> str:
     """SHA-256 of `facts` and of each tensor's name, type, shape and bytes."""
-    found = hashlib.sha256(facts.encode())
+    digest = hashlib.sha256(facts.encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

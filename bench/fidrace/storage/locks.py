@@ -1,4 +1,4 @@
-"""Locks of the operating system: each goes with the process that holds it, however that ends."""
+"""Locks of the operating system, which are released when the process that holds them ends, however it ends."""
 
 import errno
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ class Busy(Exception):
 
 @contextmanager
 def hold_lock(path: Path, seconds: float = 0.0) -> Iterator[None]:
-    """Hold the lock at `path`. Raises Busy where another process still has it after so many seconds, InputError where files
-    cannot be locked, OSError where there can be none."""
+    """Hold the lock at `path`. Raises Busy if another process still holds it after `seconds`, InputError if the file system has
+    no locks, OSError if the lock file cannot be created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path, seconds, fallback_to_soft=False)  # a soft lock would outlive its process
     try:
@@ -26,7 +26,9 @@ def hold_lock(path: Path, seconds: float = 0.0) -> Iterator[None]:
         raise Busy from None
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
-            raise InputError(f"{path.parent}: this file system locks no files (flock); choose another --out") from error
+            raise InputError(
+                f"{path.parent}: this file system does not support file locks (flock); choose another --out"
+            ) from error
         raise
     try:
         yield

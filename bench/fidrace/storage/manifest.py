@@ -1,89 +1,149 @@
-"""study.json: what a folder's runs are, so that nothing else is ever mixed with them."""
+"""study.json, the manifest of a study's folder: what its runs are, so that no other study's runs are mixed with them.
+
+Fields are only ever added. Fields that this version does not know are kept when a manifest is written back.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from fidrace.errors import InputError
-from fidrace.method.registry import Registry, content_hash
-from fidrace.spec.study import Study
+from fidrace.spec.study import ResolvedMethod, Study
 from fidrace.spec.task import Goal, Model, validate
-from fidrace.storage.atomic import read_record
+from fidrace.storage.atomic import read_record, write_json
 
 SCHEMA = 1
+Iterations = Annotated[float, PlainSerializer(lambda n: int(n) if n.is_integer() else n)]  # written back as they were read
 
 
-class Manifest(Model):
-    """What study.json must hold for others to read it."""
-
+class _Record(Model):
     model_config = pydantic.ConfigDict(extra="allow", strict=True)
 
+
+class MethodRecord(_Record):
+    """What a manifest records of one method: the hash of its code when it was run (None: unknown), whether its schedule
+    depends on the budget, and how well its formula is known."""
+
+    hash: str | None = None
+    horizon: bool = False
+    evidence: str = ""
+
+    @classmethod
+    def of(cls, method: ResolvedMethod) -> "MethodRecord":
+        return cls(hash=method.hash, horizon=method.horizon, evidence=method.evidence)
+
+    def same_code(self, other: "MethodRecord") -> bool:
+        """False if both hashes are known and differ."""
+        return None in (self.hash, other.hash) or self.hash == other.hash
+
+
+class Manifest(_Record):
+    """The content of study.json. `target_by_rule`: the target was set from this folder's baseline runs (`fidrace target`),
+    and later commands adopt it. `methods_path`: folders of the user's own method files, by absolute path."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    name: str = ""
     task: str
     fixed: dict[str, Any]
     fixed_hash: str = ""
-    budget: pydantic.PositiveFloat
-    evaluations_at: list[float] = Field(default=[])
+    budget: Annotated[Iterations, Field(gt=0)]
+    evaluations_at: list[Iterations] = Field(default=[])
+    metric: str = ""
     target: Goal
     target_how: str
     declared_seeds: list[int]
     seeds: list[int]
-    methods: dict[str, dict[str, Any]]
-    contrasts: list[pydantic.conlist(str, min_length=2, max_length=2)] = Field(default=[])  # type: ignore[valid-type]
+    contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default=[])
+    methods: dict[str, MethodRecord]
+    target_by_rule: bool = False
+    methods_path: list[str] = Field(default=[])
+
+    @classmethod
+    def of(cls, study: Study) -> "Manifest":
+        """The manifest of a study that is declared for the first time."""
+        content = {
+            "schema": SCHEMA,
+            "name": study.name,
+            "task": study.task.name,
+            "fixed": study.task.fixed_part(),
+            "fixed_hash": study.task.fixed_hash(),
+            "budget": study.task.budget.iterations,
+            "evaluations_at": list(study.task.budget.evaluation_steps()),
+            "metric": study.task.quality.metric,
+            "target": study.target,
+            "target_how": study.target_how,
+            "declared_seeds": list(study.seeds),
+            "seeds": list(study.seeds),
+            "contrasts": [list(pair) for pair in study.contrasts],
+            "methods": {method.name: MethodRecord.of(method) for method in study.resolved},
+        }
+        if study.methods_path:
+            content["methods_path"] = list(study.methods_path)
+        return cls.model_validate(content)
+
+    def extended_by(self, new: "Manifest") -> "Manifest":
+        """`new` with the methods, seeds, contrasts, folders and unknown fields that this manifest has too; the seeds that
+        this one declared stay the declared ones."""
+        records = {name: extend_record(self.methods.get(name), record) for name, record in new.methods.items()}
+        changes: dict[str, Any] = {
+            "methods": {**self.methods, **records},
+            "seeds": sorted({*self.seeds, *new.seeds}),
+            "declared_seeds": self.declared_seeds,
+            "contrasts": self.contrasts + [pair for pair in new.contrasts if pair not in self.contrasts],
+            **(self.model_extra or {}),
+        }
+        if self.target_by_rule:
+            changes |= {"target_by_rule": True}
+        if folders := list(dict.fromkeys([*self.methods_path, *new.methods_path])):
+            changes |= {"methods_path": folders}
+        return new.model_copy(update=changes)
+
+    def merged_with(self, other: "Manifest") -> "Manifest":
+        """This manifest with the methods, seeds, contrasts and method folders of another folder of the same study."""
+        changes: dict[str, Any] = {
+            "methods": {**other.methods, **self.methods},
+            "seeds": sorted({*self.seeds, *other.seeds}),
+            "contrasts": self.contrasts + [pair for pair in other.contrasts if pair not in self.contrasts],
+        }
+        if folders := list(dict.fromkeys([*self.methods_path, *other.methods_path])):
+            changes |= {"methods_path": folders}
+        return self.model_copy(update=changes)
+
+    def write(self, path: Path) -> None:
+        """Write study.json, without the fields that were never given."""
+        write_json(path, self.model_dump(by_alias=True, exclude_unset=True))
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """study.json at `path`; raises InputError where it cannot be read."""
+def extend_record(old: MethodRecord | None, new: MethodRecord) -> MethodRecord:
+    """`new` with the fields of `old` that this version does not know."""
+    return new.model_copy(update=old.model_extra) if old and old.model_extra else new
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Raises InputError if study.json at `path` cannot be read."""
     content = read_record(path, "restore it, or remove it alone: `fidrace score --target FD` reads the tables without it")
     if content.get("schema") != SCHEMA:
         raise InputError(f"{path}: schema {content.get('schema')}, this fidrace reads {SCHEMA}")
-    return validate(Manifest, content, str(path)).model_dump()
+    return validate(Manifest, content, str(path))
 
 
-def manifest_of(study: Study) -> dict[str, Any]:
-    registry = Registry(study.methods_path)
-    compositions = {method: registry.compose(method) for method in study.methods}
-    return {
-        "schema": SCHEMA,
-        "name": study.name,
-        "task": study.task.name,
-        "fixed": study.task.fixed_part(),
-        "fixed_hash": study.task.fixed_hash(),
-        "budget": study.task.budget.iterations,
-        "evaluations_at": study.task.budget.evaluation_steps(),
-        "metric": study.task.quality.metric,
-        "target": study.target,
-        "target_how": study.target_how,
-        "declared_seeds": list(study.seeds),
-        "seeds": list(study.seeds),
-        "contrasts": [list(pair) for pair in study.contrasts],
-        "methods": {
-            method: {
-                "hash": content_hash(composition),
-                "horizon": composition.depends_on_horizon(),
-                "evidence": composition.evidence(),
-            }
-            for method, composition in compositions.items()
-        },
-    }
-
-
-def check_same_study(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise InputError, naming the first field that differs, where the folder's study is not the one asked for."""
+def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
+    """Raise InputError, naming the first field that differs, unless the folder at `path` holds the study asked for."""
     remedy = "choose another --out, or --fresh to empty it"
-    for field, before, now in differences({"task": old["task"], **old["fixed"]}, {"task": new["task"], **new["fixed"]}):
+    for field, before, now in differences({"task": old.task, **old.fixed}, {"task": new.task, **new.fixed}):
         raise InputError(f"{path} holds a study with {field} = {before}, not {now}; {remedy}")
-    if old["target"] != new["target"]:
-        raise InputError(f"{path} has the target {old['target']}, not {new['target']}; `fidrace score --target` tries others")
-    for method in old["methods"].keys() & new["methods"].keys():
-        if old["methods"][method].get("hash") not in (None, new["methods"][method]["hash"]):
+    if old.target != new.target:
+        raise InputError(f"{path} has the target {old.target}, not {new.target}; `fidrace score --target` tries others")
+    for method in old.methods.keys() & new.methods.keys():
+        if not old.methods[method].same_code(new.methods[method]):
             raise InputError(f"the code of method {method!r} has changed since its runs in {path}; {remedy}")
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted names, old and new values of the leaves in which two nested tables differ."""
+    """Dotted name, old and new value of each leaf in which two nested tables differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
             yield from differences(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))

@@ -1,7 +1,7 @@
 """The folder of a study.
 
-A run owns its directory and writes only there (run.json, evals.csv, checkpoint, pictures); the tables of the study are
-made anew from the runs' rows, in one order, so that they never depend on who finished first.
+A run owns its directory and writes only there (run.json, evals.csv, checkpoint, pictures). The study's tables are rebuilt
+from the runs' rows in one fixed order, so that they never depend on which run finished first.
 """
 
 import os
@@ -9,9 +9,8 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from fidrace.console import printable
@@ -19,7 +18,7 @@ from fidrace.errors import InputError
 from fidrace.spec.study import RunSpec, Study, run_directory
 from fidrace.storage.atomic import Row, read_record, sweep, write_json
 from fidrace.storage.locks import Busy, hold_lock
-from fidrace.storage.manifest import check_same_study, manifest_of, read_manifest
+from fidrace.storage.manifest import Manifest, check_same_study, read_manifest
 from fidrace.storage.tables import (
     ENDED,
     EVAL_COLUMNS,
@@ -33,9 +32,9 @@ from fidrace.storage.tables import (
     write_table,
 )
 
-INTERNAL = ("directory", "packages", "host", "pid")  # of run.json, in no table
+INTERNAL = ("directory", "packages", "host", "pid")  # fields of run.json that no table shows
 LOCK_SECONDS = 60
-RUN = ("task", "method", "seed")  # the columns that say of which run a row is
+RUN = ("task", "method", "seed")  # the columns that identify the run of a row
 
 
 @dataclass(frozen=True)
@@ -44,61 +43,65 @@ class StudyFolder:
 
     path: Path
 
-    def merged_manifest(self, study: Study) -> dict[str, Any]:
-        """What study.json will hold: `study`, and the methods and seeds that the folder already has. Raises InputError
-        where the folder is another study's, or something else's."""
-        new = manifest_of(study)
+    def adopt_target(self, study: Study) -> Study:
+        """`study` with the target that was set here by the protocol's rule, unless another one was asked for."""
+        manifest = self.manifest() if (self.path / "study.json").exists() else None
+        if manifest and manifest.target_by_rule and (not study.target_given or study.target == manifest.target):
+            return replace(study, target=manifest.target, target_how=manifest.target_how)
+        return study
+
+    def merged_manifest(self, study: Study) -> Manifest:
+        """The manifest of `study`, extended by the methods and seeds that the folder already has. Raises InputError if the
+        folder holds another study, or something that is no study."""
+        new = Manifest.of(self.adopt_target(study))
         if (self.path / "study.json").exists():
             old = self.manifest()
             check_same_study(self.path, old, new)
-            new["methods"] = {**old["methods"], **new["methods"]}
-            new["seeds"] = sorted({*old["seeds"], *new["seeds"]})
-            new["declared_seeds"] = old["declared_seeds"]
-            new["contrasts"] = old["contrasts"] + [pair for pair in new["contrasts"] if pair not in old["contrasts"]]
-        elif self.path.exists() and not self.path.is_dir():
+            return old.extended_by(new)
+        if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is not a folder; choose another --out")
         elif self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise InputError(f"{self.path} holds something that is no study; choose another --out")
         return new
 
     def declare(self, study: Study) -> None:
-        """Make the folder `study`'s, or extend it; seeds beyond those declared first are remembered as such."""
-        write_json(self.path / "study.json", self.merged_manifest(study))
+        """Write study.json for `study`, or extend the one that is there; seeds added later stay distinct from the declared
+        ones. Raises InputError as `merged_manifest` does."""
+        self.merged_manifest(study).write(self.path / "study.json")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Held for the moments in which study.json and the tables are written; raises InputError where another process
-        keeps it, or where the folder cannot be written."""
+        """Hold the folder's lock while study.json and the tables are written. Raises InputError if another process keeps it,
+        or the file system has no locks."""
         with ExitStack() as hold:
             try:
                 hold.enter_context(hold_lock(self.path / ".lock", LOCK_SECONDS))
             except Busy:
-                raise InputError(f"{self.path} is in use by another fidrace, for {LOCK_SECONDS} seconds by now") from None
+                raise InputError(f"{self.path} has been locked by another fidrace for {LOCK_SECONDS} seconds") from None
             sweep(self.path)
             yield
 
     @contextmanager
     def lock_for_writing(self) -> Iterator[None]:
-        """`locked` where commands run or ran; tables that were brought here need no lock."""
+        """`lock`, but only in a folder that has a lock file: nobody runs in a folder of copied tables."""
         with self.lock() if (self.path / ".lock").exists() else nullcontext():
             yield
 
     def refuse_gone(self) -> None:
-        """Raise InputError where the study was moved or removed while it runs: nothing of it is made anew."""
+        """Raise InputError if the study was moved or removed while it runs; the folder is not created again."""
         if not (self.path / "study.json").exists():
-            raise InputError(f"{self.path}: the study is gone from there; where it is now, the same command goes on")
+            raise InputError(f"{self.path}: the study was moved or removed; the same command resumes it at its new place")
 
     @contextmanager
     def claim_run(self, spec: RunSpec, seconds: float = 0.0) -> Iterator[None]:
-        """Held for as long as a run is at work, by the process that does it; raises Busy where another one still has it
-        after so many seconds."""
+        """Hold a run's lock while this process executes it. Raises Busy if another process still holds it after `seconds`."""
         lock = self.path / ".locks" / spec.directory.parent / f"{spec.directory.name}.lock"  # outlives the directory
         with hold_lock(lock, seconds):
             yield
 
     @contextmanager
     def mark_in_use(self) -> Iterator[None]:
-        """Held by a command for as long as it may do runs here, so that nobody empties the folder meanwhile."""
+        """Mark the folder as in use while a command may execute runs here, so that nobody empties it."""
         path = self.path / ".locks" / f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}.lock"  # two containers may share both
         with hold_lock(path):
             try:
@@ -107,44 +110,44 @@ class StudyFolder:
                 path.unlink(missing_ok=True)
 
     def worker(self, spec: RunSpec) -> str:
-        """Which process said last that it does this run."""
+        """The process that last recorded that it executes this run."""
         try:
             row = self.row(spec) or {}
-        except InputError:  # for who holds the lock to find
+        except InputError:  # a damaged row is reported by the process that holds the lock
             row = {}
         return f"process {row['pid']} on {row.get('host')}" if "pid" in row else "another process"
 
-    def manifest(self) -> dict[str, Any]:
-        """study.json; raises InputError where it cannot be read."""
+    def manifest(self) -> Manifest:
+        """Raises InputError if study.json cannot be read."""
         return read_manifest(self.path / "study.json")
 
     def row(self, spec: RunSpec) -> Row | None:
-        """The run's row of runs.csv, or None where it has not started."""
+        """The run's row of runs.csv, or None if it has not started."""
         path = self.path / spec.directory / "run.json"
         return read_run(path, self.path) if path.exists() else None
 
     def rows(self) -> list[Row]:
-        """All runs that have started, in the order of method and seed as declared."""
-        order = {method: place for place, method in enumerate(self.manifest()["methods"])}
+        """The rows of all runs that have started, by method in declared order, then by seed."""
+        order = {method: place for place, method in enumerate(self.manifest().methods)}
         rows = [read_run(path, self.path) for path in self.path.glob("runs/*/*/*/run.json")]
         return sorted(rows, key=lambda row: (order.get(row["method"], len(order)), row["method"], row["seed"]))
 
     def run_statuses(self) -> dict[Path, str]:
-        """The status of every run that is here, by its directory: started here, or in a table that was brought here."""
+        """The status of every run by its directory, for runs that started here and for rows of copied tables."""
         if not (self.path / "study.json").exists():
             return {}
         started = {Path(row["directory"]): row["status"] for row in self.rows()}
         return {directory_of(row): row["status"] for row in self.rows_without_directory()} | started
 
     def rows_without_directory(self) -> list[Row]:
-        """The rows of runs.csv, as text, of runs that have no directory: those of published tables."""
+        """The rows of runs.csv, as text, of runs without a directory, as in published tables."""
         path = self.path / "runs.csv"
         rows = read_rows(path, (*RUN, "status")) if path.exists() else []
         return [row for row in rows if not (self.path / directory_of(row) / "run.json").exists()]
 
     def adopt(self) -> None:
-        """Give each run of published tables a directory: its rows are all there is, and tables that are made anew must not
-        lose them. Raises InputError for rows that do not say what they are of."""
+        """Create run directories for rows that exist only in runs.csv, so that rebuilding the tables keeps them. Raises
+        InputError for rows without the hashes that name a directory."""
         rows = self.rows_without_directory()
         for row in [*rows, *self.rows()]:
             if not row.get("config_hash") or not row.get("method_hash"):
@@ -155,7 +158,7 @@ class StudyFolder:
         self.bring(rows, self)
 
     def bring(self, rows: list[Row], source: "StudyFolder") -> None:
-        """Make run directories of rows of runs.csv and what evals.csv of `source` has of them."""
+        """Create run directories from rows of runs.csv and the matching rows of evals.csv in `source`."""
         lines: dict[tuple[str, ...], list[Row]] = {}
         for line in read_rows(source.path / "evals.csv", RUN) if rows else []:
             lines.setdefault(run_of(line), []).append(line)
@@ -166,17 +169,17 @@ class StudyFolder:
             write_json(place / "run.json", {**row, "seed": seed_of(row["seed"]), "directory": str(directory_of(row))})
 
     def evaluations(self, row: Row) -> list[Row]:
-        """A run's rows of evals.csv; raises InputError where the file is damaged."""
+        """A run's rows of evals.csv; raises InputError if the file is damaged."""
         path = self.path / row["directory"] / "evals.csv"
         if path.exists() and not path.read_bytes().endswith(b"\n"):
             raise InputError(f"{path}: damaged; {RUN_REMEDY}")
         return read_rows(path) if path.exists() else []
 
     def collect(self) -> None:
-        """Write runs.csv and evals.csv from the runs' own rows; of runs that ended, nothing is left of their checkpoints."""
+        """Write runs.csv and evals.csv from the runs' own rows, and remove the checkpoints of runs that have ended."""
         rows = self.rows()
         for row in rows:
-            if row["status"] in ENDED:  # where a process was killed between its last two steps
+            if row["status"] in ENDED:  # left over if a process was killed between its last two steps
                 for path in (self.path / row["directory"]).glob("checkpoint-*.safetensors"):
                     path.unlink(missing_ok=True)
         lines = [line for row in rows for line in self.evaluations(row)]
@@ -185,7 +188,7 @@ class StudyFolder:
         write_table(self.path / "evals.csv", *with_extra_columns(lines, EVAL_COLUMNS))
 
     def record_failure(self, spec: RunSpec, error: str) -> None:
-        """Note that a run ended by `error`; what it had measured stays."""
+        """Record that a run failed with `error`; its evaluations stay."""
         self.refuse_gone()
         error = printable(error)
         identity = {"task": spec.task.name, "method": spec.method, "seed": spec.seed, "directory": str(spec.directory)}
@@ -197,7 +200,7 @@ class StudyFolder:
         )
 
     def record_death(self, spec: RunSpec, error: str) -> bool:
-        """Note the failure of a run whose process is gone; False where another process has taken it over, or has ended it."""
+        """Record the failure of a run whose process is gone; False if another process has taken it over or ended it."""
         try:
             with self.claim_run(spec):
                 row = self.row(spec)
@@ -209,14 +212,14 @@ class StudyFolder:
             return False
 
     def reopen(self, spec: RunSpec) -> None:
-        """Let a failed run go on from its last checkpoint; nothing where it did not fail, or is at work."""
+        """Reset a failed run to resume from its last checkpoint; no effect on other runs, or if a process executes it."""
         with suppress(Busy), self.claim_run(spec):
             row = self.row(spec)
             if row and row["status"] == "failed":
                 write_json(self.path / spec.directory / "run.json", {**row, "status": "running", "error": ""})
 
     def empty(self) -> None:
-        """Remove all that a study has written here, and nothing else; raises InputError where another process is at it."""
+        """Remove everything that a study wrote here, and nothing else. Raises InputError if another process is at work."""
         for lock in (self.path / ".locks").rglob("*.lock"):
             try:
                 with hold_lock(lock):
@@ -247,7 +250,7 @@ class StudyFolder:
 
 
 def read_run(path: Path, root: Path) -> Row:
-    """A run's row, of the directory in which it lies, whatever it says itself; raises InputError where it is damaged."""
+    """A run's row, with the directory that the file actually lies in. Raises InputError if the file is damaged."""
     row = read_record(path, RUN_REMEDY)
     kinds = {"task": str, "method": str, "seed": int, "status": str}
     if any(not isinstance(row.get(field), kind) for field, kind in kinds.items()) or row["status"] not in STATUSES:
@@ -256,12 +259,12 @@ def read_run(path: Path, root: Path) -> Row:
 
 
 def run_of(row: Row) -> tuple[str, ...]:
-    """Which run a row of a table is of."""
+    """Task, method and seed of a row of a table."""
     return row["task"], row["method"], str(seed_of(row["seed"]))
 
 
 def directory_of(row: Row) -> Path:
-    """Where the run of a row of runs.csv lives below DIR; raises InputError for names that lead elsewhere."""
+    """The run directory of a row of runs.csv, relative to DIR. Raises InputError for names that would leave DIR."""
     for column in ("task", "method"):
         name = row[column]
         refuse_name(Path("runs.csv"), column, name)
@@ -272,7 +275,7 @@ def directory_of(row: Row) -> Path:
 
 
 def seed_of(seed: str) -> int:
-    """A seed as a table has it: `5`, or from a spreadsheet `5.0`; raises InputError for what is none."""
+    """A table's seed, `5` or from a spreadsheet `5.0`; raises InputError for anything else."""
     try:
         return int(float(seed))
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Files: in which columns tables are on disk, and how what is written gets there whole."""
+"""The CSV tables of a study on disk: their columns, and how they are read and written."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from fidrace.errors import InputError
 from fidrace.storage.atomic import Row, write_atomic
 
 BINS = 10
-REAL_MEMORISED = 0.05  # by its definition, the share of held-out real images that the column `memorised` would count
+REAL_MEMORISED = 0.05  # by definition, the share of held-out real images that the column `memorised` would count
 RUN_COLUMNS = (
     "task method seed status iterations images forwards train_seconds eval_seconds device precision threads "
     "config_hash method_hash revision fidrace_version started ended error "
@@ -23,27 +23,27 @@ EVAL_COLUMNS = [
     *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
     *(f"val_loss_bin{k}" for k in range(BINS)),
 ]
-TEXT = {  # by table: `precision` is fp32 in one and a share in the other
+TEXT = {  # text columns by table: `precision` is fp32 in runs.csv, and a share in evals.csv
     "runs.csv": {*RUN_COLUMNS} - {*"seed iterations images forwards train_seconds eval_seconds threads".split(), *CEILINGS},
     "evals.csv": {"task", "method", "metric"},
 }
 
 LONGEST_NAME = 200
-RUN_REMEDY = "remove its folder and runs.csv, and the same command makes it anew"
+RUN_REMEDY = "remove its folder and runs.csv, and the same command runs it again"
 STATUSES = ("finished", "diverged", "failed", "running")
-ENDED = STATUSES[:2]  # of runs that came to their end
-FRAME, WEIGHTS = "samples-{}.png", "weights-{}.safetensors"  # of a run, by iteration
-GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that these ended before their iterations were done
+ENDED = STATUSES[:2]  # these runs are not resumed
+FRAME, WEIGHTS = "samples-{}.png", "weights-{}.safetensors"  # files of a run, by iteration
+GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that ended at this limit before their last iteration
 
 
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """CSV in UTF-8; floats in the shortest form that reads back the same, what was not measured empty."""
+    """Write a CSV in UTF-8: floats in the shortest form that reads back exactly, unmeasured values empty."""
     table = pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).map(escape_formula)
     write_atomic(path, table.rename(columns=escape_formula).to_csv(index=False, lineterminator="\n"))
 
 
 def escape_formula(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula to run: text that begins like one gets an apostrophe in front."""
+    """`cell`, with an apostrophe in front of text that a spreadsheet would run as a formula."""
     return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
 
 
@@ -58,21 +58,22 @@ def is_formula(text: str) -> bool:
 
 
 def refuse_name(path: Path, column: str, name: str) -> None:
-    """Raise InputError for what can be nobody's name in a table: it would be run by spreadsheets, or steer terminals."""
+    """Raise InputError for a name that a table must not hold, because a spreadsheet would run it or it would control a
+    terminal."""
     if not name.strip() or is_formula(name) or not name.isprintable() or len(name) > LONGEST_NAME:
         shown = name if len(name) <= LONGEST_NAME else f"{name[:40]}..."
         raise InputError(f"{path}: {shown!r} cannot be a {column}")
 
 
 def with_extra_columns(rows: list[Row], columns: list[str]) -> tuple[list[Row], list[str]]:
-    """`rows`, and `columns` with those that somebody added behind them."""
-    own = dict.fromkeys(name for row in rows for name in row if name not in columns)
-    return rows, [*columns, *own]
+    """`rows`, and `columns` followed by the columns that only the rows have."""
+    extra = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    return rows, [*columns, *extra]
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The runs.csv or evals.csv at `path`; raises InputError where it is no CSV, lacks one of `columns` or holds a word for
-    a number."""
+    """The runs.csv or evals.csv at `path`; raises InputError if it is no CSV, lacks one of `columns`, or has text in a column
+    of numbers."""
     numbers = ({*RUN_COLUMNS, *EVAL_COLUMNS} | {*columns}) - TEXT[path.name]
     options: dict[str, Any] = {"keep_default_na": False, "encoding": "utf-8", "low_memory": False}
     try:
@@ -103,7 +104,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def read_rows(path: Path, columns: Sequence[str] = ()) -> list[Row]:
-    """The rows of a CSV as they stand there, as text; raises InputError where it is none, or lacks one of `columns`."""
+    """The rows of a CSV with every cell as text; raises InputError if it is no CSV or lacks one of `columns`."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
         for column in columns:

@@ -71,7 +71,7 @@ def studies(base: Study, networks: list[str]) -> dict[str, Study]:
 def baseline(base: Study, network: NetworkConfig, seeds: tuple[int, ...]) -> Study:
     """The baseline alone, on another network."""
     task = base.task.model_copy(update={"network": network})
-    return replace(base, task=task, methods=(BASELINE,), seeds=seeds, contrasts=())
+    return replace(base, task=task, resolved=base.resolved[:1], seeds=seeds, contrasts=())
 
 
 def architecture(own: NetworkConfig, text: str) -> tuple[str, NetworkConfig]:

@@ -20,11 +20,11 @@ from fidrace.errors import InputError, NothingToConclude
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.base import Floats
 from fidrace.score.comparison import RunTable
-from fidrace.score.curves import Curve, read_curves
+from fidrace.score.curves import read_curves
 from fidrace.score.leaderboard import read_run_table, score_folder
 from fidrace.score.rules import read_rules
 from fidrace.score.speedups import MIN_PAIRS, NAN, holm
-from fidrace.score.target_rule import fd_at_share, sets_target, target_of
+from fidrace.score.target_rule import sets_target, target_of
 from fidrace.spec.study import BASELINE, Study
 from fidrace.spec.task import Task
 
@@ -103,19 +103,7 @@ def own_target(folder: Path) -> float:
     if not ended:
         states = sorted(curve.status for curve in curves if curve.method == BASELINE)
         raise NothingToConclude(f"no baseline run came to its end ({', '.join(states) or 'there is none'})")
-    if not all(np.isfinite(curve.fd).all() and (curve.fd > 0).all() for curve in ended):
-        raise NothingToConclude("a distance of the baseline is no number above 0")
-    target = target_of(curves, budget, least=1)
-    start = min(float(curve.fd[0]) for curve in curves if len(curve.fd) and curve.iteration[0] == 0)
-    if not target < start:
-        reached = median_fd(ended, budget)
-        why = "does not fall" if reached >= start else f"falls too little for a target, rounded up to {target:g}"
-        raise NothingToConclude(f"the baseline {why}: FD {reached:.4g} at 0.6 of the budget, {start:.4g} before training")
-    return target
-
-
-def median_fd(curves: list[Curve], budget: float) -> float:
-    return float(np.median([fd_at_share(curve, budget) for curve in curves]))
+    return target_of(curves, budget, least=1)
 
 
 def row_of(raced: SettingResult, task: str, method: str) -> Row:

@@ -47,7 +47,7 @@ from fidrace.score.leaderboard import Scores, score_folder
 from fidrace.score.rules import read_rules
 from fidrace.spec.task import load_task, task_names
 from fidrace.storage.atomic import write_atomic
-from fidrace.storage.manifest import read_manifest
+from fidrace.storage.manifest import Manifest, MethodRecord, read_manifest
 
 PAGE = "report.html"
 TABLES = ("runs", "evals", "speedups", "contrasts", "guards", "curve", "leaderboard", "claims")  # to download
@@ -96,7 +96,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
     """The page as text."""
     races, scores = found.races, found.scores
     look = styles(races.methods)
-    study = read_manifest(folder / "study.json") if (folder / "study.json").exists() else {}
+    study = read_manifest(folder / "study.json") if (folder / "study.json").exists() else None
     said, unsaid = profiles_of(races, study, methods_path)
     runs = pd.read_csv(folder / "runs.csv", keep_default_na=False)
     shot = load_samples(folder, races.curves, races.methods)
@@ -112,7 +112,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
     )
     scripts = [get_plotlyjs(), read_source(environment, "page.js")]
     return environment.get_template("page.html").render(
-        name=study.get("name") or races.curves[0].task,
+        name=(study and study.name) or races.curves[0].task,
         task=races.curves[0].task,
         metric=found.metric,
         reason=found.reason,
@@ -120,6 +120,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         headline="" if scores is None else scores.headline(),
         leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
         speedups=None if scores is None else sheets.csv_sheet(scores.speedups),
+        redundancy="" if scores is None else scores.redundancy_note(),
         tables=[] if scores is None else side_tables(scores, races),
         look=look,
         methods=races.methods,
@@ -162,7 +163,7 @@ def downloads(folder: Path) -> list[Path]:
 
 
 def make_charts(
-    found: FolderContent, look: dict[str, Style], said: dict[str, list[ProfilePoint]], study: dict[str, Any]
+    found: FolderContent, look: dict[str, Style], said: dict[str, list[ProfilePoint]], study: Manifest | None
 ) -> dict[str, dict[str, figures.Figure]]:
     """The charts, each with its variants by name."""
     races, scores = found.races, found.scores
@@ -177,7 +178,7 @@ def make_charts(
         for name, weight in (("density", False), ("weight", True)):
             kinds = {f"{at:.1f}": figures.density_figure(said, look, k, weight) for k, at in enumerate(PROGRESSES)}
             charts[name] = kinds
-        beta1 = study.get("fixed", {}).get("optimizer", {}).get("beta1")
+        beta1 = study.fixed.get("optimizer", {}).get("beta1") if study else None
         charts["optimizer"] = {"": figures.optimizer_figure(said, look, beta1)}
     return charts
 
@@ -195,11 +196,12 @@ def side_tables(scores: Scores, races: RunTable) -> list[tuple[str, sheets.Sheet
 
 
 def profiles_of(
-    races: RunTable, study: dict[str, Any], methods_path: Sequence[str]
+    races: RunTable, study: Manifest | None, methods_path: Sequence[str]
 ) -> tuple[dict[str, list[ProfilePoint]], dict[str, str]]:
     """What each method says over its progress on the task's timesteps; and of those that are not shown, why."""
-    fixed = study.get("fixed") or (load_task(races.curves[0].task).fixed_part() if races.curves[0].task in task_names() else {})
-    registry = Registry(methods_path)
+    task = races.curves[0].task
+    fixed = (study and study.fixed) or (load_task(task).fixed_part() if task in task_names() else {})
+    registry, hint = find_registry(methods_path, study.methods_path if study else ())
     said: dict[str, list[ProfilePoint]] = {}
     unsaid: dict[str, str] = {}
     try:
@@ -215,8 +217,12 @@ def profiles_of(
             continue
         try:
             composition = registry.compose(method)
-            noted = races.rules.methods.get(method, {}).get("hash")
-            if noted not in (None, content_hash(composition)):
+        except InputError as error:
+            unsaid[method] = f"{error}; {hint}"
+            continue
+        try:
+            recorded = races.rules.methods.get(method, MethodRecord())
+            if recorded.hash not in (None, content_hash(composition)):
                 unsaid[method] = "its code has changed since it was run"
                 continue
             with redirect_stdout(sys.stderr):  # stdout is the command's, whatever a method prints
@@ -224,3 +230,19 @@ def profiles_of(
         except InputError as error:
             unsaid[method] = str(error)
     return said, unsaid
+
+
+def find_registry(given: Sequence[str], recorded: Sequence[str]) -> tuple[Registry, str]:
+    """The methods in the folders `given` and in those that the study recorded, and a hint for a method that is in none of
+    them. A recorded folder that is gone, or whose files clash with the others', is left out."""
+    folders, unusable = [str(Path(folder).resolve()) for folder in given], []
+    registry = Registry(given)
+    for folder in reversed(recorded):  # the last one named wins
+        if folder not in folders:
+            try:
+                registry = Registry([*folders, folder])
+                folders.append(folder)
+            except InputError as error:
+                unusable.append(str(error).removeprefix("--methods-path "))
+    lost = f"its runs recorded a folder of methods ({'; '.join(unusable)}), " if unusable else ""
+    return registry, f"{lost}--methods-path names the folder of such a method"

@@ -142,7 +142,7 @@ def crossings(races: RunTable, method: str, style: Style, axis: str) -> list[dic
 
 def speedup_figure(scores: Scores, look: dict[str, Style], axis: str) -> Figure:
     """Speedup on an axis against target, the hardest at the right, with 95 % bands; triangles, without a band: bounds."""
-    table, data = scores.curve[scores.curve["axis"] == axis], []
+    table, data = scores.curve[scores.curve["axis"] == scores.axis_with_rows(axis)], []
     signs = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}
     for method in scores.leaderboard["method"]:
         rows = table[(table["method"] == method) & table["speedup"].notna()]

@@ -18,6 +18,7 @@ from fidrace.report.page.charts import loss_columns, median_line
 from fidrace.score.comparison import RunTable
 from fidrace.score.curves import longest_runs
 from fidrace.score.leaderboard import Scores
+from fidrace.storage.manifest import Manifest
 from fidrace.storage.tables import CEILINGS, RUN_COLUMNS
 
 VARYING = ("device", "precision", "threads", "revision", "fidrace_version", "config_hash")  # of runs, best all the same
@@ -121,7 +122,7 @@ def runs_sheet(runs: pd.DataFrame) -> Sheet:
     return csv_sheet(runs[[name for name in runs if name not in (*VARYING, *CEILINGS, "task") or name not in RUN_COLUMNS]])
 
 
-def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: dict[str, Any]) -> list[tuple[str, str]]:
+def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: Manifest | None) -> list[tuple[str, str]]:
     """What the numbers were made from and by, for the page's foot: pairs of a name and a value."""
     rules = races.rules
     statuses = Counter(str(status) for status in runs["status"])
@@ -150,7 +151,7 @@ def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: dict[st
     told += [(f"library: {name}", versions) for name, versions in libraries(folder).items()]
     for name in ("evals.csv", "runs.csv"):
         told.append((f"SHA-256 of {name}", hashlib.sha256((folder / name).read_bytes()).hexdigest()))
-    told += [(f"fixed: {section}", json.dumps(fields)) for section, fields in study.get("fixed", {}).items()]
+    told += [(f"fixed: {section}", json.dumps(fields)) for section, fields in (study.fixed if study else {}).items()]
     return told
 
 
