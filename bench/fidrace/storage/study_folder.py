@@ -44,6 +44,10 @@ class StudyFolder:
 
     path: Path
 
+    def holds_study(self) -> bool:
+        """True if the folder has a study.json."""
+        return (self.path / "study.json").exists()
+
     def merged_manifest(self, study: Study) -> dict[str, Any]:
         """What study.json will hold: `study`, and the methods and seeds that the folder already has. Raises InputError
         where the folder is another study's, or something else's."""
