@@ -92,7 +92,7 @@ def test_of_two_commands_one_waits_for_the_others_stopped_worker_and_no_row_doub
     os.kill(row["pid"], signal.SIGSTOP)
     second = Study(words, tmp_path, "second")
     second.until(lambda: "waiting for baseline seed 0" in second.err.read_text())
-    assert f"which process {row['pid']} on {row['host']} is running" in second.err.read_text()
+    assert f"process {row['pid']} on {row['host']} is running it" in second.err.read_text()
     time.sleep(3)
     os.kill(row["pid"], signal.SIGCONT)
     assert [run[:2] for run in first.ended(0).starts()] == RUNS[:1]

@@ -3,13 +3,13 @@
 import codecs
 import io
 import sys
+import unicodedata
 
-# What a console that is not UTF-8 shows instead of the symbols that fidrace prints.
+# What a console shows instead of the symbols that fidrace prints, if its encoding lacks them. (rich draws its tables in ASCII
+# by itself.) The blocks of a sparkline are one character each, so that columns stay aligned.
 SUBSTITUTES = {
-    **{"×": "x", "≤": "<=", "≥": ">=", "–": "-", "—": "-", "±": "+-", "∞": "inf", "…": "...", "·": "|", "→": "->"},
-    **{"✓": "+", "✗": "-", "α": "alpha", "β": "beta", "ε": "eps", "σ": "sigma", "é": "e", "²": "^2"},
-    **dict(zip("▁▂▃▄▅▆▇█", "_.-=+*%#", strict=True)),  # sparklines: one character each, so that columns stay aligned
-    **dict(zip("━─│╭╮╰╯┏┓┗┛┃┡┩└┘├┤┼╇", "--|++++++++|++++++++", strict=True)),
+    **{"×": "x", "≤": "<=", "≥": ">=", "–": "-", "±": "+-", "∞": "inf", "…": "...", "✓": "+", "✗": "-", "β": "beta"},
+    **dict(zip("▁▂▃▄▅▆▇█", "_.-=+*%#", strict=True)),
 }
 
 
@@ -33,7 +33,13 @@ def make_printable() -> None:
 
 
 def substitute(error: UnicodeError) -> tuple[str, int]:
-    """The codec error handler: ASCII for the characters that cannot be encoded, and where to continue."""
+    """The codec error handler: ASCII for the characters that cannot be encoded, and the position after them."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(SUBSTITUTES.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+    return "".join(map(to_ascii, error.object[error.start : error.end])), error.end
+
+
+def to_ascii(letter: str) -> str:
+    """A substitute for `letter`: `e` for é, and ? if there is none."""
+    plain = unicodedata.normalize("NFKD", letter)
+    return SUBSTITUTES.get(letter) or plain.encode("ascii", "ignore").decode() or "?"

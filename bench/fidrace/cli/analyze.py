@@ -45,7 +45,7 @@ def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, devi
 
     team = devices(device)
     series = StudySeries.of(out, studies, retry_failed)
-    with series.prepare() as specs:
+    with series.open_homes() as specs:
         runs = sum(len(study.methods) * len(study.seeds) for study in studies.values())
         there = f", {runs - len(specs)} of them there already" if len(specs) < runs else ""
         say(f"{len(studies)} studies, {runs} runs{there}; into {out}")

@@ -56,7 +56,7 @@ class RunQueue:
         self.held_elsewhere.append(spec)
         if holder and not self.free and spec.directory not in self.announced:
             self.announced.add(spec.directory)
-            say(f"waiting for {spec.method} seed {spec.seed}, which {holder} is running")
+            say(f"waiting for {spec.method} seed {spec.seed}: {holder} is running it")
 
 
 def execute_locked(

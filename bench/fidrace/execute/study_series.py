@@ -1,6 +1,7 @@
-"""A series: several studies in one folder, each in a subfolder ("home") of its own, executed together by the same workers.
+"""A series: several studies in one folder, run together by one set of workers.
 
-Each home is an ordinary study folder: finished runs are not repeated, and `fidrace score` and `report` can read it.
+Each study has a home, a folder below the series' own, which is a study's DIR like any other: runs that are there are not run
+again, and `fidrace score` and `report` read it.
 """
 
 from collections.abc import Generator
@@ -19,15 +20,14 @@ from fidrace.storage.study_folder import StudyFolder
 
 @dataclass(frozen=True)
 class StudySeries:
-    """The runners of several studies, by their homes below `root`."""
+    """Studies by their homes, relative to `root`."""
 
     root: Path
     runners: dict[Path, StudyRunner]
 
     @classmethod
     def of(cls, root: Path, studies: dict[str, Study], retry_failed: bool = False) -> "StudySeries":
-        """The series of `studies`, by their homes. Raises InputError if a home holds another study, or if a run could not
-        start."""
+        """Raises InputError if a home holds another study, or if a run could not start."""
         resolved = {Path(home): resolve_content(study) if study.task.open else study for home, study in studies.items()}
         runners = {home: StudyRunner(study, StudyFolder(root / home), retry_failed) for home, study in resolved.items()}
         for runner in runners.values():
@@ -37,16 +37,16 @@ class StudySeries:
 
     @property
     def task(self) -> Task:
-        """The first study's task."""
+        """The task of the first study."""
         return next(iter(self.runners.values())).study.task
 
     def plan(self) -> list[RunSpec]:
-        """The runs still to do in all studies."""
+        """The runs of all studies that are still to do."""
         return [replace(spec, home=home) for home, runner in self.runners.items() for spec in runner.plan()]
 
     @contextmanager
-    def prepare(self) -> Generator[list[RunSpec]]:
-        """Create the homes and mark them as in use for as long as the context lasts; yields the runs still to do."""
+    def open_homes(self) -> Generator[list[RunSpec]]:
+        """Create and declare the homes, and mark them in use until the block ends; yields the runs still to do."""
         with ExitStack() as in_use:
             for runner in self.runners.values():
                 with runner.directory.lock():
@@ -55,7 +55,8 @@ class StudySeries:
             yield self.plan()
 
     def execute(self, specs: list[RunSpec], devices: list[str], workers: int | None) -> Generator[Event]:
-        """Execute `specs` on `devices` and yield their events. Rebuilds a home's tables as its runs end."""
+        """Run `specs` on `devices` and yield their events. Each home's tables are rebuilt whenever one of its runs
+        ends."""
         threads = self.task.budget.threads
         executor = LocalExecutor(self.root, devices, workers or default_workers(devices, threads), threads)
         messages: Generator[Event | Ended] = executor.execute(specs)
@@ -67,5 +68,5 @@ class StudySeries:
                 runner.tabulate()
 
     def failures(self) -> list[str]:
-        """`home: method seed s: reason` for each failed run."""
+        """`home: method seed s: reason` of each failed run."""
         return [f"{home}: {line}" for home, runner in self.runners.items() for line in runner.failures()]
