@@ -55,7 +55,7 @@ def test_a_study_leaves_the_files_of_the_contract(finished: Path) -> None:
 def test_a_finished_study_trains_nothing_and_leaves_every_table_byte_equal(finished: Path, fidrace: Fidrace) -> None:
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in finished.rglob("*") if path.is_file()}
     said = fidrace(*STUDY, "--out", finished)
-    assert "9 of 9 runs are there already" in said.stderr
+    assert "9 of 9 runs are done already" in said.stderr
     assert "uncertainty" in said.stdout
     after = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     assert after == {path: content for path, (content, _) in before.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from fidrace.execute.ray.task import Order, why_unfit
+from fidrace.execute.ray.task import Order, find_mismatch
 from fidrace.execute.run import packages
 from fidrace.spec.study import load_study
 from tests.conftest import FAILING, HALVING, TINY, Refused
@@ -107,11 +107,11 @@ def test_runs_whose_command_is_gone_save_their_state(cluster: Any, tmp_path: Pat
 def test_a_node_that_does_not_see_the_folder_or_has_other_packages_does_no_run(tmp_path: Path) -> None:
     spec = next(load_study("digits", ["baseline"], "1").specs())
     order = Order(spec, 0.0, tmp_path, "cpu", packages())
-    assert "must lie on storage that all nodes share" in why_unfit(order)
+    assert "must lie on storage that all nodes share" in find_mismatch(order)
     (tmp_path / "study.json").write_text("{}")
-    assert why_unfit(order) == ""
+    assert find_mismatch(order) == ""
     other = replace(order, packages=packages() | {"torch": "2.11.0"})
-    assert f"has torch {packages()['torch']}, this command 2.11.0" in why_unfit(other)
+    assert f"has torch {packages()['torch']}, this command 2.11.0" in find_mismatch(other)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_cluster_that_ray_remembers_and_that_is_gone_is_one_line(
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9\n")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert "names 127.0.0.1:9 (`ray stop` makes it forget): no Ray cluster answers" in refused("run", "--executor", "ray")
+    assert "names 127.0.0.1:9 (`ray stop` removes it): no Ray cluster answers" in refused("run", "--executor", "ray")
 
 
 def test_without_ray_the_command_says_how_to_get_it(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
-from tests.conftest import Fidrace, Refused
+from fidrace.execute.doctor import check_study
+from fidrace.spec.study import load_study
+from tests.conftest import HALVING, Fidrace, Refused
 from tests.inception_weights import write_weights
 from tests.photographs import crops
 
@@ -62,13 +64,28 @@ def test_nobody_can_fetch_a_folder(refused: Refused) -> None:
     assert "did you mean 'cifar10'" in refused("doctor", "cifar")
 
 
-def test_a_dry_run_costs_a_study_whose_data_are_not_here(fidrace: Fidrace, tmp_path: Path, empty_cache: Path) -> None:
+def test_a_dry_run_costs_a_study_whose_data_are_not_here_and_says_that_it_cannot_start(
+    fidrace: Fidrace, tmp_path: Path, empty_cache: Path
+) -> None:
     own = {"FIDRACE_CACHE": str(empty_cache)}
     narrow = ["--set", "network.channels=32", "--set", "sampler.batch=4", "--set", "optimizer.batch=4"]
-    said = fidrace("run", "cifar10", "--seeds", "2", *narrow, "--dry-run", "--device", "cpu", environment=own).stderr
+    said = fidrace("run", "cifar10", "--seeds", "2", *narrow, "--dry-run", "--device", "cpu", environment=own, code=2).stderr
     for part in ("--fetch", "5 methods x 2 seeds", "parameters", "GFLOP a step of 4 images", "MiB", "s a step", "10 runs"):
         assert part in said
+    lines = said.splitlines()
+    assert [line.partition(":")[0] for line in lines if line.startswith("missing")] == ["missing data", "missing weights"]
+    assert all("fidrace doctor cifar10 --fetch" in line for line in lines if line.startswith("missing"))
+    assert lines[-1] == "fidrace: cifar10 cannot start yet; missing: data, weights"
     assert sorted(path.name for path in tmp_path.iterdir()) == []
+
+
+def test_a_method_that_cannot_start_is_found_by_a_dry_run_though_data_are_not_here_either(tmp_path: Path) -> None:
+    body = "assert self.schedule.T < 100, 'too many timesteps'\n        return 0"
+    (tmp_path / "choosy.py").write_text(HALVING.replace("alving", "alf").replace("return 0", body))
+    study = load_study("cifar10", ["half"], "1", methods_path=[str(tmp_path)])
+    missing = {finding.what: finding.text for finding in check_study(study) if not finding.present}
+    assert missing.keys() == {"data", "weights", "methods"}
+    assert missing["methods"] == "method 'half' cannot start: AssertionError: too many timesteps"
 
 
 def test_a_run_without_its_data_is_refused_in_a_line(refused: Refused) -> None:

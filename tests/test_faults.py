@@ -92,7 +92,7 @@ def test_of_two_commands_one_waits_for_the_others_stopped_worker_and_no_row_doub
     os.kill(row["pid"], signal.SIGSTOP)
     second = Study(words, tmp_path, "second")
     second.until(lambda: "waiting for baseline seed 0" in second.err.read_text())
-    assert f"process {row['pid']} on {row['host']} has it in hand" in second.err.read_text()
+    assert f"process {row['pid']} on {row['host']} is running it" in second.err.read_text()
     time.sleep(3)
     os.kill(row["pid"], signal.SIGCONT)
     assert [run[:2] for run in first.ended(0).starts()] == RUNS[:1]
@@ -151,7 +151,7 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     for row in rows(tmp_path / "s"):
         os.kill(row["pid"], signal.SIGSTOP)  # these will never say that they have saved
     study.send(signal.SIGINT)
-    study.until(lambda: "Ctrl-C again leaves at once" in study.err.read_text())
+    study.until(lambda: "press Ctrl-C again to leave at once" in study.err.read_text())
     start = time.monotonic()
     study.send(signal.SIGINT)
     study.ended(130, seconds=20)

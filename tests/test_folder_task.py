@@ -34,7 +34,7 @@ def test_a_folder_of_images_is_raced_on(fidrace: Fidrace, photographs: Path, tmp
     assert rows["val_loss"].iloc[-1] < 0.3 * rows["val_loss"].iloc[0]
     assert set(rows["metric"]) == {"fd_thumb8"}
     assert len(list((tmp_path / "cache").rglob("reference-*.safetensors"))) == 1
-    assert "1 of 1 runs are there already" in fidrace(*RUN, *where, "--out", "first", environment=own).stderr
+    assert "1 of 1 runs are done already" in fidrace(*RUN, *where, "--out", "first", environment=own).stderr
     (photographs / "china" / "00000.png").unlink()  # another data set is another study
     assert "data.sha256" in fidrace(*RUN, *where, "--out", "first", environment=own, code=2).stderr
 

@@ -27,7 +27,7 @@ def test_methods_that_were_run_apart_make_one_table(fidrace: Fidrace, tmp_path: 
     pd.testing.assert_frame_equal(ours.speedups, whole.speedups)
     pd.testing.assert_frame_equal(ours.guards, whole.guards)
     again = fidrace("run", "digits", "-m", "min-snr", "-m", "clts", "--seeds", 3, "--out", tmp_path / "both", "--dry-run")
-    assert "9 of 9 runs are there already" in again.stderr
+    assert "9 of 9 runs are done already" in again.stderr
 
 
 def test_seeds_that_the_first_folder_did_not_declare_are_marked(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_running_on_published_tables_keeps_what_they_hold(fidrace: Fidrace, tmp_
     folder = excerpt(tmp_path / "dir")
     before = {name: pd.read_csv(folder / name) for name in ("runs.csv", "evals.csv")}
     asked = ("run", "digits", "-m", "min-snr", "--seeds", 3, "--out", folder)
-    assert "6 of 6 runs are there already" in fidrace(*asked, "--dry-run").stderr
+    assert "6 of 6 runs are done already" in fidrace(*asked, "--dry-run").stderr
     assert not (folder / "runs").exists()
     fidrace(*asked)
     assert len(list((folder / "runs").glob("*/*/*/run.json"))) == 6

@@ -132,7 +132,7 @@ def test_packaged_studies_are_of_runs_that_can_start(study: Path) -> None:
 
 def test_a_packaged_study_can_be_planned(fidrace: Fidrace) -> None:
     narrow = ["--set", "network.channels=32", "--set", "optimizer.batch=2"]
-    assert "adm128-4heads: " in fidrace("run", ROOT / "studies/adm128-4heads.toml", "--dry-run", *narrow).stderr
+    assert "adm128-4heads: " in fidrace("run", ROOT / "studies/adm128-4heads.toml", "--dry-run", *narrow, code=2).stderr
 
 
 def test_a_method_in_a_folder_of_ones_own_races(fidrace: Fidrace, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pyt
     def broken(*arguments: object) -> None:
         raise RuntimeError("around the run")
 
-    monkeypatch.setattr("fidrace.execute.torchrun.attempt", broken)
+    monkeypatch.setattr("fidrace.execute.torchrun.execute_locked", broken)
     specs = load_study("digits", ["baseline"], "1").specs()
     with pytest.raises(RuntimeError, match="around the run"):
         list(TorchrunExecutor(tmp_path, ALONE).execute(specs))

@@ -144,10 +144,10 @@ def test_training_time_excludes_evaluation(tmp_path: Path, monkeypatch: pytest.M
     """Evaluations made slow by a second each leave the training clock as it was."""
     import time
 
-    from fidrace.execute.run import Judge
+    from fidrace.execute.run import Evaluator
 
-    measure = Judge.measure
-    monkeypatch.setattr(Judge, "measure", lambda self, pause: (time.sleep(1), measure(self, pause))[1])
+    measure = Evaluator.measure
+    monkeypatch.setattr(Evaluator, "measure", lambda self, pause: (time.sleep(1), measure(self, pause))[1])
     work, _ = run(spec("baseline", tmp_path), tmp_path)
     assert work.eval_seconds > 5
     assert work.training.seconds < work.eval_seconds
@@ -166,7 +166,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_as_diverged_with_what_it_me
 def test_held_out_loss_is_one_grid_for_all_seeds_and_its_bins_average_to_it(tmp_path: Path) -> None:
     work, _ = run(spec("baseline", tmp_path), tmp_path)
     grid = work.evaluator.heldout
-    other = Run(spec("clts", tmp_path), tmp_path, ALONE, lambda event: None).judge.heldout
+    other = Run(spec("clts", tmp_path), tmp_path, ALONE, lambda event: None).evaluator.heldout
     assert all(torch.equal(getattr(grid, name), getattr(other, name)) for name in ("x0", "eps", "t", "index"))
     assert (np.diff(grid.t.numpy()) >= 0).all()
     assert grid.t.double().mean() == pytest.approx(500, abs=2)
@@ -205,7 +205,7 @@ def test_the_distance_of_many_samples_is_measured_once_at_the_budget_and_survive
 def test_code_of_a_method_that_changed_since_its_study_began_is_noticed(tmp_path: Path) -> None:
     one = spec("adaptive", tmp_path)
     (tmp_path / "methods" / "adaptive.py").write_text(ADAPTIVE.replace("0.9", "0.8"))
-    with pytest.raises(InputError, match="'adaptive' is other code"):
+    with pytest.raises(InputError, match=r"'adaptive' on .* is not the code that this study started with"):
         Run(one, tmp_path, ALONE, lambda event: None)
 
 

@@ -56,7 +56,7 @@ class TrainedRun:
 def finished_runs(series: StudySeries) -> list[TrainedRun]:
     """All finished runs of a series, in its order; runs that diverged have no networks to look at."""
     found = []
-    for home, race in series.races.items():
+    for home, race in series.runners.items():
         for spec in race.study.specs():
             row = race.directory.row(spec)
             if row and row["status"] == "finished":

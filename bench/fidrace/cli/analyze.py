@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fidrace.cli.shared import SOME_FAILED, MethodsPath, fail, guard_errors
+from fidrace.cli.options import AnalysisOut as Out
+from fidrace.cli.options import Budget, Change, Device, MethodsPath, Seeds, TaskName, Workers
+from fidrace.cli.options import RetryFailed as Retry
+from fidrace.cli.shared import SOME_FAILED, fail, guard_errors
 from fidrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,15 +21,6 @@ analyze = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-TaskName = Annotated[str, typer.Argument(metavar="[TASK]", help="The task to train on.")]
-Seeds = Annotated[str, typer.Option(metavar="N|a,b,c", help="3 means 0, 1, 2.")]
-Budget = Annotated[int | None, typer.Option(metavar="ITERS", help="Iterations of every run.")]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: results/local/<analysis>-<task>.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time. Default: as many as the cores or GPUs carry.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Change = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4.")]
-Retry = Annotated[bool, typer.Option("--retry-failed", help="Let failed runs go on from their checkpoints.")]
 
 
 def study_of(
@@ -44,14 +38,14 @@ def study_of(
 
 def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, device: str, retry_failed: bool) -> "StudySeries":
     """The series of `studies`, by their homes below `out`, run to its end."""
-    from fidrace.cli.run import watch
     from fidrace.console import say
     from fidrace.execute.local import devices
     from fidrace.execute.study_series import StudySeries
+    from fidrace.report.progress import watch
 
     team = devices(device)
-    series = StudySeries.of(out, studies)
-    with series.ready(retry_failed) as specs:
+    series = StudySeries.of(out, studies, retry_failed)
+    with series.open_homes() as specs:
         runs = sum(len(study.methods) * len(study.seeds) for study in studies.values())
         there = f", {runs - len(specs)} of them there already" if len(specs) < runs else ""
         say(f"{len(studies)} studies, {runs} runs{there}; into {out}")

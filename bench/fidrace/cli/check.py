@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.shared import GATE, NOTHING, Axis, Folder, Goal, fail
+from fidrace.cli.options import Axis, Folder, Goal
+from fidrace.cli.shared import GATE, NOTHING, fail
 from fidrace.errors import InputError
 
 

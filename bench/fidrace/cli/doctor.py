@@ -24,12 +24,12 @@ def doctor(
     tasks = [load_task(known, dict(map(parse_assignment, change))) for known in ([name] if name else task_names())]
     if fetch:
         looks.fetch(tasks[0])
-    for finding in looks.machine():
-        print(f"  {finding.what:22} {finding.said}")
+    for finding in looks.describe_machine():
+        print(f"  {finding.what:22} {finding.text}")
     lacking = 0
     for task in tasks:
-        for one in looks.needs(task):
-            print(f"{'✓' if one.there else '✗'} {f'{task.name} {one.what}':22} {one.said}")
-            lacking += not one.there
+        for finding in looks.find_needs(task):
+            print(f"{'✓' if finding.present else '✗'} {f'{task.name} {finding.what}':22} {finding.text}")
+            lacking += not finding.present
     if name and lacking:
         fail(f"{name} lacks {lacking} of what it needs", USAGE)

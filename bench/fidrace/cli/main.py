@@ -15,6 +15,7 @@ from fidrace.cli.run import run
 from fidrace.cli.score import score
 from fidrace.cli.shared import USAGE, guard_errors
 from fidrace.cli.tasks import tasks
+from fidrace.console import make_printable
 
 app = typer.Typer(
     help="How many iterations to the target FID, and is the difference real? Races methods that claim to train diffusion "
@@ -31,6 +32,7 @@ app.add_typer(analyze, name="analyze")
 
 def main() -> None:
     """The command; what it cannot parse is one line too."""
+    make_printable()
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.shared import GATE, MethodsPath, fail
+from fidrace.cli.options import MethodsPath
+from fidrace.cli.shared import GATE, fail
 from fidrace.errors import InputError
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.shared import Folder, MethodsPath
+from fidrace.cli.options import Folder, MethodsPath
 
 
 def report(

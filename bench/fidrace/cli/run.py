@@ -1,282 +1,315 @@
-"""`fidrace run`: races methods, and scores what the folder then holds."""
+"""`fidrace run`: race methods to a target distance, then score the folder.
+
+The verb parses its options, plans the study, prepares its folder, executes its runs and concludes with tables and page; each
+step is a function below, in that order.
+"""
 
 import os
 import sys
-from collections.abc import Generator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from fidrace.cli.shared import SOME_FAILED, USAGE, MethodsPath, fail
+from fidrace.cli import options
+from fidrace.cli.shared import SOME_FAILED, USAGE, fail
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from fidrace.execute.events import Event
     from fidrace.execute.study_runner import Executor, StudyRunner
-    from fidrace.execute.torchrun import TorchrunExecutor
     from fidrace.spec.study import RunSpec, Study
-    from fidrace.spec.task import Task
-    from fidrace.storage.study_folder import StudyFolder
     from fidrace.train.process_group import ProcessGroup
 
 
 EXECUTORS = ("local", "ray")
 
 
+@dataclass(frozen=True)
+class StudyOptions:
+    """What is raced."""
+
+    source: str
+    methods: list[str]
+    seeds: str | None
+    budget: int | None
+    gpu_hours: float | None
+    target: str | None
+    changes: list[str]
+    methods_path: list[str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are executed. `group` holds the processes that torchrun started, if it did."""
+
+    executor: str
+    address: str | None
+    gpus: float | None
+    device: str
+    workers: int | None
+    group: "ProcessGroup | None" = None
+
+    @property
+    def is_first(self) -> bool:
+        """True unless this is a process of torchrun that only follows rank 0."""
+        return self.group is None or self.group.is_first
+
+    def devices(self) -> list[str]:
+        """This machine's devices; raises InputError if the one asked for is missing. A Ray cluster has devices of its own."""
+        from fidrace.execute.local import devices
+
+        return devices("cpu" if self.executor == "ray" and self.device == "cuda" else self.device)
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How the study's folder is treated."""
+
+    out: Path | None
+    retry_failed: bool
+    fresh: bool
+    yes: bool
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What the user sees."""
+
+    dry_run: bool
+    as_json: bool
+    open_report: bool
+
+
 def run(
-    source: Annotated[str, typer.Argument(metavar="[TASK|STUDY.toml]", help="What to race on.")] = "digits",
-    method: Annotated[list[str], typer.Option("-m", "--method", help="A method; repeat. Default: the task's.")] = [],
-    seeds: Annotated[str | None, typer.Option(metavar="N|a,b,c", help="3 means 0, 1, 2.")] = None,
-    budget: Annotated[int | None, typer.Option(metavar="ITERS", help="Iterations of every run.")] = None,
-    gpu_hours: Annotated[float | None, typer.Option(metavar="H", help="End every run after so much training, too.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="The distance to reach.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: results/local/<study>.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time. Default: as many as the cores or GPUs carry.")
-    ] = None,
-    executor: Annotated[str, typer.Option(help="local: processes of this machine; ray: a cluster.")] = "local",
-    address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster. Default: this machine's.")] = None,
-    gpus: Annotated[float | None, typer.Option(metavar="G", min=0, help="GPUs of each run under ray: 1, or 0.5.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4.")] = [],
-    methods_path: MethodsPath = [],
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Let failed runs go on from their checkpoints.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Empty DIR first, after asking.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
-    show: Annotated[bool, typer.Option("--open", help="Show the report in the browser at the end.")] = False,
+    source: options.Source = "digits",
+    method: options.Methods = [],
+    seeds: options.SeedsOrDefault = None,
+    budget: options.Budget = None,
+    gpu_hours: options.GpuHours = None,
+    target: options.Target = None,
+    out: options.StudyOut = None,
+    workers: options.Workers = None,
+    executor: options.ExecutorName = "local",
+    address: options.Address = None,
+    gpus: options.Gpus = None,
+    device: options.Device = "auto",
+    change: options.Change = [],
+    methods_path: options.MethodsPath = [],
+    retry_failed: options.RetryFailed = False,
+    fresh: options.Fresh = False,
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    show: options.OpenReport = False,
 ) -> None:
-    """Race methods to a target distance. What DIR already holds is not run again. Started by torchrun, its processes train
-    each run together."""
-    from fidrace.console import say
-    from fidrace.execute.study_runner import StudyRunner, default_out
+    """Race methods to a target distance. Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun,
+    all its processes train each run together."""
+    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path))
+    place = parse_place(Place(executor, address, gpus, device, workers))
+    race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
+
+
+def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOptions) -> None:
+    """Plan, prepare, execute and conclude; only rank 0 of torchrun does more than take part in the runs."""
+    runner = plan(study, folder, output.dry_run)
+    if output.dry_run:
+        if place.is_first:
+            rehearse(runner, place, folder)
+    elif place.is_first:
+        with prepare(runner, place, folder) as specs:
+            execute(runner, place, specs, output.as_json)
+            conclude(runner, output.as_json)
+        report_end(runner, output.open_report)
+    else:
+        follow(runner, place)
+
+
+def parse_study(options: StudyOptions) -> "Study":
+    """The study that the options describe; raises InputError."""
     from fidrace.spec.study import load_study, parse_assignment, parse_target
-    from fidrace.storage.study_folder import StudyFolder
 
-    changes = dict(map(parse_assignment, change)) | ({} if gpu_hours is None else {"budget.gpu_hours": gpu_hours})
-    study = load_study(source, method, seeds, budget, parse_target(target), changes, methods_path)
-    check_executor(executor, address, gpus, device)
-    group = join_torchrun(device, workers, executor) if "TORCHELASTIC_RUN_ID" in os.environ else None
-    first = group is None or group.is_first
-    if dry_run and not first:
-        return
-    directory = StudyFolder(out or default_out(study))
-    study = note_content(study, directory, dry_run)
-    fresh = fresh and (directory.path / "study.json").exists()
-    study = study if fresh else directory.adopt_target(study)
-    race = StudyRunner(study, directory, retry_failed)
-    if dry_run:
-        known = not (fresh or study.task.open)
-        if known:
-            directory.merged_manifest(study)
-        plan(race, race.plan() if known else list(study.specs()), device)
-        return
-    if group and not first:
-        follow(race, group)
-        return
-    if not fresh:
-        directory.merged_manifest(study)  # refuses a folder of something else before anything is written
-    team = check_startable(race, device, executor) if fresh or race.plan() else []
-    if fresh and not yes and not typer.confirm(f"Empty {directory.path}?", err=True):
-        fail(f"{directory.path} stays as it is", USAGE)
-    with ExitStack() as present:
-        with directory.lock():
-            if fresh:
-                directory.empty()
-            present.enter_context(directory.mark_in_use())
-            directory.declare(study)
-            directory.adopt()
-            if retry_failed:
-                race.reopen()
-            specs = race.plan()
-        describe(race, specs)
-        if specs or group:
-            if executor == "ray":
-                where = cluster(race, device, gpus, address, workers)
-            else:
-                where = together(race, group) if group else local(race, team, workers)
-            specs = broadcast_specs(race, specs, group) if group else specs
-            watch(race.execute(where, specs), len(specs), study.task, as_json)
-        conclude(race, as_json)
-    if show:
-        from fidrace.report.page.build import PAGE, open_in_browser
-
-        open_in_browser(directory.path / PAGE)
-    if failures := race.failures():
-        say(f"{len(failures)} of {len(study.methods) * len(study.seeds)} runs failed; --retry-failed runs them again:")
-        for failure in failures:
-            say(f"  {failure}")
-        if undone := len(race.plan()) - (len(failures) if retry_failed else 0):
-            say(f"{undone} runs were not started; the same command goes on")
-        raise typer.Exit(SOME_FAILED)
+    changes = dict(map(parse_assignment, options.changes))
+    if options.gpu_hours is not None:
+        changes["budget.gpu_hours"] = options.gpu_hours
+    target = parse_target(options.target)
+    return load_study(options.source, options.methods, options.seeds, options.budget, target, changes, options.methods_path)
 
 
-def check_executor(executor: str, address: str | None, gpus: float | None, device: str) -> None:
-    """Raise InputError for one that there is not, or that is not here, and for options that are another's."""
-    if executor not in EXECUTORS:
-        raise InputError(f"unknown executor {executor!r}{nearest(executor, EXECUTORS)}")
-    for name, value in (("--address", address), ("--gpus", gpus)):
-        if value is not None and executor != "ray":
+def parse_place(place: Place) -> Place:
+    """`place`, with the group of processes if torchrun started this one. Raises InputError for an unknown or missing executor,
+    and for options that belong to another one."""
+    if place.executor not in EXECUTORS:
+        raise InputError(f"unknown executor {place.executor!r}{nearest(place.executor, EXECUTORS)}")
+    for name, value in (("--address", place.address), ("--gpus", place.gpus)):
+        if value is not None and place.executor != "ray":
             raise InputError(f"{name} is for --executor ray")
-    if gpus is not None and not (0 <= gpus <= 1 or gpus.is_integer()):
-        raise InputError(f"--gpus {gpus:g}: write a whole number, or a share below 1")
-    if device == "cpu" and gpus:
-        raise InputError(f"--gpus {gpus:g} with --device cpu: leave one out")
-    if executor == "ray":
-        from fidrace.execute.ray.cluster import refuse_absent
+    if place.executor == "ray":
+        from fidrace.execute.ray.cluster import check_cluster, check_gpus
 
-        refuse_absent(address)
-
-
-def join_torchrun(device: str, workers: int | None, executor: str) -> "ProcessGroup":
-    """The group of processes that torchrun started."""
-    from fidrace.execute.local import devices
+        check_gpus(place.gpus, place.device)
+        check_cluster(place.address)
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return place
+    if place.workers or place.executor != "local":
+        option = "--workers" if place.workers else f"--executor {place.executor}"
+        raise InputError(f"{option}: under torchrun all processes train one run at a time; omit it")
     from fidrace.train.process_group import join_group
 
-    if workers or executor != "local":
-        option = "--workers" if workers else f"--executor {executor}"
-        raise InputError(f"{option}: under torchrun all processes train one run at a time; leave it out")
-    return join_group(devices(device))
+    return replace(place, group=join_group(place.devices()))
 
 
-def note_content(study: "Study", directory: "StudyFolder", dry_run: bool) -> "Study":
-    """The study with the content of its data noted. A dry run decodes no images: it takes what the folder has noted, says what
-    data there are, and goes on without."""
-    if not study.task.open:
-        return study
+def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
+    """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
+    run decodes no images and only knows the content that study.json has recorded."""
+    from fidrace.execute.study_runner import StudyRunner, default_out
+    from fidrace.storage.study_folder import StudyFolder
+
+    directory = StudyFolder(folder.out or default_out(study))
+    if study.task.open:
+        from fidrace.execute.preflight import resolve_content
+
+        recorded = directory.manifest().fixed["data"] if directory.holds_study() else {}
+        if recorded or not dry_run:
+            study = resolve_content(study, str(recorded.get("sha256", "")) if dry_run else "")
+    if not folder.fresh:
+        study = directory.adopt_target(study)
+    return StudyRunner(study, directory, folder.retry_failed)
+
+
+def rehearse(runner: "StudyRunner", place: Place, folder: FolderOptions) -> None:
+    """Say what would be run, what it costs and what is missing. Exits with code 2 if the runs could not start."""
+    from fidrace.cli.dry_run import report_needs_and_cost
+
+    if (folder.fresh and runner.directory.holds_study()) or runner.study.task.open:
+        specs = list(runner.study.specs())
+    else:
+        runner.directory.merged_manifest(runner.study)  # refuses another study's folder
+        specs = runner.plan()
+    device = place.devices()[0]
+    describe_study(runner, specs)
+    report_needs_and_cost(runner.study, len(specs), device)
+
+
+@contextmanager
+def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iterator[list[RunSpec]]":
+    """Check that runs can start, then write study.json. Yields the runs to do; the folder is marked as in use until the
+    context ends."""
+    directory = runner.directory
+    to_empty = folder.fresh and directory.holds_study()
+    if not to_empty:
+        directory.merged_manifest(runner.study)  # refuses another study's folder before anything is written
+    if to_empty or runner.plan():
+        from fidrace.execute.preflight import check_startable
+
+        place.devices()
+        check_startable(runner.study)
+    if to_empty and not folder.yes and not typer.confirm(f"Empty {directory.path}?", err=True):
+        fail(f"{directory.path} is unchanged", USAGE)
+    with ExitStack() as in_use:
+        with directory.lock():
+            if to_empty:
+                directory.empty()
+            in_use.enter_context(directory.mark_in_use())
+            runner.declare()
+            specs = runner.plan()
+        describe_study(runner, specs)
+        yield specs
+
+
+def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
+    """Say what is raced, to which target, how much of it is left to do, and where it is written."""
     from fidrace.console import say
-    from fidrace.data.loading import describe_data
-    from fidrace.execute.preflight import resolve_content
 
-    if not dry_run:
-        return resolve_content(study)
-    try:
-        say(describe_data(study.task.data))
-    except InputError as error:
-        say(str(error))
-    noted = directory.manifest().fixed["data"] if (directory.path / "study.json").exists() else {}
-    return resolve_content(study, str(noted.get("sha256", ""))) if noted else study
-
-
-def check_startable(race: "StudyRunner", device: str, executor: str) -> list[str]:
-    """The devices of this machine to run on, once it is known that runs can start."""
-    from fidrace.execute.local import devices
-    from fidrace.execute.preflight import check
-
-    found = devices("cpu" if executor == "ray" and device == "cuda" else device)  # a cluster has devices of its own
-    check(race.study)
-    return found
-
-
-def plan(race: "StudyRunner", specs: "list[RunSpec]", device: str) -> None:
-    """Say what is about to be run, and what it will take."""
-    from fidrace.console import say
-    from fidrace.execute.estimate import estimate
-    from fidrace.execute.local import devices
-    from fidrace.report.plan import cost_lines
-
-    describe(race, specs)
-    for line in cost_lines(race.study.task, estimate(race.study, devices(device)[0]), len(specs)):
-        say(line)
-
-
-def describe(race: "StudyRunner", specs: "list[RunSpec]") -> None:
-    """Say what is about to be run, and where it goes."""
-    from fidrace.console import say
-
-    study, task = race.study, race.study.task
+    study, task = runner.study, runner.study.task
     if study.baseline_added:
         say("the baseline is added: every factor is measured against it")
     total = len(study.methods) * len(study.seeds)
-    done = total - len(specs)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
-    say(
-        f"{study.name}: {len(study.methods)} methods x {len(study.seeds)} seeds, "
-        f"{task.budget.iterations} iterations each, to {goal}" + (f"; {done} of {total} runs are there already" if done else "")
-    )
-    say(f"methods: {', '.join(study.methods)}; into {race.directory.path}")
+    done = f"; {total - len(specs)} of {total} runs are done already" if len(specs) < total else ""
+    size = f"{len(study.methods)} methods x {len(study.seeds)} seeds, {task.budget.iterations} iterations each"
+    say(f"{study.name}: {size}, to {goal}{done}")
+    say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
 
 
-def local(race: "StudyRunner", team: list[str], workers: int | None) -> "Executor":
-    """Worker processes on this machine."""
+def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json: bool) -> None:
+    """Execute `specs` and show their progress; under torchrun the other ranks learn which runs these are."""
+    if place.group:
+        from fidrace.execute.torchrun import broadcast_specs
+
+        specs = broadcast_specs(runner.study, specs, place.group)
+    if specs or place.group:
+        from fidrace.report.progress import watch
+
+        watch(runner.execute(make_executor(runner, place), specs), len(specs), runner.study.task, as_json)
+
+
+def make_executor(runner: "StudyRunner", place: Place) -> "Executor":
+    """Worker processes on this machine, the processes of torchrun, or a Ray cluster."""
+    root, threads = runner.directory.path, runner.study.task.budget.threads
+    if place.group:
+        from fidrace.execute.torchrun import TorchrunExecutor
+
+        return TorchrunExecutor(root, place.group)
+    if place.executor == "ray":
+        from fidrace.execute.ray.executor import RayExecutor
+
+        return RayExecutor(root, place.device, threads, place.gpus, place.address, place.workers)
     from fidrace.execute.local import LocalExecutor, default_workers
 
-    threads = race.study.task.budget.threads
-    return LocalExecutor(race.directory.path, team, workers or default_workers(team, threads), threads)
+    devices = place.devices()
+    return LocalExecutor(root, devices, place.workers or default_workers(devices, threads), threads)
 
 
-def cluster(race: "StudyRunner", device: str, gpus: float | None, address: str | None, workers: int | None) -> "Executor":
-    """A Ray cluster."""
-    from fidrace.execute.ray.executor import RayExecutor
+def follow(runner: "StudyRunner", place: Place) -> None:
+    """Take part in the runs of rank 0, which reports and writes."""
+    from fidrace.execute.torchrun import TorchrunExecutor, broadcast_specs
 
-    return RayExecutor(race.directory.path, device, race.study.task.budget.threads, gpus, address, workers)
-
-
-def together(race: "StudyRunner", group: "ProcessGroup") -> "TorchrunExecutor":
-    """All processes of torchrun for one run at a time."""
-    from fidrace.execute.torchrun import TorchrunExecutor
-
-    return TorchrunExecutor(race.directory.path, group)
+    assert place.group
+    TorchrunExecutor(runner.directory.path, place.group).follow(broadcast_specs(runner.study, [], place.group))
 
 
-def broadcast_specs(race: "StudyRunner", specs: "list[RunSpec]", group: "ProcessGroup") -> "list[RunSpec]":
-    """`specs` as the first rank gives them, for all ranks to run the same."""
-    every = list(race.study.specs())
-    wanted = {spec.directory for spec in specs}
-    told = group.broadcast([spec.directory in wanted for spec in every])
-    return [spec for spec, one in zip(every, told, strict=True) if one]
-
-
-def follow(race: "StudyRunner", group: "ProcessGroup") -> None:
-    """Take part in the runs of the first rank, which speaks and writes."""
-    together(race, group).follow(broadcast_specs(race, [], group))
-
-
-def watch(happening: "Generator[Event]", runs: int, task: "Task", as_json: bool = False) -> None:
-    """Show how so many runs of `task` go, while they go."""
-    from rich.console import Console
-
-    from fidrace.report.progress import JsonLines, Live, PlainLines, Reporter
-
-    console = Console(stderr=True)
-    reporter: Reporter
-    if as_json:
-        reporter = JsonLines()
-    elif console.is_terminal:
-        reporter = Live(runs, task.quality.metric, task.budget.evaluation_steps()[-1], console)
-    else:
-        reporter = PlainLines(runs, task.quality.metric)
-    with reporter, closing(happening) as events:
-        for event in events:
-            reporter.hear(event)
-
-
-def conclude(race: "StudyRunner", as_json: bool) -> None:
+def conclude(runner: "StudyRunner", as_json: bool) -> None:
     """Score the folder, write its tables and its page, and show them."""
     from fidrace.console import say
     from fidrace.report.leaderboard import make_console, print_scores, publish
     from fidrace.report.page.build import FolderContent, write_page
     from fidrace.report.progress import emit
 
-    folder = race.directory.path
-    with race.directory.lock():
-        race.directory.collect()
-        found = FolderContent.of(folder)
-        if found.scores:
-            publish(folder, found.scores)
-        path = write_page(folder, found, race.study.methods_path)
-    scores = found.scores
-    if scores is None:
-        say(f"{folder}: {found.reason}")
-        if as_json:
-            emit("study_ended", sys.stdout, failed=len(race.failures()), headline=found.reason, leaderboard=[])
-        return
+    folder = runner.directory.path
+    with runner.directory.lock():
+        runner.directory.collect()
+        content = FolderContent.of(folder)
+        if content.scores:
+            publish(folder, content.scores)
+        page = write_page(folder, content, runner.study.methods_path)
+    scores = content.scores
     if as_json:
-        leaderboard = scores.leaderboard.astype(object).where(scores.leaderboard.notna(), None).to_dict("records")
-        emit("study_ended", sys.stdout, failed=len(race.failures()), headline=scores.headline(), leaderboard=leaderboard)
-        return
-    print_scores(scores, make_console())
-    say(f"tables and pictures: {folder}; to look at: {path}")
+        table = scores.leaderboard if scores else None
+        leaderboard = [] if table is None else table.astype(object).where(table.notna(), None).to_dict("records")
+        headline = scores.headline() if scores else content.reason
+        emit("study_ended", sys.stdout, failed=len(runner.failures()), headline=headline, leaderboard=leaderboard)
+    elif scores:
+        print_scores(scores, make_console())
+        say(f"tables and pictures: {folder}; report: {page}")
+    if scores is None:
+        say(f"{folder}: {content.reason}")
+
+
+def report_end(runner: "StudyRunner", open_report: bool) -> None:
+    """Open the report if asked. If runs failed, say which and why, and exit with code 4."""
+    from fidrace.console import say
+    from fidrace.report.page.build import PAGE, open_in_browser
+
+    if open_report:
+        open_in_browser(runner.directory.path / PAGE)
+    if failures := runner.failures():
+        total = len(runner.study.methods) * len(runner.study.seeds)
+        say(f"{len(failures)} of {total} runs failed; --retry-failed resumes them:")
+        for failure in failures:
+            say(f"  {failure}")
+        if unstarted := len(runner.plan()) - (len(failures) if runner.retry_failed else 0):
+            say(f"{unstarted} runs were not started; repeat the same command to run them")
+        raise typer.Exit(SOME_FAILED)

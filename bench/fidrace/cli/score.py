@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.shared import Axis, Folder, Goal
+from fidrace.cli.options import Axis, Folder, Goal
 
 
 def score(

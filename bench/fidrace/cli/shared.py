@@ -6,21 +6,13 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from fidrace.errors import InputError
 
 GATE, USAGE, NOTHING, SOME_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
-
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, or one with runs.csv and evals.csv.")]
-Goal = Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="Another target: post hoc.")]
-Axis = Annotated[str, typer.Option(help="iterations, images, seconds or forwards.")]
-MethodsPath = Annotated[
-    list[str], typer.Option("--methods-path", metavar="DIR", help="A folder with method files of your own.")
-]
 
 
 def guard_errors(function: Callable[..., None]) -> Callable[..., None]:

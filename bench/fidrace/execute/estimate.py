@@ -1,4 +1,4 @@
-"""What a study will take: parameters, FLOPs and memory of a step, hours from a few steps on this machine's device."""
+"""The cost of a study: parameters, FLOPs and memory of a step, and hours from timing a few steps on this machine's device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ from fidrace.train.architectures import build_network
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 
-SECONDS = 2.0  # that calibrating steps may take together, where a step takes less
-FEW = 4  # examples of a step that is too long to be timed whole
+SHORT_STEP_SECONDS = 2.0  # a step on the CPU that takes longer is timed on fewer examples
+TIMED_EXAMPLES = 4
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one run: `flops` of a step's forward and backward pass, `state_bytes` of weights, gradients, optimizer and average,
-    `activation_bytes` kept for the backward pass of as many examples as are held at a time; seconds of training and of
-    evaluating, the feature network left out."""
+    """The cost of one run: `flops` of the forward and backward pass of a step; `state_bytes` of weights, gradients, optimizer
+    and average; `activation_bytes` kept for the backward pass of a microbatch; seconds of training, and of evaluating without
+    the feature network."""
 
     parameters: int
     flops: float
     state_bytes: int
     activation_bytes: int
-    peak_bytes: int | None  # measured, where the device tells
+    peak_bytes: int | None  # measured, on a GPU
     step_seconds: float
     train_seconds: float
     eval_seconds: float
@@ -49,16 +49,16 @@ class Estimate:
 
 
 def estimate(study: Study, device: str) -> Estimate:
-    """One baseline run of the study, from a few steps on random images."""
+    """The cost of one baseline run of the study, measured on random images."""
     task, ranks = study.task, ProcessGroup(torch.device(device))
     parameters, flops, activations = count_work(task)
     step, forward = time_step_and_forward(task, ranks)
     peak = torch.cuda.max_memory_allocated(ranks.device) if ranks.device.type == "cuda" else None
     budget = task.budget
-    grid, hours = budget.evaluation_steps(), budget.gpu_hours
-    # hours end a run at the first evaluation after them
-    last = grid[-1] if hours is None else next((n for n in grid if n * step >= hours * 3600), grid[-1])
-    forwards = task.sampling_forwards(sum(n <= last for n in grid))
+    steps, hours = budget.evaluation_steps(), budget.gpu_hours
+    # a run ends at the first evaluation after its hours are spent
+    last = steps[-1] if hours is None else next((n for n in steps if n * step >= hours * 3600), steps[-1])
+    forwards = task.sampling_forwards(sum(n <= last for n in steps))
     state = 4 * 5 * parameters  # float32 weights, gradients, two moments and the average
     return Estimate(
         parameters,
@@ -74,7 +74,7 @@ def estimate(study: Study, device: str) -> Estimate:
 
 
 def count_work(task: Task) -> tuple[int, float, int]:
-    """Parameters; FLOPs of forward and backward for one example; bytes of activations it keeps, in float32."""
+    """Parameters, FLOPs of a forward and backward pass of one example, and bytes of the activations it keeps, in float32."""
     shape = task.data.shape
     with torch.device("meta"):
         network = build_network(task.network, shape, 0, task.diffusion.learned_sigma, task.speed.checkpointing)
@@ -97,31 +97,31 @@ def count_work(task: Task) -> tuple[int, float, int]:
 
 
 def time_step_and_forward(task: Task, ranks: ProcessGroup) -> tuple[float, float]:
-    """Seconds of a step of the whole batch, and of a forward pass of one image, medians on random images."""
+    """Seconds of a training step on the whole batch, and of a forward pass per image: medians on random images."""
     torch.set_num_threads(task.budget.threads)
-    few = min(FEW, task.optimizer.batch)
-    trial = random_training(task, few, ranks)
-    trial.advance(1)  # allocates and compiles
-    seconds = seconds_of(lambda: trial.advance(1), 1, ranks)
-    if seconds * task.optimizer.batch / few < SECONDS or ranks.device.type == "cuda":
-        few = task.optimizer.batch
-        del trial
-        trial = random_training(task, few, ranks)
-        trial.advance(1)
-        seconds = seconds_of(lambda: trial.advance(1), 5, ranks)
-    drawn = min(few, task.sampler.batch)  # as many at a time as sampling draws
-    x, t = torch.randn(drawn, *task.data.shape, device=ranks.device), torch.zeros(drawn, device=ranks.device)
-    labels = torch.zeros(drawn, dtype=torch.int64, device=ranks.device) if task.network.classes else None
+    batch = min(TIMED_EXAMPLES, task.optimizer.batch)
+    training = random_training(task, batch, ranks)
+    training.advance(1)  # allocates and compiles
+    seconds = median_seconds(lambda: training.advance(1), 1, ranks)
+    if seconds * task.optimizer.batch / batch < SHORT_STEP_SECONDS or ranks.device.type == "cuda":
+        batch = task.optimizer.batch
+        del training
+        training = random_training(task, batch, ranks)
+        training.advance(1)
+        seconds = median_seconds(lambda: training.advance(1), 5, ranks)
+    images = min(batch, task.sampler.batch)
+    x, t = torch.randn(images, *task.data.shape, device=ranks.device), torch.zeros(images, device=ranks.device)
+    labels = torch.zeros(images, dtype=torch.int64, device=ranks.device) if task.network.classes else None
 
     def forward() -> None:
-        trial.predict(x, t, labels)
+        training.predict(x, t, labels)
 
     forward()
-    return seconds * task.optimizer.batch / few, seconds_of(forward, 3, ranks) / drawn
+    return seconds * task.optimizer.batch / batch, median_seconds(forward, 3, ranks) / images
 
 
 def random_training(task: Task, batch: int, ranks: ProcessGroup) -> Training:
-    """A baseline run on as many random images as a batch has."""
+    """A baseline run on a batch of random images."""
     changed = task.model_copy(update={"optimizer": task.optimizer.model_copy(update={"batch": batch})})
     images = np.random.default_rng(0).integers(0, 256, (batch, *task.data.shape), dtype=np.uint8)
     labels = np.zeros(batch, dtype=np.int64)
@@ -129,8 +129,8 @@ def random_training(task: Task, batch: int, ranks: ProcessGroup) -> Training:
     return Training(changed, Registry().compose(BASELINE), 0, data, ranks)
 
 
-def seconds_of(work: Callable[[], None], times: int, ranks: ProcessGroup) -> float:
-    """The median time of `work`, the device's included."""
+def median_seconds(work: Callable[[], None], times: int, ranks: ProcessGroup) -> float:
+    """The median duration of `times` calls of `work`, each until the device is done."""
     measured = []
     for _ in range(times):
         start = perf_counter()

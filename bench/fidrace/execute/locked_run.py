@@ -1,17 +1,17 @@
-"""One run, by this process: taken in hand, brought to its end, and which end that was."""
+"""Execute one run under its lock and report how it ended; and the queue from which executors take runs."""
 
 import errno
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidrace.console import say
 from fidrace.errors import InputError
-from fidrace.execute.events import Event
+from fidrace.execute.events import Ended, Event, Message, Refused, Stopped, Taken
 from fidrace.execute.stop import Stop
 from fidrace.spec.study import RunSpec
 from fidrace.storage.atomic import WriteError
@@ -22,91 +22,73 @@ from fidrace.storage.tables import ENDED
 if TYPE_CHECKING:
     from fidrace.train.process_group import ProcessGroup
 
-PATIENCE = 1.0  # seconds that an attempt waits for another process, where nothing else is to be done
+PATIENCE = 1.0  # seconds to wait for the lock of a run that another process holds, when no other run is left
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A run is over: `reason` is empty where its rows are complete (finished or diverged), else why it failed."""
-
-    spec: RunSpec
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A run was asked to stop and has saved its state."""
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A run is in another process's hands; `by` says whose."""
-
-    by: str = ""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """No run can go on: the input or the disk is at fault; the message is for the person."""
-
-    message: str
-
-
-Message = Event | Ended | Stopped | Taken | Refused
-
-
-class Waiting:
-    """Runs to be given out: first those that nobody has in hand, then, again and again, those that other processes have."""
+class RunQueue:
+    """The runs still to execute: first those that are free, then, in turn, those that other processes hold."""
 
     def __init__(self, specs: Iterable[RunSpec]):
-        self.free, self.elsewhere = deque(specs), deque[RunSpec]()
-        self.said: set[Path] = set()
+        self.free, self.held_elsewhere = deque(specs), deque[RunSpec]()
+        self.announced: set[Path] = set()
 
     def __len__(self) -> int:
-        return len(self.free) + len(self.elsewhere)
+        return len(self.free) + len(self.held_elsewhere)
 
-    def next(self) -> tuple[RunSpec, float]:
-        """A run, and how many seconds to wait for it."""
-        return (self.free.popleft(), 0.0) if self.free else (self.elsewhere.popleft(), PATIENCE)
+    def take(self) -> tuple[RunSpec, float]:
+        """The next run, and how many seconds to wait for its lock."""
+        return (self.free.popleft(), 0.0) if self.free else (self.held_elsewhere.popleft(), PATIENCE)
 
-    def put_back(self, spec: RunSpec, taken: Taken | None) -> None:
-        """A run that another process has; said once, when there is nothing else to do."""
-        self.elsewhere.append(spec)
-        if taken and taken.by and not self.free and spec.directory not in self.said:
-            self.said.add(spec.directory)
-            say(f"waiting for {spec.method} seed {spec.seed}: {taken.by} has it in hand")
+    def accept(self, spec: RunSpec, message: Message) -> Event | Ended | None:
+        """Act on a message of the run `spec`: return what the executor is to yield, and put the run back if another process
+        holds it. Raises InputError if no run can continue."""
+        match message:
+            case Event() | Ended():
+                return message
+            case Taken():
+                self.put_back(spec, message.by)
+            case Refused():
+                raise InputError(message.message)
+        return None
+
+    def put_back(self, spec: RunSpec, holder: str) -> None:
+        """Queue a run again that the process `holder` holds, and say so once, when only such runs are left."""
+        self.held_elsewhere.append(spec)
+        if holder and not self.free and spec.directory not in self.announced:
+            self.announced.add(spec.directory)
+            say(f"waiting for {spec.method} seed {spec.seed}: {holder} is running it")
 
 
 def execute_locked(
     spec: RunSpec, root: Path, ranks: "ProcessGroup", report: Callable[[Event], None], stop: Stop, patience: float = 0.0
 ) -> Message:
-    """Do one run of a study that lies at its home below `root` to its end, unless another process has it in hand for longer
-    than `patience` seconds or has done it. All ranks of a group take part; the first one holds the run's lock."""
+    """Execute one run of the study at `spec.home` below `root`, unless it is done or another process holds its lock for more
+    than `patience` seconds. All ranks of a group call this; rank 0 holds the lock."""
     folder = StudyFolder(root / spec.home)
-    if spec.home != Path():  # its name is not the run's alone
+    if spec.home != Path():  # studies of a series have methods of the same names
 
-        def report(event: Event, tell: Callable[[Event], None] = report) -> None:
-            tell(replace(event, method=f"{spec.home}/{event.method}"))
+        def report(event: Event, report: Callable[[Event], None] = report) -> None:
+            report(replace(event, method=f"{spec.home}/{event.method}"))
 
     with ExitStack() as hold:
         try:
-            found = claim(spec, folder, report, patience, hold) if ranks.is_first else None
-            ours, elsewhere = ranks.broadcast([found is None, isinstance(found, Taken)])
-            if not ours:
-                return found or (Taken() if elsewhere else Ended(spec))
+            obstacle = claim_run(spec, folder, report, patience, hold) if ranks.is_first else None
+            is_ours, is_taken = ranks.broadcast([obstacle is None, isinstance(obstacle, Taken)])
+            if not is_ours:
+                return obstacle or (Taken() if is_taken else Ended(spec))
             return execute_claimed(spec, folder, ranks, report, stop)
         except InputError as error:
             return Refused(str(error))
         except OSError as error:
-            if is_full(error):
-                return Refused(f"no space left for {root}; free some, and the same command goes on")
-            return Refused(f"{error.filename or root}: {error.strerror}; where that is mended, the same command goes on")
+            if is_disk_full(error):
+                return Refused(f"no space left for {root}; free some, then repeat the same command to resume")
+            return Refused(f"{error.filename or root}: {error.strerror}; fix that, then repeat the same command to resume")
 
 
-def claim(
+def claim_run(
     spec: RunSpec, folder: StudyFolder, report: Callable[[Event], None], patience: float, hold: ExitStack
 ) -> Message | None:
-    """Hold the run's lock; None where the run is then to be done."""
+    """Take the run's lock until `hold` closes. None if the run is then to be executed, else the message that says why not."""
     folder.refuse_gone()
     try:
         hold.enter_context(folder.claim_run(spec, patience))
@@ -117,15 +99,15 @@ def claim(
         return None
     iterations = row.get("iterations")
     facts = {"status": row["status"], "error": row["error"]}
-    where = iterations if isinstance(iterations, int) else 0
-    report(Event("run_ended", spec.task.name, spec.method, spec.seed, where, facts))
+    iteration = iterations if isinstance(iterations, int) else 0
+    report(Event("run_ended", spec.task.name, spec.method, spec.seed, iteration, facts))
     return Ended(spec)
 
 
 def execute_claimed(
     spec: RunSpec, folder: StudyFolder, ranks: "ProcessGroup", report: Callable[[Event], None], stop: Stop
 ) -> Message:
-    """Do a run that is in hand; what it fails of is noted while it still is."""
+    """Execute a run whose lock is held; a failure is recorded before the lock is released."""
     from fidrace.execute.run import Interrupted, Run
 
     try:
@@ -135,17 +117,17 @@ def execute_claimed(
     except (InputError, WriteError):
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
-        if is_full(error):
+        if is_disk_full(error):
             raise
-        where = traceback.extract_tb(error.__traceback__)[-1]
+        origin = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split())
-        reason = f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
+        reason = f"{type(error).__name__}: {text} ({Path(origin.filename).name}:{origin.lineno})"
         if ranks.is_first:
             folder.record_failure(spec, reason)
         return Ended(spec, reason)
     return Ended(spec)
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether a disk has no room left."""
+def is_disk_full(error: BaseException) -> bool:
+    """True for an OSError that means that no space or no quota is left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before anything is written: data, network sizes, feature weights, methods."""
+"""Checks before a study starts, so that wrong input is refused before anything is written or trained."""
 
 import sys
 from contextlib import redirect_stdout
@@ -23,8 +23,8 @@ from fidrace.train.architectures import check_network
 
 
 def resolve_content(study: Study, data_sha256: str = "") -> Study:
-    """The study with the content of its data (unless known already) and reference noted in its fixed part, where the task
-    leaves that open. Raises InputError where they are not there."""
+    """The study with the SHA-256 of its data and reference in its fixed part, if the task leaves them open. A known
+    `data_sha256` saves reading the data. Raises InputError if data or reference are missing."""
     task = study.task
     if not task.data.sha256:
         task = with_fields(task, "data", sha256=data_sha256 or load_data(task.data).sha256)
@@ -38,14 +38,14 @@ def with_fields(task: Task, section: str, **fields: str) -> Task:
 
 
 def check_labels(task: Task, data: Data) -> None:
-    """Raises InputError where the data have other classes than the network has embeddings: samples are drawn of each."""
-    found = int(max(data.train_labels.max(), data.heldout_labels.max())) + 1
-    if task.network.classes and found != task.network.classes:
-        raise InputError(f"network.classes = {task.network.classes}, and the data have {found}")
+    """Raise InputError if the number of classes differs between data and network: samples are drawn from every class."""
+    classes = int(max(data.train_labels.max(), data.heldout_labels.max())) + 1
+    if task.network.classes and classes != task.network.classes:
+        raise InputError(f"network.classes = {task.network.classes}, and the data have {classes}")
 
 
 def check_guards(task: Task, data: Data) -> None:
-    """Raises InputError where there are too few images or samples for balls around nearest neighbours."""
+    """Raise InputError if there are too few images or samples for the nearest neighbours of precision and recall."""
     images = min(len(data.train), task.quality.guard_images or len(data.train)) // 2
     if min(task.quality.samples, images) <= NEIGHBOURS:
         raise InputError(
@@ -54,8 +54,8 @@ def check_guards(task: Task, data: Data) -> None:
         )
 
 
-def check(study: Study) -> None:
-    """Raises InputError where a run of this study could not start."""
+def check_startable(study: Study) -> None:
+    """Raise InputError if a run of this study could not start."""
     task = study.task
     data = load_data(task.data)
     check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
@@ -65,7 +65,12 @@ def check(study: Study) -> None:
     features(to_unit_range(torch.from_numpy(data.train[:1])))
     if task.quality.reference:
         read_reference_file(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
-    registry = Registry(study.methods_path)
+    check_methods(study)
+
+
+def check_methods(study: Study) -> None:
+    """Raise InputError if a method of this study cannot prepare for the task's timesteps, or fails at iteration 0."""
+    task, registry = study.task, Registry(study.methods_path)
     abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
     for name in study.methods:
         method = registry.compose(name)

@@ -1,4 +1,4 @@
-"""One run: from a spec to its rows, evaluating on the grid; it takes up an interrupted run where its checkpoint stands."""
+"""One run, from its spec to its rows: trains, evaluates on the grid, saves checkpoints, and resumes from the last one."""
 
 import os
 import platform
@@ -28,15 +28,15 @@ from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
 
 PACKAGES = ("fidrace", "torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
-PICTURED = 100  # samples in the picture of a run's latest evaluation
+GRID_SAMPLES = 100  # samples in the picture of the latest evaluation
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has saved its state."""
+    """The run was asked to stop and has saved its state."""
 
 
 class Run:
-    """One spec at work in its directory."""
+    """A spec at work in its directory; rank 0 writes its files."""
 
     def __init__(self, spec: RunSpec, root: Path, ranks: ProcessGroup, report: Callable[[Event], None]):
         self.spec, self.task, self.directory, self.report = spec, spec.task, root / spec.directory, report
@@ -45,19 +45,19 @@ class Run:
         self.data = load_data(self.task.data)
         method = Registry(spec.methods_path).compose(spec.method)
         if content_hash(method) != spec.method_hash:
-            raise InputError(f"method {spec.method!r} is other code on {platform.node()} now than where this study was started")
+            raise InputError(f"method {spec.method!r} on {platform.node()} is not the code that this study started with")
         self.training = Training(self.task, method, spec.seed, self.data, ranks)
         self.evaluator = Evaluator(self.task, self.data, self.training)
         self.evaluations: list[Row] = []
         self.final: Row = {}
         self.eval_seconds = 0.0
         self.row: Row = {}
-        self.checkpoints = Checkpoints(self.directory, str(spec.directory), lambda text: self.tell("note", text=text))
-        self.saved, self.saved_at = (-1, -1), monotonic()  # iteration and number of evaluations, and when
+        self.checkpoints = Checkpoints(self.directory, str(spec.directory), self.report_note)
+        self.saved, self.saved_at = (-1, -1), monotonic()  # progress at the last checkpoint, and its time
         self.should_stop: Callable[[], bool] = lambda: False
 
     def execute(self, should_stop: Callable[[], bool]) -> Row:
-        """Train and evaluate to the end of the grid; returns the row of runs.csv. Raises Interrupted when asked to stop."""
+        """Train and evaluate to the end of the grid; returns the row of runs.csv. Raises Interrupted if asked to stop."""
         self.should_stop = should_stop
         self.start()
         try:
@@ -65,13 +65,13 @@ class Run:
                 evaluated = [row["iteration"] for row in self.evaluations]
                 if goal < self.training.iteration or goal in evaluated:
                     continue
-                if self.training.iteration in evaluated and self.out_of_time():  # never between two evaluations
+                if self.training.iteration in evaluated and self.are_hours_spent():  # never between two evaluations
                     self.row["ended_by"] = GPU_HOURS
                     break
                 while self.training.iteration < goal:
-                    self.pause()
+                    self.save_or_stop()
                     self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
-                    self.tell("step")
+                    self.report_event("step")
                 self.evaluate()
                 self.save()
             self.finish("finished")
@@ -79,8 +79,9 @@ class Run:
             self.finish("diverged", str(error))
         return self.row
 
-    def pause(self) -> None:
-        """A moment at which the run may be left: saves its state where that is due, and stops where it was asked to."""
+    def save_or_stop(self) -> None:
+        """Save the run's state if a checkpoint is due or if it was asked to stop; raises Interrupted in the latter case. Called
+        between steps and between chunks of samples."""
         stop = self.should_stop()
         due = monotonic() - self.saved_at >= 60 * self.task.budget.checkpoint_minutes
         if self.ranks.any_rank(stop or due):
@@ -88,13 +89,14 @@ class Run:
             if self.ranks.any_rank(stop):
                 raise Interrupted
 
-    def out_of_time(self) -> bool:
-        """Whether the GPU-hours are. The evaluation before this only confirms, as the one past the iterations does."""
+    def are_hours_spent(self) -> bool:
+        """Whether `budget.gpu_hours` are spent. The last evaluation then only confirms a crossing, like the one past the
+        iterations."""
         hours = self.task.budget.gpu_hours
         return hours is not None and self.ranks.any_rank(self.training.seconds * self.ranks.count >= hours * 3600)
 
     def start(self) -> None:
-        """Take up the checkpoint where there is one, else begin anew."""
+        """Resume from the last checkpoint if there is one, and write the run's first row."""
         if self.ranks.is_first:
             self.directory.mkdir(parents=True, exist_ok=True)
             sweep(self.directory)
@@ -121,13 +123,14 @@ class Run:
             "pid": os.getpid(),
             "packages": packages(),
         }
-        self.record()
+        self.write_row()
         if self.ranks.is_first:
-            self.tabulate()  # what was measured after the checkpoint is measured again
-        self.tell("run_started")
+            self.write_evaluations()  # drops those after the checkpoint, which are measured again
+        self.report_event("run_started")
 
     def resume(self, tensors: Tensors, facts: dict[str, Any]) -> str:
-        """Be what a checkpoint says; returns when the run began. Raises ValueError for what no run of this task can be."""
+        """Restore the state of a checkpoint; returns when the run started. Raises ValueError for a state that no run of this
+        task can have."""
         iteration, evaluated = facts["iteration"], [row["iteration"] for row in facts["evaluations"]]
         before = [goal for goal in self.task.budget.evaluation_steps() if goal < iteration]
         if evaluated not in (before, [*before, iteration]) or not 0 <= iteration <= self.task.budget.evaluation_steps()[-1]:
@@ -138,30 +141,31 @@ class Run:
         return str(facts["started"])
 
     def evaluate(self) -> None:
-        """Append the row of the present iteration, and at the budget note what many samples say; not on the clock."""
+        """Append the row of this iteration; at the budget also measure `quality.final_samples`. Not on the training clock."""
         start = perf_counter()
-        measured, images = self.evaluator.measure(self.pause)
+        measured, images = self.evaluator.measure(self.save_or_stop)
         if self.training.iteration == self.task.budget.iterations:
-            self.final = self.evaluator.final(self.pause)
-        self.evaluations.append({**self.place(), "metric": self.task.quality.metric, **measured})
+            self.final = self.evaluator.final(self.save_or_stop)
+        self.evaluations.append({**self.progress_columns(), "metric": self.task.quality.metric, **measured})
         self.eval_seconds += perf_counter() - start
         if self.ranks.is_first:
-            write_atomic(self.directory / "samples.png", grid_png(images[:PICTURED]))
+            write_atomic(self.directory / "samples.png", grid_png(images[:GRID_SAMPLES]))
             write_atomic(self.directory / FRAME.format(self.training.iteration), frame_png(images))
             if self.task.budget.keep_weights:
-                self.keep(WEIGHTS.format(self.training.iteration))
-            self.tabulate()
-        self.tell("evaluation", **measured)
+                self.write_weights(WEIGHTS.format(self.training.iteration))
+            self.write_evaluations()
+        self.report_event("evaluation", **measured)
 
-    def keep(self, name: str) -> None:
-        """Write the averaged weights."""
+    def write_weights(self, name: str) -> None:
+        """Write the averaged weights to the file `name`."""
         sealed.write(self.directory / name, dict(self.training.ema.state_dict()), {})
 
-    def tabulate(self) -> None:
+    def write_evaluations(self) -> None:
+        """Write evals.csv."""
         write_table(self.directory / "evals.csv", *with_extra_columns(self.evaluations, EVAL_COLUMNS))
 
-    def place(self) -> Row:
-        """Which run, and how far it is: iterations, images and forward passes done, seconds trained."""
+    def progress_columns(self) -> Row:
+        """The columns that identify the run and count its iterations, images, forward passes and seconds of training."""
         n = self.training.iteration
         return {
             "task": self.task.name,
@@ -174,10 +178,11 @@ class Run:
         }
 
     def progress(self) -> tuple[int, int]:
+        """Iteration and number of evaluations."""
         return self.training.iteration, len(self.evaluations)
 
     def save(self) -> None:
-        """Write a checkpoint, unless the last one says the same."""
+        """Write a checkpoint, unless nothing has changed since the last one."""
         if self.saved != self.progress():
             facts = {
                 "iteration": self.training.iteration,
@@ -190,44 +195,50 @@ class Run:
             tensors = self.training.tensors()
             if self.ranks.is_first:
                 self.checkpoints.save(self.training.iteration, tensors, facts)
-            self.record()
+            self.write_row()
         self.saved, self.saved_at = self.progress(), monotonic()
 
     def finish(self, status: str, error: str = "") -> None:
-        """The run's last files: the averaged weights and its row; the checkpoints go."""
+        """Write the averaged weights and the final row, and remove the checkpoints."""
         if status == "finished" and self.ranks.is_first:
-            self.keep("ema.safetensors")
+            self.write_weights("ema.safetensors")
         self.row.update(self.final, status=status, error=error, ended=utc_now())
-        self.record()
+        self.write_row()
         if self.ranks.is_first:
             self.checkpoints.clear()
-        self.tell("run_ended", status=status, error=error)
+        self.report_event("run_ended", status=status, error=error)
 
-    def record(self) -> None:
-        place = self.place()
-        place["iterations"] = place.pop("iteration")
-        self.row.update(place, eval_seconds=round(self.eval_seconds, 3))
+    def write_row(self) -> None:
+        """Write run.json, the row of runs.csv with the run's progress so far."""
+        columns = self.progress_columns()
+        columns["iterations"] = columns.pop("iteration")
+        self.row.update(columns, eval_seconds=round(self.eval_seconds, 3))
         if self.ranks.is_first:
             write_json(self.directory / "run.json", self.row)
 
-    def tell(self, kind: str, **facts: Any) -> None:
+    def report_note(self, text: str) -> None:
+        """Report a text for the user."""
+        self.report_event("note", text=text)
+
+    def report_event(self, kind: str, **facts: Any) -> None:
+        """Report an event of this run at its present iteration."""
         self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, self.training.iteration, facts))
 
 
 def packages() -> dict[str, str]:
-    """The versions that decide the last digits."""
+    """Python and the packages whose versions can change the last digits of a run."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def device_name(ranks: ProcessGroup) -> str:
-    """What a run trains on: `cpu x86_64`, `2 x NVIDIA A100`."""
+    """The device of a run, such as `cpu x86_64` or `2 x NVIDIA A100`."""
     one = torch.cuda.get_device_name(ranks.device) if ranks.device.type == "cuda" else f"cpu {platform.machine()}"
     return one if ranks.count == 1 else f"{ranks.count} x {one}"
 
 
 @lru_cache
 def revision() -> str:
-    """The git commit that this code stands on, `-dirty` where it was changed since; empty outside a checkout."""
+    """The git commit of this code, with `-dirty` if files have changed since; empty outside a checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -236,6 +247,6 @@ def revision() -> str:
         except (OSError, subprocess.CalledProcessError):
             return ""
 
-    if not git("ls-files", Path(__file__).name):  # an installed copy inside somebody else's checkout
+    if not git("ls-files", Path(__file__).name):  # an installed copy inside another project's checkout
         return ""
     return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ":/bench", ":/methods") else "")

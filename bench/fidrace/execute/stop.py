@@ -1,4 +1,4 @@
-"""How a study is asked to stop: by Ctrl-C or SIGTERM, and once more by who cannot wait."""
+"""Stopping a study by Ctrl-C or SIGTERM, and at once by a second Ctrl-C."""
 
 import multiprocessing
 import signal
@@ -17,14 +17,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop(Protocol):
-    """Asks runs to save their state and end."""
+    """A flag that asks runs to save their state and end."""
 
     def is_set(self) -> bool: ...
     def set(self) -> None: ...
 
 
 class Flag:
-    """A Stop that all processes of this machine share, without a lock that a killed one could take along."""
+    """A Stop shared by all processes on this machine. It has no lock, which a killed process might never release."""
 
     def __init__(self) -> None:
         self.raised = SPAWN.RawValue("b", 0)
@@ -37,23 +37,23 @@ class Flag:
 
 
 @dataclass
-class Asked:
-    """What has been asked so far: a message on `woken` for the first signal; `times` that Ctrl-C was."""
+class Interrupts:
+    """The signals so far: `woken` receives a message at the first one; `ctrl_c_count` counts Ctrl-C."""
 
     woken: Connection
-    times: int = 0
+    ctrl_c_count: int = 0
 
 
 @contextmanager
-def handle_interrupts(stop: Stop) -> Iterator[Asked]:
-    """Turn the first Ctrl-C, and any SIGTERM, into `stop` being set and a message on a connection, so that it never cuts a
-    conversation with a worker in two; the next Ctrl-C raises KeyboardInterrupt. Does nothing outside the main thread."""
+def handle_interrupts(stop: Stop) -> Iterator[Interrupts]:
+    """At the first Ctrl-C or SIGTERM, set `stop` and send a message on a connection, so that the signal never interrupts an
+    exchange with a worker; a second Ctrl-C raises KeyboardInterrupt. Does nothing outside the main thread."""
     woken, waker = SPAWN.Pipe(duplex=False)
-    asked = Asked(woken)
+    interrupts = Interrupts(woken)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        asked.times += number == signal.SIGINT
-        if number == signal.SIGINT and asked.times > 1:
+        interrupts.ctrl_c_count += number == signal.SIGINT
+        if number == signal.SIGINT and interrupts.ctrl_c_count > 1:
             raise KeyboardInterrupt
         if not stop.is_set():
             stop.set()
@@ -62,11 +62,11 @@ def handle_interrupts(stop: Stop) -> Iterator[Asked]:
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, handle) for number in SIGNALS} if main else {}
     try:
-        yield asked
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def say_stopping() -> None:
-    say("stopping: every run saves its state first; Ctrl-C again leaves at once")
+    say("stopping after every run has saved its state; press Ctrl-C again to leave at once")

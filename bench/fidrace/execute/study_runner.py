@@ -1,4 +1,4 @@
-"""A whole study, or several: what is already there stays, the rest is run, the tables are made from both."""
+"""Run what a study still lacks: runs that are done are kept, the others are executed, the tables are rebuilt from both."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
@@ -8,22 +8,21 @@ from typing import Protocol
 
 from fidrace.console import say
 from fidrace.errors import InputError
-from fidrace.execute.events import Event
-from fidrace.execute.locked_run import Ended
+from fidrace.execute.events import Ended, Event
 from fidrace.spec.study import RunSpec, Study
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.storage.tables import ENDED
 
 
 class Executor(Protocol):
-    """Does runs somewhere, telling what happens as it happens."""
+    """Executes runs somewhere and yields their events as they happen."""
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]: ...
 
 
 @dataclass
 class StudyRunner:
-    """A study in its folder. `plan` looks at what there is; `execute` does the rest."""
+    """A study in its folder: `plan` lists the runs still to do, `execute` executes them."""
 
     study: Study
     directory: StudyFolder
@@ -40,18 +39,27 @@ class StudyRunner:
         return to_do
 
     def failures(self) -> list[str]:
-        """`method seed s: reason` of each failed run of this study."""
+        """`method seed s: reason` for each failed run of this study."""
         rows = [row for spec in self.study.specs() if (row := self.directory.row(spec))]
         return [f"{row['method']} seed {row['seed']}: {row['error']}" for row in rows if row["status"] == "failed"]
 
+    def declare(self) -> None:
+        """Prepare the folder for runs: write study.json, adopt published rows, reopen failed runs if they are to be retried.
+        The caller holds the folder's lock."""
+        self.directory.declare(self.study)
+        self.directory.adopt()
+        if self.retry_failed:
+            self.reopen()
+
     def reopen(self) -> None:
-        """Let this study's failed runs go on from their last checkpoints."""
+        """Mark this study's failed runs as running, so that they resume from their last checkpoints."""
         for spec in self.study.specs():
             self.directory.reopen(spec)
         self.directory.collect()
 
     def execute(self, executor: Executor, specs: list[RunSpec]) -> Generator[Event]:
-        """Run `specs`, telling what happens; the tables of the folder keep up, whatever ends it."""
+        """Execute `specs` and yield their events. Rebuilds the folder's tables as runs end, and once more at the end, whatever
+        ends it."""
         try:
             with closing(relay_events(executor.execute(specs), lambda spec: self)) as events:
                 for event in events:
@@ -61,13 +69,13 @@ class StudyRunner:
             self.tabulate()
 
     def tabulate(self) -> None:
-        """Write the tables of what has been run so far."""
+        """Rebuild runs.csv and evals.csv from the runs so far."""
         self.directory.refuse_gone()
         with self.directory.lock():
             self.directory.collect()
 
     def refuse_target_at_start(self, event: Event) -> None:
-        """Raise InputError where a run is at the target before it trains: nothing could be raced to."""
+        """Raise InputError if a run is at the target before it trains: there would be nothing to race for."""
         if event.kind != "evaluation" or event.iteration > 0 or self.study.target == "baseline-final":
             return
         if event.facts["fd"] <= self.study.target:
@@ -77,14 +85,15 @@ class StudyRunner:
             )
 
 
-def relay_events(messages: Generator[Event | Ended], race_of: Callable[[RunSpec], StudyRunner]) -> Generator[Event]:
-    """What `messages` tell of runs, failures among it; whenever one ends, the tables of its race are made anew."""
+def relay_events(messages: Generator[Event | Ended], runner_of: Callable[[RunSpec], StudyRunner]) -> Generator[Event]:
+    """Yield the events of all runs, an event for each failure among them; rebuild a study's tables whenever one of its runs
+    ends."""
     with closing(messages):
         for message in messages:
             if isinstance(message, Ended):
                 if message.reason:
                     yield failure_event(message)
-                race_of(message.spec).tabulate()
+                runner_of(message.spec).tabulate()
             elif message.kind == "note":
                 say(f"{message.method} seed {message.seed}: {message.facts['text']}")
             else:
@@ -92,6 +101,7 @@ def relay_events(messages: Generator[Event | Ended], race_of: Callable[[RunSpec]
 
 
 def failure_event(ended: Ended) -> Event:
+    """The event `run_ended` of a run that failed."""
     facts = {"status": "failed", "error": ended.reason}
     return Event("run_ended", ended.spec.task.name, ended.spec.method, ended.spec.seed, 0, facts)
 

@@ -1,6 +1,7 @@
-"""A series: several studies in one folder, each in a home of its own below it, run together on one crew of workers.
+"""A series: several studies in one folder, run together by one set of workers.
 
-Each home is a study's DIR like any other: what is there is not run again, and `fidrace score` and `report` read it.
+Each study has a home, a folder below the series' own, which is a study's DIR like any other: runs that are there are not run
+again, and `fidrace score` and `report` read it.
 """
 
 from collections.abc import Generator
@@ -8,10 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fidrace.execute.events import Event
+from fidrace.execute.events import Ended, Event
 from fidrace.execute.local import LocalExecutor, default_workers
-from fidrace.execute.locked_run import Ended
-from fidrace.execute.preflight import check, resolve_content
+from fidrace.execute.preflight import check_startable, resolve_content
 from fidrace.execute.study_runner import StudyRunner, relay_events
 from fidrace.spec.study import RunSpec, Study
 from fidrace.spec.task import Task
@@ -20,55 +20,53 @@ from fidrace.storage.study_folder import StudyFolder
 
 @dataclass(frozen=True)
 class StudySeries:
-    """The races of several studies, by their homes below `root`."""
+    """Studies by their homes, relative to `root`."""
 
     root: Path
-    races: dict[Path, StudyRunner]
+    runners: dict[Path, StudyRunner]
 
     @classmethod
-    def of(cls, root: Path, studies: dict[str, Study]) -> "StudySeries":
-        """Raises InputError where a home holds another study, or where a run of one could not start."""
-        found = {Path(home): resolve_content(study) if study.task.open else study for home, study in studies.items()}
-        races = {home: StudyRunner(study, StudyFolder(root / home)) for home, study in found.items()}
-        for race in races.values():
-            race.directory.merged_manifest(race.study)
-            check(race.study)
-        return cls(root, races)
+    def of(cls, root: Path, studies: dict[str, Study], retry_failed: bool = False) -> "StudySeries":
+        """Raises InputError if a home holds another study, or if a run could not start."""
+        resolved = {Path(home): resolve_content(study) if study.task.open else study for home, study in studies.items()}
+        runners = {home: StudyRunner(study, StudyFolder(root / home), retry_failed) for home, study in resolved.items()}
+        for runner in runners.values():
+            runner.directory.merged_manifest(runner.study)
+            check_startable(runner.study)
+        return cls(root, runners)
 
     @property
     def task(self) -> Task:
-        """The first study's."""
-        return next(iter(self.races.values())).study.task
+        """The task of the first study."""
+        return next(iter(self.runners.values())).study.task
 
     def plan(self) -> list[RunSpec]:
-        """The runs still to do, of all studies."""
-        return [replace(spec, home=home) for home, race in self.races.items() for spec in race.plan()]
+        """The runs of all studies that are still to do."""
+        return [replace(spec, home=home) for home, runner in self.runners.items() for spec in runner.plan()]
 
     @contextmanager
-    def ready(self, retry_failed: bool = False) -> Generator[list[RunSpec]]:
-        """The homes made and declared, and held while in use; gives the runs still to do."""
-        with ExitStack() as present:
-            for race in self.races.values():
-                with race.directory.lock():
-                    present.enter_context(race.directory.mark_in_use())
-                    race.directory.declare(race.study)
-                    race.directory.adopt()
-                    if retry_failed:
-                        race.reopen()
+    def open_homes(self) -> Generator[list[RunSpec]]:
+        """Create and declare the homes, and mark them in use until the block ends; yields the runs still to do."""
+        with ExitStack() as in_use:
+            for runner in self.runners.values():
+                with runner.directory.lock():
+                    in_use.enter_context(runner.directory.mark_in_use())
+                    runner.declare()
             yield self.plan()
 
-    def execute(self, specs: list[RunSpec], team: list[str], workers: int | None) -> Generator[Event]:
-        """Run `specs` on the devices of `team`, telling what happens; the tables of every home keep up."""
+    def execute(self, specs: list[RunSpec], devices: list[str], workers: int | None) -> Generator[Event]:
+        """Run `specs` on `devices` and yield their events. Each home's tables are rebuilt whenever one of its runs
+        ends."""
         threads = self.task.budget.threads
-        executor = LocalExecutor(self.root, team, workers or default_workers(team, threads), threads)
+        executor = LocalExecutor(self.root, devices, workers or default_workers(devices, threads), threads)
         messages: Generator[Event | Ended] = executor.execute(specs)
         try:
-            yield from relay_events(messages, lambda spec: self.races[spec.home])
+            yield from relay_events(messages, lambda spec: self.runners[spec.home])
         finally:
             messages.close()
-            for race in self.races.values():
-                race.tabulate()
+            for runner in self.runners.values():
+                runner.tabulate()
 
     def failures(self) -> list[str]:
         """`home: method seed s: reason` of each failed run."""
-        return [f"{home}: {line}" for home, race in self.races.items() for line in race.failures()]
+        return [f"{home}: {line}" for home, runner in self.runners.items() for line in runner.failures()]

@@ -1,4 +1,4 @@
-"""Every run by all processes that torchrun started: each trains on its slice of every batch, and the first one speaks."""
+"""All processes that torchrun started execute each run together, each on its slice of every batch; rank 0 reports."""
 
 import threading
 from collections.abc import Generator, Iterable
@@ -8,56 +8,53 @@ from queue import SimpleQueue
 
 import torch
 
-from fidrace.errors import InputError
-from fidrace.execute.events import Event
-from fidrace.execute.locked_run import Ended, Message, Refused, Stopped, Taken, Waiting, execute_locked
+from fidrace.execute.events import Ended, Event, Message, Stopped
+from fidrace.execute.locked_run import RunQueue, execute_locked
 from fidrace.execute.stop import handle_interrupts
-from fidrace.spec.study import RunSpec
+from fidrace.spec.study import RunSpec, Study
 from fidrace.train.process_group import ProcessGroup, leave_group
 
 
 class TorchrunExecutor:
-    """Runs by the whole group, one after another; on the first rank. `others` is for the rest."""
+    """Executes runs one after another, each by the whole group: rank 0 calls `execute`, the other ranks `follow`."""
 
     def __init__(self, root: Path, ranks: ProcessGroup):
         self.root, self.ranks, self.stop = root, ranks, threading.Event()
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
-        """As `Local.execute`; after a run that failed the others do not follow, since the group is out of step."""
-        waiting = Waiting(specs)
+        """As `LocalExecutor.execute`, but returns after a run that failed, because the ranks are then out of step."""
+        queue = RunQueue(specs)
         with handle_interrupts(self.stop):
-            while waiting:
-                spec, patience = waiting.next()
-                with closing(self.execute_one(spec, patience)) as messages:
+            while queue:
+                spec, patience = queue.take()
+                passed = None
+                with closing(self.execute_in_thread(spec, patience)) as messages:
                     for message in messages:
-                        if isinstance(message, Refused):
-                            raise InputError(message.message)
-                        if isinstance(message, Event | Ended):
-                            yield message
-                if isinstance(message, Taken):
-                    waiting.put_back(spec, message)
-                if isinstance(message, Ended) and message.reason:
+                        if passed := queue.accept(spec, message):
+                            yield passed
+                if isinstance(passed, Ended) and passed.reason:
                     return
                 if self.stop.is_set():
                     raise KeyboardInterrupt
         leave_group()
 
-    def execute_one(self, spec: RunSpec, patience: float) -> Generator[Message]:
-        """The run in a thread, so that what it tells is passed on as it happens. Closed early, it saves its state."""
-        told: SimpleQueue[Message | BaseException] = SimpleQueue()
+    def execute_in_thread(self, spec: RunSpec, patience: float) -> Generator[Message]:
+        """Execute the run in a thread, so that its events are yielded as they happen. If closed early, the run saves its
+        state."""
+        received: SimpleQueue[Message | BaseException] = SimpleQueue()
 
-        def do() -> None:
+        def execute() -> None:
             if self.ranks.device.type == "cuda":
                 torch.cuda.set_device(self.ranks.device)
             try:
-                told.put(execute_locked(spec, self.root, self.ranks, told.put, self.stop, patience))
+                received.put(execute_locked(spec, self.root, self.ranks, received.put, self.stop, patience))
             except BaseException as error:
-                told.put(error)
+                received.put(error)
 
-        thread = threading.Thread(target=do, name=str(spec.directory), daemon=True)
+        thread = threading.Thread(target=execute, name=str(spec.directory), daemon=True)
         thread.start()
         try:
-            while isinstance(message := told.get(), Event):
+            while isinstance(message := received.get(), Event):
                 yield message
         except GeneratorExit:
             self.stop.set()
@@ -69,18 +66,23 @@ class TorchrunExecutor:
         yield message
 
     def follow(self, specs: Iterable[RunSpec]) -> None:
-        """Take part in `specs` without a word. Raises InputError for what the first rank is told, too."""
-        waiting = Waiting(specs)
+        """Take part in `specs` and report nothing. Raises InputError as rank 0 does."""
+        queue = RunQueue(specs)
         with handle_interrupts(self.stop):
-            while waiting:
-                spec, patience = waiting.next()
-                ended = execute_locked(spec, self.root, self.ranks, lambda event: None, self.stop, patience)
-                if isinstance(ended, Taken):
-                    waiting.put_back(spec, None)
-                if isinstance(ended, Refused):
-                    raise InputError(ended.message)
-                if isinstance(ended, Ended) and ended.reason:
-                    raise RuntimeError(f"{spec.directory}: {ended.reason}")
-                if isinstance(ended, Stopped):
+            while queue:
+                spec, patience = queue.take()
+                message = execute_locked(spec, self.root, self.ranks, lambda event: None, self.stop, patience)
+                passed = queue.accept(spec, message)
+                if isinstance(passed, Ended) and passed.reason:
+                    raise RuntimeError(f"{spec.directory}: {passed.reason}")
+                if isinstance(message, Stopped):
                     raise KeyboardInterrupt
         leave_group()
+
+
+def broadcast_specs(study: Study, specs: Iterable[RunSpec], ranks: ProcessGroup) -> list[RunSpec]:
+    """Rank 0's `specs`, on every rank; they are runs of `study`."""
+    all_specs = list(study.specs())
+    wanted = {spec.directory for spec in specs}
+    flags = ranks.broadcast([spec.directory in wanted for spec in all_specs])
+    return [spec for spec, is_wanted in zip(all_specs, flags, strict=True) if is_wanted]

@@ -3,6 +3,8 @@
 import json
 import math
 import sys
+from collections.abc import Generator
+from contextlib import closing
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TextIO
@@ -13,6 +15,7 @@ from rich.table import Column
 
 from fidrace.console import say
 from fidrace.execute.events import Event
+from fidrace.spec.task import Task
 
 Key = tuple[str, int]
 
@@ -130,6 +133,21 @@ class Live(Silent):
         if event.kind == "evaluation":
             fields["fd"] = f"{self.metric} {event.facts['fd']:.2f}"
         self.progress.update(self.lines[key], **fields)
+
+
+def watch(events: Generator[Event], runs: int, task: Task, as_json: bool = False) -> None:
+    """Show the progress of `runs` runs of `task` as their events arrive."""
+    console = Console(stderr=True)
+    reporter: Reporter
+    if as_json:
+        reporter = JsonLines()
+    elif console.is_terminal:
+        reporter = Live(runs, task.quality.metric, task.budget.evaluation_steps()[-1], console)
+    else:
+        reporter = PlainLines(runs, task.quality.metric)
+    with reporter, closing(events):
+        for event in events:
+            reporter.hear(event)
 
 
 def time_left(spent: float, worked: int, to_do: int) -> str:

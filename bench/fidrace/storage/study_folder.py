@@ -43,9 +43,13 @@ class StudyFolder:
 
     path: Path
 
+    def holds_study(self) -> bool:
+        """True if the folder has a study.json."""
+        return (self.path / "study.json").exists()
+
     def adopt_target(self, study: Study) -> Study:
         """`study` with the target that was set here by the protocol's rule, unless another one was asked for."""
-        manifest = self.manifest() if (self.path / "study.json").exists() else None
+        manifest = self.manifest() if self.holds_study() else None
         if manifest and manifest.target_by_rule and (not study.target_given or study.target == manifest.target):
             return replace(study, target=manifest.target, target_how=manifest.target_how)
         return study
@@ -54,7 +58,7 @@ class StudyFolder:
         """The manifest of `study`, extended by the methods and seeds that the folder already has. Raises InputError if the
         folder holds another study, or something that is no study."""
         new = Manifest.of(self.adopt_target(study))
-        if (self.path / "study.json").exists():
+        if self.holds_study():
             old = self.manifest()
             check_same_study(self.path, old, new)
             return old.extended_by(new)

@@ -66,9 +66,9 @@ def studies(base: Study, grid: Settings) -> dict[str, Study]:
 
 def analyze_robustness(series: StudySeries, grid: Settings) -> Outcome:
     """Score every cell of a series that ran; a cell of which nothing can be said is named and keeps no other from it."""
-    for race in series.races.values():
+    for race in series.runners.values():
         race.tabulate()  # a command that was killed may not have come to it
-    study = next(iter(series.races.values())).study
+    study = next(iter(series.runners.values())).study
     methods = [method for method in study.methods if method != BASELINE]
     found = [score_setting(series.root / cell.home, cell) for cell in grid.cells]
     rows = [row_of(one, study.task.name, method) for method in methods for one in found]

@@ -1,7 +1,7 @@
-"""Runs on a Ray cluster: each is a task in a process of its own, wherever there is room.
+"""Runs on a Ray cluster: each is a Ray task in a process of its own, on any node that has room.
 
-What runs tell comes back through a mailbox beside the command. Their locks, checkpoints and rows lie in DIR, on storage that
-all nodes share, so a run whose node died goes on from its checkpoint on another.
+Events come back through a mailbox on the command's node. Locks, checkpoints and rows lie in DIR, on storage that all nodes
+share, so that a run whose node died resumes from its checkpoint on another node.
 """
 
 import threading
@@ -11,21 +11,21 @@ from typing import Any
 
 from fidrace.console import say
 from fidrace.errors import InputError
-from fidrace.execute.events import Event
+from fidrace.execute.events import Ended, Event, Message, Refused, Taken
 from fidrace.execute.local import THREAD_VARIABLES
-from fidrace.execute.locked_run import Ended, Message, Refused, Taken, Waiting
+from fidrace.execute.locked_run import RunQueue
 from fidrace.execute.ray.cluster import first_line, join_cluster
-from fidrace.execute.ray.task import Mailbox, Order, execute_order
+from fidrace.execute.ray.task import TASK_STARTED, Mailbox, Order, execute_order
 from fidrace.execute.stop import handle_interrupts, say_stopping
 from fidrace.spec.study import RunSpec
 from fidrace.storage.study_folder import StudyFolder
 
-BACKLOG = 8  # runs that wait for room; few, since a task must start before it can hear that it is to stop
-LISTEN_SECONDS = 0.2
+BACKLOG = 8  # tasks that wait for room on a node; few, because a task must start before it can be asked to stop
+POLL_SECONDS = 0.2
 
 
 class RayTasks:
-    """The tasks that are out, and the mailbox by which they speak."""
+    """The submitted Ray tasks, and the mailbox that receives their events."""
 
     def __init__(self, root: Path, device: str, threads: int, gpus: float):
         import ray
@@ -39,61 +39,63 @@ class RayTasks:
         self.task: Any = ray.remote(
             num_cpus=threads,
             num_gpus=gpus,
-            max_retries=0,  # we send a run again ourselves: where its node died, not where its process did
-            max_calls=1,  # a process for each run: nothing that one leaves behind meets the next
+            max_retries=0,  # we resubmit a run ourselves, if its node died but not if its process did
+            max_calls=1,  # a new process for each run, so that no run affects the next
             runtime_env={"env_vars": dict.fromkeys(THREAD_VARIABLES, str(threads))},
         )(execute_order)
-        self.out: dict[Any, RunSpec] = {}
-        self.begun: set[tuple[str, int]] = set()
+        self.submitted: dict[Any, RunSpec] = {}
+        self.started: set[tuple[str, int]] = set()  # method and seed
 
-    def send(self, waiting: Waiting, workers: int | None) -> None:
-        """Give out runs, as many at a time as are wanted and as can soon begin."""
-        while waiting and len(self.out) < (workers or len(self.out) + 1):
-            if sum((spec.method, spec.seed) not in self.begun for spec in self.out.values()) >= BACKLOG:
+    def submit_runs(self, queue: RunQueue, workers: int | None) -> None:
+        """Submit runs from `queue`: `workers` at a time at most, and at most BACKLOG that have not started."""
+        while queue and (workers is None or len(self.submitted) < workers):
+            if sum((spec.method, spec.seed) not in self.started for spec in self.submitted.values()) >= BACKLOG:
                 return
-            spec, patience = waiting.next()
-            self.begun.discard((spec.method, spec.seed))
+            spec, patience = queue.take()
+            self.started.discard((spec.method, spec.seed))
             order = Order(spec, patience, self.root, self.device, self.packages)
-            self.out[self.task.remote(order, self.mailbox)] = spec
+            self.submitted[self.task.remote(order, self.mailbox)] = spec
 
     def take_events(self) -> list[Event]:
-        """What the runs have told since the last time."""
+        """The events since the last call."""
         import ray
 
-        told: list[Event] = ray.get(self.mailbox.take.remote())
-        self.begun |= {(event.method, event.seed) for event in told}
-        return [event for event in told if event.kind != "begun"]
+        events: list[Event] = ray.get(self.mailbox.take_events.remote())
+        self.started |= {(event.method, event.seed) for event in events}
+        return [event for event in events if event.kind != TASK_STARTED]
 
     def stop(self) -> list[Event]:
-        """Ask all to stop, and call back those that have not begun, for which there may never be room; the last letters."""
+        """Ask all tasks to stop; cancel those that have not started, because no node may ever have room for them. Returns the
+        last events."""
         import ray
 
         ray.get(self.mailbox.stop.remote())
-        told = self.take_events()
-        for reference, spec in list(self.out.items()):
-            if (spec.method, spec.seed) not in self.begun:
+        events = self.take_events()
+        for reference, spec in list(self.submitted.items()):
+            if (spec.method, spec.seed) not in self.started:
                 ray.cancel(reference)
-                del self.out[reference]
-        return told
+                del self.submitted[reference]
+        return events
 
     def take_finished(self, seconds: float | None) -> list[tuple[RunSpec, Message]]:
-        """The runs that come back within so many seconds (None: all, however long that takes), and how."""
+        """The runs that end within `seconds` and the message of each; None waits for all."""
         import ray
 
-        if not self.out:
+        if not self.submitted:
             return []
-        ready, _ = ray.wait(list(self.out), num_returns=1 if seconds else len(self.out), timeout=seconds)
-        return [(spec, self._answer(reference, spec)) for reference in ready if (spec := self.out.pop(reference))]
+        ready, _ = ray.wait(list(self.submitted), num_returns=1 if seconds else len(self.submitted), timeout=seconds)
+        return [(spec, self._message_of(reference, spec)) for reference in ready if (spec := self.submitted.pop(reference))]
 
-    def _answer(self, reference: Any, spec: RunSpec) -> Message:
+    def _message_of(self, reference: Any, spec: RunSpec) -> Message:
+        """The message of a task that ended; if its node died the run counts as free again."""
         import ray
 
         try:
             return ray.get(reference)
-        except ray.exceptions.RayTaskError as error:  # of what is around a run: no fidrace on that node, for one
+        except ray.exceptions.RayTaskError as error:  # outside the run itself, such as a node without fidrace
             return Refused(first_line(error))
         except ray.exceptions.NodeDiedError:
-            say(f"{spec.method} seed {spec.seed}: its node is gone; it goes on elsewhere from its last checkpoint")
+            say(f"{spec.method} seed {spec.seed}: its node is gone; it resumes on another from its last checkpoint")
         except ray.exceptions.RayError as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
             if StudyFolder(self.root / spec.home).record_death(spec, reason):
@@ -102,8 +104,9 @@ class RayTasks:
 
 
 class RayExecutor:
-    """Runs on the nodes of the Ray cluster at `address`, or of the one that this machine belongs to, or on this machine alone.
-    Each takes the task's `threads` CPUs and `gpus` (None: one where the cluster has any and the device is not cpu)."""
+    """Executes runs on the Ray cluster at `address`, else on the one that this machine belongs to, else on one that it starts
+    here. Each run takes the task's `threads` CPUs and `gpus` GPUs (None: one if the cluster has any and the device is not
+    cpu)."""
 
     def __init__(self, root: Path, device: str, threads: int, gpus: float | None, address: str | None, workers: int | None):
         self.root, self.device, self.threads = root.absolute(), device, threads
@@ -111,49 +114,47 @@ class RayExecutor:
         self.stop = threading.Event()
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
-        """As `Local.execute`. A run whose node dies goes on elsewhere; one whose process dies has failed."""
-        waiting = Waiting(specs)
-        with join_cluster(self.address), handle_interrupts(self.stop) as asked:
+        """As `LocalExecutor.execute`. A run whose node dies resumes on another node; one whose process dies has failed."""
+        queue = RunQueue(specs)
+        with join_cluster(self.address), handle_interrupts(self.stop) as interrupts:
             from ray.exceptions import RayError
 
-            crew = self._crew()
+            tasks = self._make_tasks()
             try:
-                crew.send(waiting, self.workers)
-                while crew.out:
-                    returned = crew.take_finished(LISTEN_SECONDS)
-                    yield from crew.take_events()
-                    if asked.woken.poll():
-                        asked.woken.recv_bytes()
+                tasks.submit_runs(queue, self.workers)
+                while tasks.submitted:
+                    finished = tasks.take_finished(POLL_SECONDS)
+                    yield from tasks.take_events()
+                    if interrupts.woken.poll():
+                        interrupts.woken.recv_bytes()
                         say_stopping()
-                        yield from crew.stop()
-                    for spec, message in returned:
-                        if isinstance(message, Refused):
-                            raise InputError(message.message)
-                        if isinstance(message, Taken):
-                            waiting.put_back(spec, message)
-                        if isinstance(message, Ended):
-                            yield message
+                        yield from tasks.stop()
+                    for spec, message in finished:
+                        if passed := queue.accept(spec, message):
+                            yield passed
                     if not self.stop.is_set():
-                        crew.send(waiting, self.workers)
+                        tasks.submit_runs(queue, self.workers)
             except RayError as error:
-                raise InputError(f"the Ray cluster is lost ({first_line(error)}); the same command goes on") from error
+                lost = f"the Ray cluster is lost ({first_line(error)}); repeat the same command to resume"
+                raise InputError(lost) from error
             except (Exception, GeneratorExit):
-                if asked.times < 2:
-                    crew.stop()
-                    crew.take_finished(None)
+                if interrupts.ctrl_c_count < 2:
+                    tasks.stop()
+                    tasks.take_finished(None)
                 raise
         if self.stop.is_set():
             raise KeyboardInterrupt
 
-    def _crew(self) -> RayTasks:
-        """Ready to send; says where runs will go."""
+    def _make_tasks(self) -> RayTasks:
+        """Tasks with the resources of each run; says what the cluster has."""
         import ray
 
-        there = float(ray.cluster_resources().get("GPU", 0))
-        gpus = self.gpus if self.gpus is not None else float(self.device == "cuda" or (self.device == "auto" and there > 0))
+        all_gpus = float(ray.cluster_resources().get("GPU", 0))
+        default_gpus = float(self.device == "cuda" or (self.device == "auto" and all_gpus > 0))
+        gpus = default_gpus if self.gpus is None else self.gpus
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cpus = sum(node.get("CPU", 0) for node in nodes)
-        say(f"ray: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {there:g}; each run takes CPUs {self.threads}, GPUs {gpus:g}")
+        say(f"ray: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {all_gpus:g}; each run takes CPUs {self.threads}, GPUs {gpus:g}")
         if not any(node.get("CPU", 0) >= self.threads and node.get("GPU", 0) >= gpus for node in nodes):
-            say("no node has that yet: runs wait until one comes")
+            say("no node has that yet: runs wait until one joins")
         return RayTasks(self.root, "cuda:0" if gpus else "cpu", self.threads, gpus)

@@ -1,4 +1,4 @@
-"""A run as a task on a node of a Ray cluster, and the mailbox by which it speaks with the command."""
+"""A run as a Ray task on a node of the cluster, and the mailbox between it and the command."""
 
 import platform
 import signal
@@ -8,16 +8,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from fidrace.execute.events import Event
-from fidrace.execute.locked_run import Message, Refused, Stopped, execute_locked
+from fidrace.execute.events import Event, Message, Refused, Stopped
+from fidrace.execute.locked_run import execute_locked
 from fidrace.spec.study import RunSpec
 
 ASK_SECONDS = 1.0  # how often a run asks whether it is to stop
+TASK_STARTED = "task_started"  # the kind of a task's first event, which only the executor sees
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a task is to do, and what it must find where it does it."""
+    """What a task is to execute, and the package versions that its node must have."""
 
     spec: RunSpec
     patience: float
@@ -27,23 +28,24 @@ class Order:
 
 
 class Mailbox:
-    """The actor between runs and command. Once it is to stop, no run begins."""
+    """The Ray actor between runs and command: events one way, the request to stop the other."""
 
     def __init__(self) -> None:
-        self.letters: list[Event] = []
+        self.events: list[Event] = []
         self.stopping = False
 
-    def begin(self, letter: Event) -> bool:
+    def start_task(self, event: Event) -> bool:
+        """Whether a task may start; `event` announces it to the command."""
         if not self.stopping:
-            self.letters.append(letter)
+            self.events.append(event)
         return not self.stopping
 
-    def tell(self, letter: Event) -> None:
-        self.letters.append(letter)
+    def add_event(self, event: Event) -> None:
+        self.events.append(event)
 
-    def take(self) -> list[Event]:
-        letters, self.letters = self.letters, []
-        return letters
+    def take_events(self) -> list[Event]:
+        events, self.events = self.events, []
+        return events
 
     def stop(self) -> None:
         self.stopping = True
@@ -52,15 +54,15 @@ class Mailbox:
         return self.stopping
 
 
-class Asking:
-    """A Stop that asks, now and then."""
+class PolledStop:
+    """A Stop that calls `ask` at most once in ASK_SECONDS."""
 
     def __init__(self, ask: Callable[[], bool]):
-        self.ask, self.asked, self.answer = ask, -ASK_SECONDS, False
+        self.ask, self.asked_at, self.answer = ask, -ASK_SECONDS, False
 
     def is_set(self) -> bool:
-        if not self.answer and monotonic() - self.asked >= ASK_SECONDS:
-            self.answer, self.asked = self.ask(), monotonic()
+        if not self.answer and monotonic() - self.asked_at >= ASK_SECONDS:
+            self.answer, self.asked_at = self.ask(), monotonic()
         return self.answer
 
     def set(self) -> None:
@@ -68,50 +70,51 @@ class Asking:
 
 
 def execute_order(order: Order, mailbox: Any) -> Message:
-    """A run, in a process of the cluster. Where its command is gone, it saves its state and ends."""
+    """The Ray task: executes one run in a process of its own. If the command is gone, the run saves its state and ends."""
     import ray
 
-    def asked(call: Callable[[], Any], otherwise: bool) -> bool:
+    def ask(call: Callable[[], Any], otherwise: bool) -> bool:
         try:
             return ray.get(call())
-        except (ray.exceptions.RayError, SystemExit):  # there is nobody to answer
+        except (ray.exceptions.RayError, SystemExit):  # the command is gone
             return otherwise
 
     spec = order.spec
-    stop = Asking(lambda: asked(mailbox.is_stopping.remote, True))
-    # Ray ends the tasks of a command that is gone by SIGTERM, and would raise SystemExit in the middle of a run
+    stop = PolledStop(lambda: ask(mailbox.is_stopping.remote, True))
+    # Ray ends the tasks of a lost command by SIGTERM, and its handler would raise SystemExit in the middle of a run.
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    if not asked(lambda: mailbox.begin.remote(Event("begun", spec.task.name, spec.method, spec.seed, 0, {})), False):
+    announcement = Event(TASK_STARTED, spec.task.name, spec.method, spec.seed, 0, {})
+    if not ask(lambda: mailbox.start_task.remote(announcement), False):
         return Stopped()
-    if reason := why_unfit(order):
+    if reason := find_mismatch(order):
         return Refused(reason)
     import torch
 
     from fidrace.train.process_group import ProcessGroup
 
-    last: list[Any] = []
+    last_sent: list[Any] = []
 
     def report(event: Event) -> None:
         try:
-            last[:] = [mailbox.tell.remote(event)]
+            last_sent[:] = [mailbox.add_event.remote(event)]
         except (ray.exceptions.RayError, SystemExit):
             stop.set()
 
     message = execute_locked(spec, order.root, ProcessGroup(torch.device(order.device)), report, stop, order.patience)
-    if last:  # letters of one sender come in order: with the last all are there
-        asked(lambda: last[0], True)
+    if last_sent:  # one sender's calls arrive in order: once the last event has arrived, all have
+        ask(lambda: last_sent[0], True)
     return message
 
 
-def why_unfit(order: Order) -> str:
-    """Why this node cannot do the run as others would; empty where it can."""
+def find_mismatch(order: Order) -> str:
+    """Why this node's storage or packages differ from the command's, for the user; empty if they do not."""
     from fidrace.execute.run import packages
 
-    here = platform.node()
+    node = platform.node()
     root = order.root / order.spec.home
     if not (root / "study.json").exists():
-        return f"{root} is not there on {here}: --out must lie on storage that all nodes share"
+        return f"{root} does not exist on {node}: --out must lie on storage that all nodes share"
     for name, version in packages().items():
         if version != order.packages[name]:
-            return f"{here} has {name} {version}, this command {order.packages[name]}: install the same on every node"
+            return f"{node} has {name} {version}, this command {order.packages[name]}: install the same on every node"
     return ""

@@ -1,0 +1,22 @@
+"""`fidrace run --dry-run`: what the runs still need on this machine, and what they will cost."""
+
+from fidrace.cli.shared import USAGE, fail
+from fidrace.console import say
+from fidrace.execute.doctor import check_study
+from fidrace.execute.estimate import estimate
+from fidrace.report.plan import cost_lines
+from fidrace.spec.study import Study
+
+
+def report_needs_and_cost(study: Study, runs: int, device: str) -> None:
+    """Say what `runs` runs of `study` lack and what they cost on `device`. Exits with code 2 if they could not start."""
+    findings = check_study(study) if runs else []
+    for finding in findings:
+        if finding.what == "data" or not finding.present:
+            say(f"{'' if finding.present else 'missing '}{finding.what}: {finding.text}")
+    missing = [finding.what for finding in findings if not finding.present]
+    if not {"network", "diffusers"} & {*missing}:
+        for line in cost_lines(study.task, estimate(study, device), runs):
+            say(line)
+    if missing:
+        fail(f"{study.name} cannot start yet; missing: {', '.join(missing)}", USAGE)

@@ -1,0 +1,43 @@
+"""The options of the command's verbs, as types: each is declared once and read by every verb that has it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+# score, check, report and their like
+Folder = Annotated[Path, Argument(metavar="DIR", help="A study's folder, or one with runs.csv and evals.csv.")]
+Goal = Annotated[str | None, Option(metavar="FD|baseline-final", help="Another target: post hoc.")]
+Axis = Annotated[str, Option(help="iterations, images, seconds or forwards.")]
+
+# run and analyze: what is trained
+Source = Annotated[str, Argument(metavar="[TASK|STUDY.toml]", help="What to race on.")]
+TaskName = Annotated[str, Argument(metavar="[TASK]", help="The task to train on.")]
+Methods = Annotated[list[str], Option("-m", "--method", metavar="METHOD", help="A method; repeat. Default: the task's.")]
+MethodsPath = Annotated[list[str], Option("--methods-path", metavar="DIR", help="A folder with method files of your own.")]
+SEEDS_HELP = "A count (3 means 0, 1, 2) or a list of seeds."
+Seeds = Annotated[str, Option(metavar="N|a,b,c", help=SEEDS_HELP)]
+SeedsOrDefault = Annotated[str | None, Option(metavar="N|a,b,c", help=f"{SEEDS_HELP} Default: the task's.")]
+Budget = Annotated[int | None, Option(metavar="ITERS", help="Iterations of every run.")]
+GpuHours = Annotated[float | None, Option(metavar="H", help="Also end a run after H hours of training, times its GPUs.")]
+Target = Annotated[str | None, Option(metavar="FD|baseline-final", help="The distance to reach. Default: the task's.")]
+Change = Annotated[list[str], Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4. Repeat.")]
+
+# run and analyze: where it is trained
+StudyOut = Annotated[Path | None, Option(metavar="DIR", help="Default: results/local/<study>.")]
+AnalysisOut = Annotated[Path | None, Option(metavar="DIR", help="Default: results/local/<analysis>-<task>.")]
+Workers = Annotated[
+    int | None, Option(min=1, metavar="N", help="How many runs at a time. Default: one per GPU, or as many as the cores allow.")
+]
+ExecutorName = Annotated[str, Option(metavar="local|ray", help="local: processes on this machine; ray: a Ray cluster.")]
+Address = Annotated[str | None, Option(metavar="HOST:PORT", help="The Ray cluster. Default: this machine's.")]
+Gpus = Annotated[float | None, Option(metavar="G", min=0, help="GPUs for each run under ray, such as 1 or 0.5.")]
+Device = Annotated[str, Option(metavar="auto|cpu|cuda", help="The device to train on.")]
+
+# run and analyze: how
+RetryFailed = Annotated[bool, Option("--retry-failed", help="Resume failed runs from their last checkpoint.")]
+Fresh = Annotated[bool, Option("--fresh", help="Empty DIR first, after asking.")]
+Yes = Annotated[bool, Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Show plan, cost and what is missing; exit code 2 if it cannot start.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object per event on stdout.")]
+OpenReport = Annotated[bool, Option("--open", help="Open the report in the browser at the end.")]
