@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fidrace.data.base import Images, to_unit_range
+from fidrace.data.base import Images, select_images
 from fidrace.errors import InputError
 from fidrace.evaluate import inception
 from fidrace.evaluate.digits_classifier import FEATURES, load_classifier
@@ -44,7 +44,7 @@ class Features:
 
         Of images that lie in a file no more than a batch is in memory."""
         for rows in chunks(np.arange(len(images)) if index is None else index, ROWS):
-            yield rows, torch.cat([self(to_unit_range(torch.from_numpy(images[part]))) for part in chunks(rows, self.batch)])
+            yield rows, torch.cat([self(select_images(images, part)) for part in chunks(rows, self.batch)])
 
 
 @contextmanager
