@@ -107,7 +107,7 @@ def test_where_all_checkpoints_are_damaged_the_run_begins_anew_and_says_so(one: 
 
     def report(event: Event) -> None:
         if event.kind == "note":
-            notes.append(event.facts["text"].endswith("beginning anew"))
+            notes.append(event.facts["text"].endswith("resuming from the start"))
         if event.kind == "run_started":
             rows.append(len(without_times(root / one.directory)))
 
@@ -181,7 +181,9 @@ def test_what_a_killed_process_left_half_written_is_swept_away(one: RunSpec, who
     assert_same(root / one.directory, whole)
 
 
-@pytest.mark.parametrize(("field", "value", "named"), [("format", 2, "format 2"), ("run", "runs/x", "of the run runs/x")])
+@pytest.mark.parametrize(
+    ("field", "value", "named"), [("format", 2, "format 2"), ("run", "runs/x", "belongs to the run runs/x")]
+)
 def test_a_checkpoint_of_another_fidrace_or_run_is_refused_and_kept(
     field: str, value: object, named: str, one: RunSpec, root: Path
 ) -> None:

@@ -59,7 +59,7 @@ def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path
     training = Training(task, Registry().compose("clts+mdlrc"), 0, data, ProcessGroup(torch.device("cpu")))
     before = [parameter.detach().clone() for parameter in training.network.parameters()]
     training.step()
-    training.deliver()
+    training.observe_losses()
     after = list(training.network.parameters())
     assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
     assert after[-1].shape[0] == data.train.shape[1] * (2 if task.diffusion.learned_sigma else 1)

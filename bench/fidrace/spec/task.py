@@ -174,7 +174,7 @@ class SpeedConfig(Model):
     compile: bool = False
     fused: bool = True  # AdamW in one kernel
     foreach: bool = True  # the average of the weights in few kernels
-    resident: bool | None = None  # the training images on the device; None: where they take less than RESIDENT bytes
+    resident: bool | None = None  # the training images on the device; None: if they take at most MAX_RESIDENT bytes
     microbatch: int | None = Field(default=None, gt=0)  # examples at a time; their gradients add up to the batch's
     checkpointing: bool = False  # activations are computed again instead of kept
 
