@@ -18,7 +18,7 @@ from tests.test_formulas import GRIDS, HORIZON, NAMES, REGISTRY, prepared
 
 VARIANTS = [*NAMES, "speed[variant=code]", "logit-normal[weight=eps]", "clts[sigma=0.1]", "clts+stratified"]
 
-DRAWS = 10**6
+DRAWS = 200_000
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,7 +29,7 @@ def uniforms() -> np.ndarray:
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_million_drawn_timesteps_follow_the_density(name: str, grid: str, uniforms: np.ndarray) -> None:
+def test_drawn_timesteps_follow_the_density(name: str, grid: str, uniforms: np.ndarray) -> None:
     """4 sigma for the whole family of timesteps, by Bonferroni: 1000 to 4000 of them would pass 4 sigma one by one by chance
     now and then. Tenths of T are held to 4 sigma as they stand."""
     composition, done = prepared(name, grid), 0
@@ -188,8 +188,7 @@ def test_the_checks_name_what_is_wrong(named: str, tmp_path: Path) -> None:
     head = "import numpy as np\nfrom fidrace.method import Method\n"
     line = 'class Faulty(Method, name="faulty", source="a test", evidence="inferred"):\n'
     (tmp_path / "faulty.py").write_text(f"{head}{line}    {FAULTS[named]}\n")
-    found = [wrong for _, wrong in examine(Registry([tmp_path]), "faulty") if wrong]
-    assert any(named in wrong for wrong in found), found
+    assert any(named in wrong for _, wrong in examine(Registry([tmp_path]), "faulty"))  # the later checks are not run
 
 
 def test_what_changes_something_by_its_own_helpers_or_late_passes(tmp_path: Path) -> None:

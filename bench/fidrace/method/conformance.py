@@ -26,7 +26,7 @@ GRIDS = ("linear-1000", "cosine-1000", "cosine-4000", "cosine-16")
 HORIZON = 100
 ITERATIONS = (0, 1, 25, 50, 75, 99, 100, 110)  # the last is the evaluation past the budget
 WARM_UP = 1000  # iterations after which an adaptive method must have changed something
-DRAWS, BATCH = 100_000, 50
+DRAWS, BATCH = 100_000, 250
 CLAIMING = tuple(dict.fromkeys(hook for hooks in ASPECTS.values() for hook in hooks))
 HOOKS = (*CLAIMING, "prepare", "aspects", "observe", "state_dict", "load_state_dict")
 
