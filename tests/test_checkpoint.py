@@ -55,7 +55,9 @@ def huge_header(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
-    return spec("adaptive+mdlrc", tmp_path_factory.mktemp("spec"), **SMALL, **SMALL, **SMALL, **{"budget.checkpoint_minutes": 0})
+    return spec(
+        "adaptive+mdlrc", tmp_path_factory.mktemp("spec"), **SMALL, **SMALL, **SMALL, **{"budget.checkpoint_minutes": 0}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path
     not_finite = [name for name, value in columns.items() if not np.isfinite(value)]
     assert all(name.startswith("val_loss_bin") for name in not_finite), columns  # 3 held-out images do not fill 10 bins
     assert ("kid" in columns) == whole.quality.kid
-    assert evaluator.final(lambda: None).get("final_samples") == (4 if name == "cifar10" else None)
+    assert evaluator.measure_final(lambda: None).get("final_samples") == (4 if name == "cifar10" else None)
 
 
 def test_the_rates_that_claims_are_costed_by_follow_from_the_flops_of_a_step() -> None:

@@ -58,7 +58,7 @@ class Evaluator:
             columns |= kid_columns(features, self.guards.real)
         return columns, images
 
-    def final(self, pause: Callable[[], None]) -> Row:
+    def measure_final(self, pause: Callable[[], None]) -> Row:
         """The final distance, of `final_samples` samples, too many for every point of the curve; {} if the task asks for none.
         `pause` as for `measure`."""
         if self.config.final_samples is None:

@@ -142,7 +142,7 @@ class Run:
         start = perf_counter()
         measured, images = self.evaluator.measure(self.pause)
         if self.training.iteration == self.task.budget.iterations:
-            self.final = self.evaluator.final(self.pause)
+            self.final = self.evaluator.measure_final(self.pause)
         self.evaluations.append({**self.place(), "metric": self.task.quality.metric, **measured})
         self.eval_seconds += perf_counter() - start
         if self.ranks.is_first:

@@ -154,7 +154,7 @@ class Training:
 
         torch corrects Adam's bias by 1 - beta1^step with the current beta1, as the published Demon code does. Exact for
         a changing beta1 would be 1 - prod(beta1_i). Over mdlrc's schedule of 500 iterations the two differ by under 1 % of a
-        step, in the first tens of iterations only; by 2.7 % where the horizon is 100, by 10 % where it is 25.
+        step, in the first tens of iterations only; by 2.7 % if the horizon is 100, by 10 % if it is 25.
         """
         config = self.task.optimizer
         scale, beta1 = self.method.optimizer(n)

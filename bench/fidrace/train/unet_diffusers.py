@@ -95,7 +95,7 @@ def head_channels(config: NetworkConfig, attention: list[bool]) -> int | None:
     sizes = sorted({config.head_channels or width // config.heads for width in widths})
     if any(width % (config.head_channels or config.heads) for width in widths):
         split = f"heads of {config.head_channels}" if config.head_channels else f"{config.heads} heads"
-        raise InputError(f"network: channels do not divide into {split} (channels where there is attention: {widths})")
+        raise InputError(f"network: channels do not divide into {split} (channels of the blocks with attention: {widths})")
     if len(sizes) > 1:
         raise InputError(
             f"network: {config.heads} heads at {widths} channels are of {sizes}, and UNet2DModel has heads of one size only; "
