@@ -22,8 +22,6 @@ from tests.test_run import ALONE, run, spec, without_times
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, object] = {"optimizer.batch": 4, "quality.samples": 40, "sampler.steps": 1, "network.res_blocks": 1}
-SMALL: dict[str, object] = {"optimizer.batch": 4, "quality.samples": 40, "sampler.steps": 1, "network.res_blocks": 1}
-SMALL: dict[str, object] = {"optimizer.batch": 4, "quality.samples": 40, "sampler.steps": 1, "network.res_blocks": 1}
 
 
 def truncated(path: Path) -> None:
@@ -55,9 +53,7 @@ def huge_header(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
-    return spec(
-        "adaptive+mdlrc", tmp_path_factory.mktemp("spec"), **SMALL, **SMALL, **SMALL, **{"budget.checkpoint_minutes": 0}
-    )
+    return spec("adaptive+mdlrc", tmp_path_factory.mktemp("spec"), **SMALL, **{"budget.checkpoint_minutes": 0})
 
 
 @pytest.fixture(scope="module")

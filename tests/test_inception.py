@@ -16,8 +16,6 @@ from cleanfid.resize import build_resizer
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from fidrace.data.base import to_unit_range
 from fidrace.errors import InputError
