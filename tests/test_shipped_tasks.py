@@ -1,4 +1,4 @@
-"""Every packaged task trains and is evaluated as it stands in its file, but for its width and its numbers of images."""
+"""Every packaged task trains and is evaluated as it stands in its file, except its width, depth and numbers of images."""
 
 from pathlib import Path
 
@@ -19,7 +19,14 @@ from fidrace.train.process_group import ProcessGroup
 from tests.inception_weights import write_weights
 
 NARROW = {
-    **{"network.channels": 32, "optimizer.batch": 3, "quality.samples": 4, "sampler.steps": 1, "sampler.batch": 3},
+    **{
+        "network.channels": 32,
+        "network.res_blocks": 1,
+        "optimizer.batch": 3,
+        "quality.samples": 4,
+        "sampler.steps": 1,
+        "sampler.batch": 3,
+    },
     **{"quality.guard_images": 8, "quality.heldout_repeats": 1, "speed.microbatch": 2, "speed.checkpointing": True},
 }
 
