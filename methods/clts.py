@@ -8,9 +8,9 @@ class Clts(Method, name="clts", source="arXiv 2404.07946", evidence="reconstruct
 
         p_n(t) = (1 - gamma_n) / T + gamma_n N(t; mu T, sigma T), N renormalised on the grid, gamma_n = progress
 
-    No code or full text is public. mu = 0.3 was the best in the paper's ablation (a review says); a linear gamma is a
-    third party's reading; sigma is not published and 0.5 is inferred, so treat it as a family: clts[sigma=0.3].
-    Densities are mixed, not samples: gamma never passes 1, and p never turns negative.
+    No code or full text is public. mu = 0.3 was the best in the paper's ablation, according to a review; the linear gamma is
+    a third party's reading; sigma is unpublished and 0.5 is our inference, so treat it as a family: clts[sigma=0.3].
+    Densities are mixed, not samples: gamma never exceeds 1, and p is never negative.
     """
 
     mu: float = param(0.3, "centre of the Gaussian, in units of T", low=0, high=1)

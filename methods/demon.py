@@ -4,11 +4,11 @@ from .mdlrc import demon_beta
 
 
 class Demon(Method, name="demon", source="control for mdlrc; Demon, arXiv 1910.04952", evidence="inferred"):
-    """The momentum of mdlrc without its compensation: beta1 falls as Demon has it, the learning rate stays.
+    """The momentum of mdlrc without its compensation: beta1 falls as in Demon, the learning rate is constant.
 
         beta_t = beta0 (1 - tau) / ((1 - beta0) + beta0 (1 - tau))
 
-    The newest gradient gains weight as beta1 falls, up to 1 / (1 - beta0) times; the paper says that late training
+    As beta1 falls, the newest gradient gains weight, up to 1 / (1 - beta0) times; according to the paper, late training
     becomes unstable.
     """
 

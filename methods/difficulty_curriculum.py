@@ -8,13 +8,13 @@ from fidrace.method import Floats, Ints, Method, NoiseSchedule, horizon_param, p
 
 
 class DifficultyCurriculum(Method, name="difficulty-curriculum", source="arXiv 2403.10348", evidence="reconstructed"):
-    """Easy to hard: training begins with the noisiest timesteps and takes in the next cluster when the loss stalls.
+    """Easy to hard: training begins with the noisiest timesteps and adds the next cluster whenever the loss stalls.
 
         p uniform on [T (1 - i / stages), T); i grows once the loss has not improved for `patience` of the horizon
 
-    The loss of one batch is too noisy to stall on, so it is a running mean that remembers as many iterations as `patience`,
-    begun anew in every stage. Clusters are of equal width; the patience is inferred: a reimplementation's 200 iterations
-    would not end 20 stages in a short run.
+    The loss of one batch is too noisy to show a stall, so a running mean over `patience` is used; it restarts in every stage.
+    Clusters have equal width. The patience is inferred: with a reimplementation's 200 iterations, 20 stages would not end in
+    a short run.
     """
 
     stages: int = param(20, "clusters of timesteps", low=1, high=1000)
@@ -31,7 +31,7 @@ class DifficultyCurriculum(Method, name="difficulty-curriculum", source="arXiv 2
         self.stage, self.smooth, self.best, self.stalled = stage, np.nan, np.inf, 0
 
     def lowest(self, stage: int) -> int:
-        """The first timestep that is trained in `stage`."""
+        """The lowest timestep trained in `stage`."""
         return self.schedule.T * (self.last - stage) // self.last
 
     def timestep_density(self, progress: float) -> Floats:

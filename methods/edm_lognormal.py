@@ -10,8 +10,8 @@ class EdmLognormal(Method, name="edm-lognormal", source="EDM, arXiv 2206.00364",
         w = 1 + 1 / (sigma_data^2 S) on the eps-MSE, which is EDM's (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 on the
         x0-MSE; S not below `floor` in it
 
-    The published density is over continuous sigma; the Jacobian of the grid is what carries it here, and without it the
-    density depends on the noise schedule. Noise levels outside the grid are cut off.
+    The published density is over continuous sigma. The Jacobian carries it onto the grid; without it the density would depend
+    on the noise schedule. Noise levels outside the grid are cut off.
     """
 
     mean: float = param(-1.2, "mean of ln sigma (EDM's P_mean)")

@@ -8,13 +8,13 @@ from fidrace.method import Floats, Ints, Method, NoiseSchedule, param
 
 
 class Importance(Method, name="importance", source="improved-diffusion, arXiv 2102.09672", evidence="published"):
-    """Importance sampling by the loss's second moment (`loss-second-moment`): the same objective, less gradient noise.
+    """Importance sampling by the loss's second moment (`loss-second-moment`): the same objective with less gradient noise.
 
         p = (1 - uniform) q + uniform / T,  q(t) proportional to sqrt(mean of the last `history` squared losses at t)
         w = 1 / (T p)
 
-    Uniform until every t was seen `history` times: a long warm-up where T is large against the images seen. Published for
-    L_vlb, whose terms differ by orders of magnitude; here it watches the eps-MSE that is trained on.
+    p is uniform until every t has been drawn `history` times: a long warm-up if T is large compared with the images seen.
+    Published for L_vlb, whose terms differ by orders of magnitude; here it observes the eps-MSE that is trained on.
     """
 
     history: int = param(10, "losses kept per timestep", low=1, high=1000)

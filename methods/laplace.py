@@ -8,7 +8,7 @@ class Laplace(Method, name="laplace", source="arXiv 2407.03297", evidence="recon
 
         p(t) proportional to exp(-|ln S - mu| / b) |d ln S / dt|
 
-    Low timesteps are almost never drawn, which starves them, and a learned sigma with them.
+    Low timesteps are almost never drawn, so they are hardly trained, and neither is a learned sigma there.
     """
 
     mu: float = param(0.0, "the log-SNR drawn most")

@@ -2,7 +2,7 @@ from fidrace.method import Method, param
 
 
 class LowMomentum(Method, name="low-momentum", source="control for mdlrc", evidence="inferred"):
-    """Adam's beta1 low from the first step and constant: is it the decay of momentum that counts, or only less of it?"""
+    """Adam's beta1 low and constant from the first step: does the decay of momentum matter, or only having less of it?"""
 
     beta1: float = param(0.5, "Adam's beta1; 0 is no momentum", low=0, high=0.999)
 

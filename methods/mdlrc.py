@@ -13,7 +13,7 @@ class Mdlrc(Method, name="mdlrc", source="arXiv 2404.07946; Demon, arXiv 1910.04
         beta_t = beta0 (1 - tau) / ((1 - beta0) + beta0 (1 - tau)),    lr x (1 - beta0) / (1 - beta_t)
 
     The multiplier is exactly 1 - beta0 tau: a linear decay of the learning rate to 10 %. `lr-decay` is the control that
-    tells the one from the other.
+    separates this decay from the momentum's.
     """
 
     beta0: float = param(0.9, "Adam's beta1 at the start", low=0, high=1, open=True)

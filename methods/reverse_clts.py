@@ -4,7 +4,7 @@ from .clts import Clts
 
 
 class ReverseClts(Clts, name="reverse-clts", source="control for clts", evidence="inferred"):
-    """clts run backwards, from the Gaussian to uniform: does the direction of the curriculum matter?"""
+    """clts in reverse, from the Gaussian to uniform: does the direction of the curriculum matter?"""
 
     def timestep_density(self, progress: float) -> Floats:
         return super().timestep_density(1 - progress)

@@ -11,8 +11,8 @@ class Speed(Method, name="speed", source="SpeeD, arXiv 2405.17403", evidence="pu
         p(t) proportional to k for t < tau T, 1 above;  w = d(1 - abar)/dt, scaled linearly to [1 - lam, lam]
 
     speed[variant=code] is what the authors released (NUS-HPC-AI-Lab/SpeeD at f5650f9), which differs from the paper: the
-    second half of each batch is the first one mirrored, t -> |t* - t|, t* one past the first t where the increment of
-    sqrt(1 - abar) is under 1e-4 (642 on linear-1000), and w = 1 for t >= tau T. k differs between its configurations.
+    second half of each batch mirrors the first, t -> |t* - t|, t* one past the first t at which the increment of
+    sqrt(1 - abar) is below 1e-4 (642 on linear-1000), and w = 1 for t >= tau T. k differs between its configurations.
     """
 
     k: float = param(5.0, "how much more often t < tau T is drawn", low=0, open=True)

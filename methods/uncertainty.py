@@ -8,10 +8,10 @@ from fidrace.method import Floats, Ints, Method, NoiseSchedule, param
 
 
 class Uncertainty(Method, name="uncertainty", source="EDM2, arXiv 2312.02696", evidence="reconstructed"):
-    """Each timestep's loss brought to one size: w = 1 / (mean loss at t), normalised to mean 1 over t.
+    """Every timestep's weighted loss has the same size: w = 1 / (mean loss at t), normalised to mean 1 over t.
 
-    EDM2 learns ln(mean loss) as a small network u of the noise level, in the loss L exp(-u) + u, whose optimum this is.
-    Here the mean is a running one in `bins` bins of t. It starts at 1, the loss of a network that says nothing.
+    EDM2 learns ln(mean loss) as a small network u of the noise level, by the loss L exp(-u) + u, whose optimum this is.
+    Here a running mean in `bins` bins of t replaces the network. It starts at 1, the loss of a prediction of 0.
     """
 
     bins: int = param(20, "bins of timesteps that share one mean", low=1, high=10_000)

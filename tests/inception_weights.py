@@ -18,7 +18,7 @@ def random_images(count: int, seed: int, size: int = 32, channels: int = 3) -> n
 
 
 def write_weights(path: Path) -> str:
-    """Random weights, batch norms set to what 16 images show them so that activations keep their size; returns the SHA-256."""
+    """Random weights, batch norms set to what 6 images show them so that activations keep their size; returns the SHA-256."""
     with (
         torch.random.fork_rng(),
         mock.patch("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", return_value={}),
@@ -30,6 +30,6 @@ def write_weights(path: Path) -> str:
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        network.train()(torch.from_numpy(random_images(16, 100)))
+        network.train()(torch.from_numpy(random_images(6, 100)))
     torch.save(network.state_dict(), path)
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -180,7 +180,7 @@ def test_a_microbatch_fits_a_card_of_80_gb_even_in_float32(task: str) -> None:
         (dict(config=dict(time_embedding_type="fourier")), "no value at timestep 0"),
         (dict(config=dict(class_embed_type="timestep")), "does not take 3x16x16 images: ValueError: class_labels"),
         (dict(config=dict(time_embedding_type="learned", num_train_timesteps=1000)), "does not take 3x16x16 images"),
-        (dict(heads=3), r"do not divide into 3 heads \(channels where there is attention: \[32\]\)"),
+        (dict(heads=3), r"do not divide into 3 heads \(channels of the blocks with attention: \[32\]\)"),
         (dict(multipliers=(1, 2, 3), heads=2), r"2 heads at \[32, 48\] channels are of \[16, 24\]"),
         (dict(heads=1, head_channels=12), "do not divide into heads of 12"),
         (dict(multipliers=(1,) * 6), "does not take 3x16x16 images"),

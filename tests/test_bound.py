@@ -272,4 +272,4 @@ def test_one_iteration_minimises_the_weighted_eps_mse_plus_the_unweighted_bound(
     assert before.conv_out.weight.shape[0] == 2
     assert before.conv_out.weight.grad is not None
     assert before.conv_out.weight.grad[1].any()
-    torch.testing.assert_close(training.seen.loss[-1], loss.detach())
+    torch.testing.assert_close(training.pending.loss[-1], loss.detach())

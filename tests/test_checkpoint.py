@@ -21,6 +21,7 @@ from fidrace.train.checkpoint import checkpoints
 from tests.test_run import ALONE, run, spec, without_times
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL: dict[str, object] = {"optimizer.batch": 4, "quality.samples": 40, "sampler.steps": 1, "network.res_blocks": 1}
 
 
 def truncated(path: Path) -> None:
@@ -52,7 +53,7 @@ def huge_header(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
-    return spec("adaptive+mdlrc", tmp_path_factory.mktemp("spec"), **{"budget.checkpoint_minutes": 0})
+    return spec("adaptive+mdlrc", tmp_path_factory.mktemp("spec"), **SMALL, **{"budget.checkpoint_minutes": 0})
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_where_all_checkpoints_are_damaged_the_run_begins_anew_and_says_so(one: 
 
     def report(event: Event) -> None:
         if event.kind == "note":
-            notes.append(event.facts["text"].endswith("beginning anew"))
+            notes.append(event.facts["text"].endswith("resuming from the start"))
         if event.kind == "run_started":
             rows.append(len(without_times(root / one.directory)))
 
@@ -140,7 +141,7 @@ def test_two_checkpoints_are_kept_and_they_come_between_evaluations_too(one: Run
 
 
 def test_by_default_the_minutes_pass_between_checkpoints(tmp_path: Path) -> None:
-    one = spec("baseline", tmp_path)
+    one = spec("baseline", tmp_path, **SMALL)
     assert one.task.budget.checkpoint_minutes == 10
     run(one, tmp_path, stop_after=20)
     assert [path.name for path in checkpoints(tmp_path / one.directory)] == [
@@ -156,7 +157,7 @@ def test_how_often_a_state_is_saved_is_no_part_of_what_is_held_fixed(tmp_path: P
 
 def test_an_evaluation_can_be_interrupted_too(tmp_path: Path) -> None:
     """At the budget, in the curve's samples (five chunks) and in the final ones (three)."""
-    one = spec("baseline", tmp_path, **{"sampler.batch": 16, "quality.final_samples": 48})
+    one = spec("baseline", tmp_path, **SMALL, **{"sampler.batch": 8, "quality.final_samples": 24})
     run(one, tmp_path / "whole")
     for chunk in (2, 7):
         work = Run(one, tmp_path / "parts", ALONE, lambda event: None)
@@ -181,7 +182,9 @@ def test_what_a_killed_process_left_half_written_is_swept_away(one: RunSpec, who
     assert_same(root / one.directory, whole)
 
 
-@pytest.mark.parametrize(("field", "value", "named"), [("format", 2, "format 2"), ("run", "runs/x", "of the run runs/x")])
+@pytest.mark.parametrize(
+    ("field", "value", "named"), [("format", 2, "format 2"), ("run", "runs/x", "belongs to the run runs/x")]
+)
 def test_a_checkpoint_of_another_fidrace_or_run_is_refused_and_kept(
     field: str, value: object, named: str, one: RunSpec, root: Path
 ) -> None:

@@ -164,9 +164,9 @@ def test_it_is_fetched_from_its_address(archive: Path, tmp_path: Path) -> None:
 
 def test_another_archive_or_none_is_refused(archive: Path, tmp_path: Path) -> None:
     archive.write_bytes(b"another")
-    with pytest.raises(InputError, match=r"could not be brought to .*corrupted"):
+    with pytest.raises(InputError, match=r"cannot download .* to .*corrupted"):
         fetch_cifar10(config(root=tmp_path / "new"))
     archive.unlink()
-    with pytest.raises(InputError, match=r"could not be brought to .*404"):
+    with pytest.raises(InputError, match=r"cannot download .* to .*404"):
         fetch_cifar10(config(root=tmp_path / "new"))
     assert not (tmp_path / "new" / CIFAR10.base_folder).exists()

@@ -129,7 +129,7 @@ def test_denoisers_that_were_not_trained_are_the_closed_forms(prediction: str, l
     mean, covariance, abar = images.mean(0), np.cov(images.T, bias=True), process.abar[t]
     gain = np.linalg.solve(abar * covariance + (1 - abar) * np.eye(64), abar**0.5 * covariance)
     expected = mean + (x.numpy().reshape(5, 64) - abar**0.5 * mean) @ gain
-    read, spread = process.read(linear(x, process.scaled(torch.full((5,), t)), None))
+    read, spread = process.split_output(linear(x, process.network_timestep(torch.full((5,), t)), None))
     x0 = {"eps": (x - (1 - abar) ** 0.5 * read) / abar**0.5, "x0": read, "v": abar**0.5 * x - (1 - abar) ** 0.5 * read}
     np.testing.assert_allclose(x0[prediction].numpy().reshape(5, 64), expected, atol=1e-4)
     assert (spread is None) is not learned_sigma

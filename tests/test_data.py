@@ -15,7 +15,7 @@ from PIL import Image
 
 import fidrace.data.base
 import fidrace.data.image_folder
-from fidrace.data.base import content_sha256
+from fidrace.data.base import content_sha256, select_images
 from fidrace.data.image_folder import labels_of, load_image_folder
 from fidrace.data.loading import describe_data, load_data
 from fidrace.errors import InputError
@@ -61,6 +61,15 @@ def test_every_image_is_in_one_part_and_the_held_out_are_the_first_of_the_permut
     assert data.sha256 == content_sha256(*map(np.array, (data.train, data.train_labels, data.heldout, data.heldout_labels)))
     assert data.folder is not None
     assert data.folder.is_dir()
+
+
+def test_torch_never_shares_memory_with_an_array_that_cannot_be_written(photographs: Path) -> None:
+    """It warns of that, and writing to such a tensor ends the process."""
+    data = load_image_folder(config(photographs))
+    np.testing.assert_allclose((select_images(data.train, np.arange(2)) + 1) * 127.5, data.train[:2], atol=1e-4)
+    floats = np.zeros((3, 1, 2, 2), np.float32)
+    floats.setflags(write=False)
+    assert not np.shares_memory(select_images(floats, np.arange(2)).numpy(), floats)
 
 
 def test_the_same_files_elsewhere_have_the_same_content_and_another_file_does_not(
@@ -122,10 +131,10 @@ def test_an_interrupted_preparation_leaves_nothing(photographs: Path, cache: Pat
 COUNTING = """
 import itertools, os, signal, sys, time
 import fidrace.data.images as images
-from fidrace.data.image_folder import prepared
+from fidrace.data.image_folder import load_image_folder
 from fidrace.spec.task import DataConfig
 
-real, numbers = images.decoded, itertools.count()  # threads never draw the same number
+real, numbers = images.decode, itertools.count()  # threads never draw the same number
 
 def counted(path, size):
     number = next(numbers)
@@ -134,10 +143,10 @@ def counted(path, size):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(path, size)
 
-images.decoded = counted
+images.decode = counted
 if {copies} == 2:
     os.fork()
-prepared(DataConfig(kind="folder", sigma_data=0.5, size=8, heldout=3, root=sys.argv[1]))
+load_image_folder(DataConfig(kind="folder", sigma_data=0.5, size=8, heldout=3, root=sys.argv[1]))
 print(next(numbers), flush=True)
 """
 

@@ -27,7 +27,7 @@ def test_a_folder_of_images_is_raced_on(fidrace: Fidrace, photographs: Path, tmp
     """After 80 iterations samples are nearer to the training images than these are with their pixels shuffled among them."""
     where = ["--set", f"data.root={photographs}"]
     own = {"FIDRACE_CACHE": str(tmp_path / "cache")}
-    fidrace(*RUN, *where, "--out", "first", environment=own)
+    assert "Warning" not in fidrace(*RUN, *where, "--out", "first", environment=own).stderr
     rows = pd.read_csv(tmp_path / "first" / "evals.csv")
     real, noise = shuffled(load_task("folder", SHORT | {"data.root": str(photographs)}))
     assert 0 < real < rows["fd"].iloc[-1] < noise < rows["fd"].iloc[0]

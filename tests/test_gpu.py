@@ -47,8 +47,8 @@ def losses(device: str, steps: int = 20, **speed: object) -> Floats:
     found = []
     for _ in range(steps):
         training.step()
-        found.append(training.losses()[-1].double().cpu().numpy())
-        training.deliver()
+        found.append(training.pending_losses()[-1].double().cpu().numpy())
+        training.observe_losses()
     return np.array(found)
 
 

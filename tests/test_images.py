@@ -200,3 +200,20 @@ def test_images_are_found_at_any_depth_but_not_where_hidden_or_in_circles(tmp_pa
     (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "set" / "b" / "up").symlink_to(tmp_path / "set")
     assert image_files(tmp_path / "set") == ["a.jpg", "b/2.png", "b/deep/er/1.JPEG", "linked/4.png"]
+
+
+def test_a_link_to_a_folder_that_contains_it_is_not_followed_and_fidraces_output_is_not_read(tmp_path: Path) -> None:
+    """Neither one above the root, nor one above a folder that was itself reached by a link."""
+    for name in ("home/set/1.png", "home/holiday/2.png", "disk/far/away/3.png", "disk/4.png", "home/set/out/runs/samples.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    root = tmp_path / "home" / "set"
+    (root / "out" / "study.json").touch()
+    (root / "parent").symlink_to("..")
+    (root / "everything").symlink_to("/")
+    (root / "away").symlink_to(tmp_path / "disk" / "far" / "away")
+    (tmp_path / "disk" / "far" / "away" / "back").symlink_to(tmp_path / "disk")
+    (tmp_path / "entry").symlink_to(root)  # the root may be a link itself
+    for start in (root, tmp_path / "entry"):
+        assert image_files(start) == ["1.png", "away/3.png"]
+    assert image_files(root / "out") == ["runs/samples.png"]  # unless it is asked for

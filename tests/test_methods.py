@@ -175,7 +175,7 @@ def test_a_method_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         ('"low"', '""', "a name has letters"),
         ('"low"', "3", "a name has letters"),
         ('"inferred"', '"sure"', "evidence 'sure'"),
-        ('"none"', "7", "source and claim are words"),
+        ('"none"', "7", "source and claim must be strings"),
         ('param(1.0, "strength", low=0)', "1.0", "parameter 'gamma' is no int, float or Literal"),
         ("gamma: float =", "gamma: bool =", "parameter 'gamma' is no int, float or Literal"),
         ("gamma: float =", "gamma: Missing =", "name 'Missing' is not defined"),

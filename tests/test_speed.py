@@ -33,7 +33,7 @@ def trained(**changes: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     training = Training(task, Registry().compose("min-snr"), 0, data(), ProcessGroup(torch.device("cpu")))
     training.advance(STEPS)
     weights = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in (training.network, training.ema)]
-    return training.losses().numpy(), weights[0].numpy(), weights[1].numpy()
+    return training.pending_losses().numpy(), weights[0].numpy(), weights[1].numpy()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A data set as arrays: real images, a fixed split into training and held-out, named by their content."""
+"""A data set as arrays: real images in a fixed split into training and held-out, identified by the SHA-256 of its content."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,13 +13,16 @@ from torch import Tensor
 from fidrace.method.base import Ints
 
 Images = NDArray[Any]  # [N, C, H, W], float32 in [-1, 1] or bytes
-CHUNK = 2**24  # elements that are hashed at a time
+CHUNK = 2**24  # elements hashed at a time
 
 
 @dataclass(frozen=True)
 class Data:
-    """Training and held-out images [N, C, H, W], float32 in [-1, 1] or bytes, and their labels [N]; `levels` is how many
-    values a stored pixel can take, `sha256` names the content. `folder`: where what is computed of it can be kept."""
+    """Training and held-out images [N, C, H, W], float32 in [-1, 1] or bytes, and their labels [N].
+
+    `levels`: number of values a stored pixel can take. `sha256`: of the content. `folder`: a place to cache what is computed
+    from the data.
+    """
 
     train: Images
     train_labels: Ints
@@ -31,7 +34,7 @@ class Data:
 
 
 def content_sha256(*arrays: NDArray[np.generic]) -> str:
-    """Of the arrays' shapes, types and bytes in C order; of a memory map only a part is in memory at a time."""
+    """SHA-256 of the arrays' shapes, types and bytes in C order, read in chunks: a memory map need not fit in memory."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
@@ -42,11 +45,17 @@ def content_sha256(*arrays: NDArray[np.generic]) -> str:
 
 
 def to_unit_range(images: Tensor) -> Tensor:
-    """Bytes as float32 in [-1, 1]; floats as they are."""
+    """Convert bytes to float32 in [-1, 1]; leave floats as they are."""
     return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
 
 
+def select_images(images: Images, index: Ints) -> Tensor:
+    """images[index], [len(index), C, H, W], in [-1, 1]. An index array makes numpy copy, so that torch never shares memory
+    with a read-only memory map (a slice would, and torch warns of it)."""
+    return to_unit_range(torch.from_numpy(images[index]))
+
+
 def quantise(images: Images, levels: int) -> Images:
-    """Images clipped to [-1, 1] and rounded to the levels that the data is stored in, as image files would round them."""
+    """Clip images to [-1, 1] and round them to the data's levels, as writing them to image files would."""
     steps = (levels - 1) / 2
     return np.round(np.clip(images, -1, 1) * steps).astype(np.float32) / np.float32(steps)

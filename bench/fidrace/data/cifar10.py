@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 images to train and its own 10,000 test images, held out; 32x32 in colour (Krizhevsky 2009)."""
+"""CIFAR-10 (Krizhevsky 2009): 50,000 training images and its own 10,000 test images, held out; 32x32 in colour."""
 
 import warnings
 from pathlib import Path
@@ -16,8 +16,8 @@ FETCH_REMEDY = "get it with: fidrace doctor cifar10 --fetch"
 
 
 def cifar10(config: DataConfig) -> Data:
-    """The data set in the task's root; raises Missing where it is not there, InputError where its files are not the
-    published ones or the task asks for what CIFAR-10 is not."""
+    """Load the data set from the task's root. Raises Missing if it is absent, InputError if a file is not the published one
+    or the task asks for another size, split or number of images."""
     root = check_files(config)
     if config.size not in (None, 32):
         raise InputError(f"data.size = {config.size}: CIFAR-10's images are 32 x 32; leave it out")
@@ -33,7 +33,7 @@ def cifar10(config: DataConfig) -> Data:
 
 
 def check_files(config: DataConfig) -> Path:
-    """The data set's root; raises Missing where no CIFAR-10 is there, InputError where a file is not the published one."""
+    """The data set's root. Raises Missing if CIFAR-10 is absent, InputError if a file is not the published one."""
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
@@ -54,26 +54,26 @@ def _part(root: Path, train: bool) -> tuple[Bytes, Ints]:
     """Images [N, 3, 32, 32], bytes, and labels [N].
 
     The files are pickles, which can run code when read. torchvision compares their MD5 with the published one before it
-    reads any, without a download too (CIFAR10.__init__, _load_meta); so what is read is what was published.
+    reads any, also without a download (CIFAR10.__init__, _load_meta), so only published files are read.
     """
     from torchvision.datasets import CIFAR10
 
     with warnings.catch_warnings():
-        # A numpy of Python 2 wrote them, with 0 for False; numpy 2.4.0 to 2.4.4 warn of that (numpy pull request 31177).
+        # Python 2's numpy wrote them, with 0 for False; numpy 2.4.0 to 2.4.4 warn about that (numpy pull request 31177).
         warnings.filterwarnings("ignore", message=r"dtype\(\): align")
         data = CIFAR10(str(root), train=train, download=False)
     return np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), np.array(data.targets, dtype=np.int64)
 
 
 def fetch_cifar10(config: DataConfig) -> None:
-    """Download CIFAR-10 into the task's root, from where its author published it; raises InputError where that fails."""
+    """Download CIFAR-10 from its author's site into the task's root; raises InputError if that fails."""
     from torchvision.datasets import CIFAR10
 
     root = config.root or cache_path("cifar10")
     try:
         with warnings.catch_warnings():
-            # The archive's MD5 is checked first: nothing in it needs the filters that Python 3.12 and 3.13 ask for.
+            # The archive's MD5 is checked first, so it needs no filter, whose absence Python 3.12 and 3.13 warn about.
             warnings.simplefilter("ignore", DeprecationWarning)
             CIFAR10(str(root), download=True)
     except (OSError, RuntimeError, RecursionError) as error:
-        raise InputError(f"{CIFAR10.url} could not be brought to {root}: {error}") from error
+        raise InputError(f"cannot download {CIFAR10.url} to {root}: {error}") from error

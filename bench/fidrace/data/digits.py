@@ -1,4 +1,4 @@
-"""The data of the task `digits`."""
+"""The data of the task `digits`, which comes with scikit-learn."""
 
 import numpy as np
 

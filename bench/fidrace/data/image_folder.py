@@ -1,8 +1,8 @@
-"""A folder of images, decoded once before training and kept as arrays.
+"""A folder of images, decoded once before training and cached as arrays.
 
-root/lion/1.jpg, root/zebra/2.jpg, root/3.jpg: an image's label is the place of its top-level folder among those that hold
-images, in sorted order; 0 for images directly in root, beside folders too. Beside the arrays lies images.json; a prepared
-folder appears whole, by one rename, or not at all.
+root/lion/1.jpg, root/zebra/2.jpg, root/3.jpg: an image's label is the rank of its top-level folder among those that hold
+images, in sorted order; images directly in root have label 0. The cached folder holds the arrays and images.json; it appears
+whole, by one rename, or not at all.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ DATA_REMEDY = {
     "--set data.root=DIR",
     "folder": "name the folder of your images: --set data.root=DIR",
 }
-NAMED = 3  # unreadable files that a message names
-HASHED = 2**30  # bytes of training images that are hashed anew whenever they are opened; more would take minutes
-PATIENCE = 3.0  # seconds between two words of progress
+NAMES_SHOWN = 3  # unreadable files that a message names
+MAX_REHASH = 2**30  # bytes of training images; larger sets are not hashed again when opened, which would take minutes
+PATIENCE = 3.0  # seconds between two lines of progress
 
 
 def load_image_folder(config: DataConfig) -> Data:
-    """The images below the task's root, from the cache or decoded now. Raises Missing where there are none, and InputError
-    for a size, a number or a split that cannot be, for files that cannot be read, and for too little space."""
+    """Load the images under the task's root from the cache, decoding them first if needed. Raises Missing if there are none,
+    and InputError for an impossible size, count or split, for unreadable files, and for too little disk space."""
     root, names = list_images(config)
     size = check_config(config, root, len(names))
     key = cache_key(config, root, names)
@@ -50,12 +50,12 @@ def load_image_folder(config: DataConfig) -> Data:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(folder):
             if not folder.exists():  # another process may have been first
-                _prepare(folder, root, names, size, config.heldout)
+                _write_folder(folder, root, names, size, config.heldout)
     return open_arrays(folder)
 
 
 def list_images(config: DataConfig) -> tuple[Path, list[str]]:
-    """The data set's folder and the images in it; raises Missing where it is absent or has none."""
+    """The data set's folder and the relative paths of its images; raises Missing if it is absent or has none."""
     root = config.root or cache_path(config.kind)
     if not root.is_dir():
         raise Missing(f"no folder {root}; {DATA_REMEDY[config.kind]}")
@@ -66,15 +66,16 @@ def list_images(config: DataConfig) -> tuple[Path, list[str]]:
 
 
 def labels_of(names: Sequence[str]) -> Ints:
-    """The label [N] of each relative path."""
+    """The labels [N] of relative paths."""
     tops = [top if rest else None for top, _, rest in (name.partition("/") for name in names)]
-    place = {top: index for index, top in enumerate(sorted({top for top in tops if top is not None}))}
-    return np.array([0 if top is None else place[top] for top in tops], dtype=np.int64)
+    rank = {top: index for index, top in enumerate(sorted({top for top in tops if top is not None}))}
+    return np.array([0 if top is None else rank[top] for top in tops], dtype=np.int64)
 
 
 def cache_key(config: DataConfig, root: Path, names: Sequence[str]) -> str:
-    """SHA-256 of what the arrays follow from: where the files are, what they are called, how large and when last changed,
-    and what becomes of them. The root counts, as two sets unpacked with the same times can have the same names and sizes.
+    """SHA-256 of all that determines the arrays: the files' root, names, sizes and modification times, and the settings.
+
+    The root counts because two sets unpacked with the same times can have the same names and sizes.
     """
     digest = hashlib.sha256(ascii((config.kind, config.size, config.heldout, str(root))).encode())
     for name in names:
@@ -85,31 +86,31 @@ def cache_key(config: DataConfig, root: Path, names: Sequence[str]) -> str:
 def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
-    except OSError:  # reading it will say why
+    except OSError:  # decoding the file will report the reason
         return -1, -1
     return status.st_size, status.st_mtime_ns
 
 
 def check_config(config: DataConfig, root: Path, found: int) -> int:
-    """The size that images are brought to; raises InputError where they are not as many as the task says."""
+    """The size that images are resized to; raises InputError if their number is not the task's or leaves no split."""
     _, size, _ = config.shape
     if config.images not in (None, found):
         raise InputError(f"{root}: {found} images (before any are held out), the task says data.images = {config.images}")
     if not 0 < config.heldout < found:
         raise InputError(
-            f"data.heldout = {config.heldout} of the {found} images in {root}: keep at least 1 from training, and 1 for it"
+            f"data.heldout = {config.heldout} of the {found} images in {root}: hold out at least 1 and train on at least 1"
         )
     return size
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """While nobody else prepares `folder`; says so where that has to be waited for."""
+    """Hold the lock under which `folder` is prepared; print a line if another process holds it."""
     lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         lock.acquire(timeout=PATIENCE)
     except filelock.Timeout:
-        say("waiting for another process, which prepares these images")
+        say("waiting for another process that is preparing these images")
         lock.acquire()
     try:
         yield
@@ -117,13 +118,13 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _prepare(folder: Path, root: Path, names: Sequence[str], size: int, heldout: int) -> None:
-    """Write `folder` under another name, then rename it; of what goes wrong midway nothing is left."""
+def _write_folder(folder: Path, root: Path, names: Sequence[str], size: int, heldout: int) -> None:
+    """Write `folder` under a temporary name, then rename it; an error leaves nothing behind."""
     order = Streams("heldout-split").at("order").permutation(len(names))
     parts = {"train": np.sort(order[heldout:]), "heldout": np.sort(order[:heldout])}
     _check_space(folder.parent, len(names), size)
     partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
     try:
         partial.mkdir()
         _write_images(partial, root, [[names[index] for index in part] for part in parts.values()], size)
@@ -131,7 +132,7 @@ def _prepare(folder: Path, root: Path, names: Sequence[str], size: int, heldout:
             np.save(partial / f"{part}_labels.npy", labels_of(names)[index])
         facts = {"sha256": content_sha256(*_arrays(partial)), "images": len(names), "heldout": heldout, "size": size}
         write_json(partial / "images.json", {**facts, "source": str(root)})
-        for path in partial.iterdir():  # on the disk before the name is: a power cut must not leave holes under it
+        for path in partial.iterdir():  # flush before the rename: a power cut must not leave holes in a folder that looks whole
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         partial.replace(folder)
@@ -150,8 +151,10 @@ def _check_space(place: Path, count: int, size: int) -> None:
 
 
 def _write_images(partial: Path, root: Path, parts: Sequence[Sequence[str]], size: int) -> None:
-    """train.npy and heldout.npy, bytes [N, 3, size, size], of the files named in the two parts. Written as a stream: on a
-    disk that fills up after all, a memory map would end the process without a word. Raises InputError for what is unreadable.
+    """Write train.npy and heldout.npy, bytes [N, 3, size, size], from the files named in the two parts.
+
+    Written as a stream, since a memory map would kill the process without a message if the disk fills up. Raises InputError
+    for unreadable files.
     """
     train, heldout = parts
     paths, unreadable = [root / name for name in (*train, *heldout)], dict[Path, Unreadable]()
@@ -165,11 +168,11 @@ def _write_images(partial: Path, root: Path, parts: Sequence[Sequence[str]], siz
             else:
                 (train_file if index < len(train) else heldout_file).write(image.tobytes())
     if unreadable:
-        raise _refusal(root, unreadable, len(paths))
+        raise _unreadable_error(root, unreadable, len(paths))
 
 
 def _report_progress(items: Iterable[T], total: int, root: Path) -> Iterator[T]:
-    """`items`, with a line of progress now and then."""
+    """Yield `items`, printing a line of progress every PATIENCE seconds."""
     last = monotonic()
     for done, item in enumerate(items):
         if monotonic() - last > PATIENCE:
@@ -178,14 +181,14 @@ def _report_progress(items: Iterable[T], total: int, root: Path) -> Iterator[T]:
         yield item
 
 
-def _refusal(root: Path, unreadable: dict[Path, Unreadable], total: int) -> InputError:
-    """What is said of files that cannot be read; where they are many, a list of all is left in the cache."""
+def _unreadable_error(root: Path, unreadable: dict[Path, Unreadable], total: int) -> InputError:
+    """The error that names files which cannot be read; if they are many, it also leaves a list of all in the cache."""
     bad = sorted(unreadable)
-    first = ", ".join(f"{path.relative_to(root).as_posix()!r} ({unreadable[path]})" for path in bad[:NAMED])
-    if len(bad) > NAMED:
-        everything = cache_path("images", "unreadable.txt")
-        write_atomic(everything, b"".join(os.fsencode(path) + b"\n" for path in bad))
-        first += f", and others, all listed in {everything}"
+    first = ", ".join(f"{path.relative_to(root).as_posix()!r} ({unreadable[path]})" for path in bad[:NAMES_SHOWN])
+    if len(bad) > NAMES_SHOWN:
+        complete = cache_path("images", "unreadable.txt")
+        write_atomic(complete, b"".join(os.fsencode(path) + b"\n" for path in bad))
+        first += f", and others, all listed in {complete}"
     return InputError(f"{root}: {len(bad)} of {total} images cannot be read: {first}; remove them and try again")
 
 
@@ -196,14 +199,14 @@ def _arrays(folder: Path) -> tuple[Bytes, Ints, Bytes, Ints]:
 
 
 def open_arrays(folder: Path) -> Data:
-    """What was prepared in `folder`; raises InputError where that was damaged."""
-    remedy = f"remove {folder}, and the same command prepares it anew"
+    """Open the arrays cached in `folder`; raises InputError if they are damaged."""
+    remedy = f"remove {folder} and run the same command again to rebuild it"
     facts = read_record(folder / "images.json", remedy)
     try:
         arrays = _arrays(folder)
         data = Data(*arrays, levels=256, sha256=facts["sha256"], folder=folder)
     except (OSError, ValueError, KeyError):
         raise InputError(f"{folder}: damaged; {remedy}") from None
-    if data.train.nbytes <= HASHED and content_sha256(*arrays) != data.sha256:
+    if data.train.nbytes <= MAX_REHASH and content_sha256(*arrays) != data.sha256:
         raise InputError(f"{folder}: damaged; {remedy}")
     return data

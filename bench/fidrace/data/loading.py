@@ -1,4 +1,4 @@
-"""Data sets by their kind: whether they are there, and as arrays."""
+"""Data sets by their kind: load them as arrays, or describe them without loading."""
 
 from fidrace.data.base import Data
 from fidrace.data.cifar10 import check_files, cifar10
@@ -9,8 +9,8 @@ from fidrace.spec.task import DataConfig
 
 
 def load_data(config: DataConfig) -> Data:
-    """The data set that a task names; raises Missing where it is not there, and InputError where its content is not what
-    the task was made for."""
+    """Load the data set that a task names. Raises Missing if it is absent, and InputError if its content is not the one the
+    task was made for."""
     data = _load(config)
     if config.sha256 and data.sha256 != config.sha256:
         raise InputError(f"data set {config.kind!r} has SHA-256 {data.sha256}, the task was made for {config.sha256}")
@@ -24,8 +24,8 @@ def _load(config: DataConfig) -> Data:
 
 
 def describe_data(config: DataConfig) -> str:
-    """What is there, as a line for a person; nothing is decoded or written. Raises Missing where nothing is, and
-    InputError where it is damaged."""
+    """Describe the data set in one line, without decoding or writing anything. Raises Missing if it is absent, and InputError
+    if it is damaged."""
     if config.kind == "digits":
         return "1,797 images in the package scikit-learn"
     if config.kind == "cifar10":

@@ -1,8 +1,8 @@
-"""The feature network of the task `digits`: a small classifier, and the script that trained the packaged weights.
+"""The feature network of the task `digits`, a small classifier, and the script that trained the packaged weights.
 
-    python -m fidrace.evaluate.digits_classifier select      compares widths and epochs on a split of the 1,500
-    python -m fidrace.evaluate.digits_classifier train FILE  trains the chosen one on all 1,500, prints its accuracy on the
-                                                          297 held-out images and the file's SHA-256
+    python -m fidrace.evaluate.digits_classifier select      compare widths and epochs on a split of the 1,500
+    python -m fidrace.evaluate.digits_classifier train FILE  train the chosen one on all 1,500; print its accuracy on the 297
+                                                             held-out images and the file's SHA-256
 
 Features are the 64 inputs of the last layer (after the non-linearity, as in Inception). It sees images[N, 1, 8, 8] in [-1, 1].
 """
@@ -53,7 +53,7 @@ class DigitsClassifier(nn.Module):
 
 
 def train_classifier(images: Images, labels: Ints, width: int, epochs: int, seed: int = 0) -> DigitsClassifier:
-    """A classifier trained by AdamW on a one-cycle schedule; images shift by up to a pixel, so it is no memory of them."""
+    """Train a classifier by AdamW on a one-cycle schedule, shifting images by up to a pixel so that it cannot memorise them."""
     streams = Streams(f"digits-classifier/{seed}")
     with torch.random.fork_rng():
         torch.manual_seed(streams.integer("init"))
@@ -80,7 +80,7 @@ def accuracy_of(network: DigitsClassifier, images: Images, labels: Ints) -> floa
 
 
 def compare_settings() -> None:
-    """Accuracy of each width and number of epochs on 300 of the 1,500 training images, trained on the other 1,200."""
+    """Print the accuracy of each width and number of epochs on 300 of the 1,500 training images, after training on the rest."""
     data = digits()
     fit, check = slice(0, 1200), slice(1200, None)
     print("width  epochs  accuracy over 3 seeds")
@@ -98,7 +98,7 @@ def compare_settings() -> None:
 
 
 def train_chosen(path: Path) -> None:
-    """Train the chosen classifier on the 1,500, save its weights, report what the held-out 297 say of it."""
+    """Train the chosen classifier on the 1,500, save its weights, print its accuracy on the held-out 297."""
     data = digits()
     network = train_classifier(data.train, data.train_labels, **CHOSEN)
     save_file(network.state_dict(), path)
@@ -107,7 +107,7 @@ def train_chosen(path: Path) -> None:
 
 
 def load_classifier(path: Path) -> DigitsClassifier:
-    """The classifier with the weights in `path`."""
+    """Load the classifier with the weights in `path`."""
     network = DigitsClassifier()
     network.load_state_dict(load_file(path))
     return network.eval()

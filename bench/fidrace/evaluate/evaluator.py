@@ -1,6 +1,6 @@
-"""What a run's averaged network is worth: distance to the training images, guards, loss on the held-out ones.
+"""Evaluate a run's averaged network: its samples' distance from the training images, the guards, and the held-out loss.
 
-Samples are drawn, and looked at, in chunks of the sampler's batch; the ranks of a run share the chunks.
+Samples are drawn and turned into features in chunks of the sampler's batch; the ranks of a run share the chunks.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,11 +21,11 @@ from fidrace.storage.tables import BINS
 from fidrace.train.loop import Training
 from fidrace.train.sampler import sample
 
-HELDOUT = 1000  # held-out images at a time
+HELDOUT_BATCH = 1000  # held-out images at a time
 
 
 class Evaluator:
-    """Of one run. Distances and guards are the first rank's to compute; the others help to draw."""
+    """The evaluator of one run. All ranks draw samples; only rank 0 computes distances and guards."""
 
     def __init__(self, task: Task, data: Data, training: Training):
         self.task, self.data, self.training = task, data, training
@@ -37,30 +37,30 @@ class Evaluator:
         self.heldout_labels = torch.from_numpy(data.heldout_labels)
 
     def ceilings(self) -> Row:
-        """The precision and recall of real images."""
+        """The precision and recall of real images, columns of runs.csv; {} on other ranks than 0."""
         if not self.ranks.is_first:
             return {}
         precision, recall = self.guards.ceiling
         return {"precision_ceiling": precision, "recall_ceiling": recall}
 
     def measure(self, pause: Callable[[], None]) -> tuple[Row, Tensor]:
-        """The measured columns of evals.csv, and the first chunk of the images they were measured on; `pause` is called on
-        all ranks before each chunk is drawn, and may end this by an exception."""
+        """The measured columns of evals.csv, and the first chunk of the images they were measured on. `pause` is called on all
+        ranks before each chunk is drawn, and may raise to stop the evaluation."""
         features, images = self.draw_features(self.config.samples, pause)
-        # as many at a time as training holds, where that is said: their activations must fit too
-        loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks, self.task.speed.microbatch or HELDOUT)
+        # with microbatches no more images at a time than in training: these activations must fit too
+        loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks, self.task.speed.microbatch or HELDOUT_BATCH)
         losses = {"val_loss": loss} | {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
         if not self.ranks.is_first:
             return losses, images
         fd, error = frechet_with_error(self.reference, features)
-        found = {"fd": fd, "fd_se": error, **self.guards.measure(features), **losses}
+        columns = {"fd": fd, "fd_se": error, **self.guards.measure(features), **losses}
         if self.config.kid:
-            found |= kid_columns(features, self.guards.real)
-        return found, images
+            columns |= kid_columns(features, self.guards.real)
+        return columns, images
 
-    def final(self, pause: Callable[[], None]) -> Row:
-        """The distance by `final_samples`, more than the curve can afford; nothing where the task asks for none. `pause` as
-        for `measure`."""
+    def measure_final(self, pause: Callable[[], None]) -> Row:
+        """The final distance, of `final_samples` samples, too many for every point of the curve; {} if the task asks for none.
+        `pause` as for `measure`."""
         if self.config.final_samples is None:
             return {}
         features, _ = self.draw_features(self.config.final_samples, pause)
@@ -70,8 +70,7 @@ class Evaluator:
         return {"final_samples": self.config.final_samples, "final_fd": fd, "final_fd_se": error}
 
     def draw_features(self, count: int, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
-        """Features [count, D] of samples of the averaged network, and this rank's first chunk of them, as images that files
-        could hold."""
+        """Features [count, D] of samples of the averaged network, and this rank's first chunk of images, quantised."""
         features, first = [], torch.empty(0)
         for chunk in self.chunks(count):
             pause()
@@ -84,7 +83,8 @@ class Evaluator:
         return self.ranks.gather(mine), first
 
     def chunks(self, count: int) -> Iterator[tuple[int, int] | None]:
-        """Number and size of each chunk of `count` samples that is this rank's; None where only others have one more."""
+        """Number and size of this rank's chunks of `count` samples. Ends with None if other ranks have one chunk more, so that
+        all ranks yield equally often."""
         batch = self.task.sampler.batch
         shares = np.array_split(np.arange(-(-count // batch)), self.ranks.count)
         mine = shares[self.ranks.rank]
@@ -93,7 +93,7 @@ class Evaluator:
         yield from [None] * (len(shares[0]) - len(mine))
 
     def samples(self, k: int, size: int) -> Tensor:
-        """Chunk k [size, C, H, W]: the same latents, labels and noise for every method of a seed, whoever draws it."""
+        """Draw chunk k, [size, C, H, W]: the same latents, labels and noise for every method of a seed, on any rank."""
         streams, device, classes = self.training.streams, self.training.device, self.task.network.classes
         latents = torch.from_numpy(streams.normal("latents", k, (size, *self.data.train.shape[1:]))).to(device)
         labels = torch.from_numpy(streams.at("labels", k).integers(classes, size=size)).to(device) if classes else None

@@ -1,4 +1,4 @@
-"""Feature networks: images[N, C, H, W] in [-1, 1] to features[N, D], each known by a name that changes when they would."""
+"""Feature networks: images[N, C, H, W] in [-1, 1] to features[N, D], with an identity that changes if the features would."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fidrace.data.base import Images, to_unit_range
+from fidrace.data.base import Images, select_images
 from fidrace.errors import InputError
 from fidrace.evaluate import inception
 from fidrace.evaluate.digits_classifier import FEATURES, load_classifier
@@ -26,7 +26,7 @@ THUMB = 8
 
 @dataclass(frozen=True)
 class Features:
-    """A feature function: `network` on `device`, `batch` images at a time. `identity` names kind, resizing and weights."""
+    """A feature function: `network` on `device`, `batch` images at a time. `identity` states kind, resizing and weights."""
 
     network: Callable[[Tensor], Tensor]
     identity: str
@@ -35,21 +35,21 @@ class Features:
     batch: int = 1000
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[N, D], float32, on the device."""
-        with torch.no_grad(), full_precision():  # not inference_mode, whose tensors no later gradient may touch
+        """Features [N, D], float32, on the device."""
+        with torch.no_grad(), full_precision():  # not inference_mode, whose tensors cannot be used in autograd later
             return torch.cat([self.network(chunk.to(self.device)) for chunk in images.split(self.batch)])
 
     def stream(self, images: Images, index: Ints | None = None) -> Iterator[tuple[Ints, Tensor]]:
-        """(index[R], features[R, D]) of stored images, bytes or floats, all of them or those in `index`; R is at most ROWS.
+        """Yield (index[R], features[R, D]), R at most ROWS, of stored images (bytes or floats): all, or those in `index`.
 
-        Of images that lie in a file no more than a batch is in memory."""
+        Reads one batch at a time, so that memory-mapped images need not fit in memory."""
         for rows in chunks(np.arange(len(images)) if index is None else index, ROWS):
-            yield rows, torch.cat([self(to_unit_range(torch.from_numpy(images[part]))) for part in chunks(rows, self.batch)])
+            yield rows, torch.cat([self(select_images(images, part)) for part in chunks(rows, self.batch)])
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """float32 as it is meant, whatever training chose: kept reference statistics serve runs of every `speed.precision`."""
+    """Compute in true float32, whatever training chose: runs of every `speed.precision` share the cached reference."""
     rules: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
     before = [rule.fp32_precision for rule in rules]
     try:
@@ -66,8 +66,7 @@ def chunks(index: Ints, size: int) -> Iterator[Ints]:
 
 
 def load_features(config: QualityConfig, device: torch.device) -> Features:
-    """The features that a task names; raises InputError where their weights are not the ones it names, Missing where they
-    are not here."""
+    """Load the features that a task names. Raises Missing if their weights are absent, InputError if they are other ones."""
     match config.features:
         case "digits":
             return digits_features(config.features_sha256, device)
@@ -97,7 +96,7 @@ def inception_features(config: QualityConfig, device: torch.device) -> Features:
 
 
 def thumb8(images: Tensor) -> Tensor:
-    """[N, 192]: the images averaged over boxes to 8x8, in colour. No network: what anyone can check, and no more."""
+    """[N, 192]: the images averaged over boxes to 8x8, in colour. It needs no network, so anyone can check it."""
     if min(images.shape[2:]) < THUMB:
         raise InputError(
             f"features = 'thumb8' needs images of {THUMB}x{THUMB} or more, not {images.shape[2]}x{images.shape[3]}"
@@ -106,7 +105,7 @@ def thumb8(images: Tensor) -> Tensor:
 
 
 def to_colour(images: Tensor) -> Tensor:
-    """[N, 3, H, W]; the one channel of grey images three times."""
+    """Images [N, 3, H, W]; repeats the channel of grey images."""
     if images.shape[1] not in (1, 3):
-        raise InputError(f"these features see images of 1 or 3 channels, not {images.shape[1]}")
+        raise InputError(f"these features take images of 1 or 3 channels, not {images.shape[1]}")
     return images.expand(-1, 3, -1, -1)

@@ -15,7 +15,7 @@ RANK_TOLERANCE = 1e-12
 
 @dataclass
 class Moments:
-    """Count, mean[D] and scatter[D, D] (sum of outer products about the mean) of features that arrive in batches."""
+    """Count, mean[D] and scatter[D, D] (sum of outer products about the mean) of features, added in batches."""
 
     count: int
     mean: Tensor
@@ -32,7 +32,7 @@ class Moments:
         return moments
 
     def add(self, features: Tensor) -> None:
-        """Take in features[N, D]: the pairwise update of Chan, Golub and LeVeque (1979), which never subtracts large sums."""
+        """Add features[N, D] by the pairwise update of Chan, Golub and LeVeque (1979), which never subtracts large sums."""
         f = features.detach().to("cpu", torch.float64)
         mean, total = f.mean(0), self.count + len(f)
         centred, shift = f - mean, mean - self.mean

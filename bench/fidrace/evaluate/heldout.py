@@ -1,6 +1,6 @@
-"""The held-out loss: unweighted eps-MSE on one fixed grid of (x, t, eps), the same for every method and seed.
+"""The held-out loss: unweighted eps-MSE on one fixed set of (x, t, eps), the same for every method and seed.
 
-Weighted training losses cannot be compared between methods; this can.
+Unlike weighted training losses, it can be compared between methods.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,7 @@ EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index
 
 @dataclass(frozen=True)
 class HeldoutSet:
-    """x0[M, C, H, W] as stored, eps of its shape, t[M] ascending and evenly spread, index[M] of each x0 among the held-out
-    images."""
+    """x0[M, C, H, W] as stored, eps of its shape, t[M] ascending and evenly spread, index[M] of x0 in the held-out images."""
 
     x0: Tensor
     eps: Tensor
@@ -29,7 +28,7 @@ class HeldoutSet:
 
     @classmethod
     def of(cls, images: Images, T: int, repeats: int) -> "HeldoutSet":
-        """Every held-out image `repeats` times, in shuffled order, against timesteps at the midpoints of M equal cells."""
+        """Every held-out image `repeats` times, in shuffled order, with t at the midpoints of M equal cells of [0, T)."""
         streams = Streams("heldout")
         index = np.concatenate([streams.at("order", k).permutation(len(images)) for k in range(repeats)])
         eps = streams.normal("noise", 0, (len(index), *images.shape[1:]))
@@ -38,7 +37,7 @@ class HeldoutSet:
 
     @torch.no_grad()
     def loss(self, eps_mse: EpsMse, bins: int, ranks: ProcessGroup, batch: int) -> tuple[float, list[float]]:
-        """The mean eps-MSE, and its mean in `bins` equal ranges of t; the ranks share the grid."""
+        """The mean eps-MSE, and its mean in `bins` equal ranges of t. The ranks share the work."""
         mine = (tensor.tensor_split(ranks.count)[ranks.rank] for tensor in (self.x0, self.eps, self.t, self.index))
         parts = zip(*(tensor.split(batch) for tensor in mine), strict=True)
         loss = ranks.gather(torch.cat([eps_mse(*part) for part in parts])).double().cpu()

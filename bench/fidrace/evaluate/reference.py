@@ -1,7 +1,7 @@
-"""What generated images are held against: the moments of the training images' features, and the guards' own features.
+"""What generated images are compared with: the moments of the training images' features, and the guards' features.
 
-Both take one pass over the training images. Where the data have a folder, what came of it is kept there as safetensors, under
-a name and with facts that say what it was made of; a file that does not hold what its facts promise is made anew.
+Both need one pass over the training images. If the data have a folder, the result is cached there as safetensors, together
+with facts that state what it was computed from; a damaged file, or one with other facts, is computed again.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from fidrace.storage.checked_tensors import Tensors
 from fidrace.storage.tables import REAL_MEMORISED
 
 Facts = dict[str, Any]
-FORMAT = 1  # of the kept file; another number makes all of them anew
+FORMAT = 1  # of the cached file; a new number invalidates all cached files
 
 
 def load_reference(config: QualityConfig, data: Data, features: Features) -> tuple[Reference, Guards]:
-    """The moments, from the task's published file where it names one, and the guards, always from the data.
+    """The reference moments, from the task's published file if it names one, and the guards, always from the data.
 
-    Raises InputError where the published file is not what it should be."""
+    Raises InputError if the published file cannot be used."""
     published = config.reference and read_reference_file(config.reference, config.reference_sha256 or None, features.dimension)
     tensors = load_or_compute(config, data, features)
     guards = Guards(
@@ -47,7 +47,7 @@ def load_reference(config: QualityConfig, data: Data, features: Features) -> tup
 
 
 def load_or_compute(config: QualityConfig, data: Data, features: Features) -> Tensors:
-    """What `computed` gives, from the data's folder where it is kept; several runs at once compute it once."""
+    """compute_tensors, cached in the data's folder if there is one; concurrent runs compute it once."""
     if data.folder is None:
         return compute_tensors(config, data, features)
     facts = facts_of(config, data, features)
@@ -55,7 +55,7 @@ def load_or_compute(config: QualityConfig, data: Data, features: Features) -> Te
     path = data.folder / f"reference-{name[:32]}.safetensors"
     data.folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_suffix(".lock")):
-        tensors = read_kept(path, facts)
+        tensors = read_cached(path, facts)
         if tensors is None:
             tensors = compute_tensors(config, data, features)
             sealed.write(path, tensors, facts)
@@ -63,7 +63,7 @@ def load_or_compute(config: QualityConfig, data: Data, features: Features) -> Te
 
 
 def facts_of(config: QualityConfig, data: Data, features: Features) -> Facts:
-    """All that the tensors are a function of."""
+    """Everything that the tensors depend on."""
     return {
         "format": FORMAT,
         "features": features.identity,
@@ -76,25 +76,25 @@ def facts_of(config: QualityConfig, data: Data, features: Features) -> Facts:
     }
 
 
-def read_kept(path: Path, facts: Facts) -> Tensors | None:
-    """The tensors kept at `path`; None where there are none, or other ones, or damaged ones."""
+def read_cached(path: Path, facts: Facts) -> Tensors | None:
+    """The tensors cached at `path`; None if they are absent, damaged, or computed from other `facts`."""
     try:
-        tensors, found = sealed.read(path)
+        tensors, stored = sealed.read(path)
     except (OSError, sealed.Damaged):
         return None
-    return tensors if found == facts else None
+    return tensors if stored == facts else None
 
 
 def compute_tensors(config: QualityConfig, data: Data, features: Features) -> Tensors:
-    """real, train, ceiling and bound of the guards; mean, covariance and factor too, unless these come from a file: then
-    only the guards' images are looked at."""
+    """real, train, ceiling and bound of the guards. Also mean, covariance and factor, unless the moments come from a file: then
+    only the guards' images are read."""
     guarded = guard_index(len(data.train), config.guard_images)
     moments, kept = Moments.empty(features.dimension), []
-    for index, found in features.stream(data.train, guarded if config.reference else None):
+    for index, rows in features.stream(data.train, guarded if config.reference else None):
         if config.reference is None:
-            moments.add(found)
-        kept.append(found[torch.from_numpy(np.isin(index, guarded)).to(found.device)])
-    heldout = torch.cat([found for _, found in features.stream(data.heldout)])
+            moments.add(rows)
+        kept.append(rows[torch.from_numpy(np.isin(index, guarded)).to(rows.device)])
+    heldout = torch.cat([rows for _, rows in features.stream(data.heldout)])
     guards = Guards.of(torch.cat(kept), heldout, config.samples)
     tensors = {
         "real": guards.real,
@@ -109,7 +109,7 @@ def compute_tensors(config: QualityConfig, data: Data, features: Features) -> Te
 
 
 def guard_index(images: int, guard_images: int | None) -> Ints:
-    """Which of so many training images the guards look at, ascending: all, or a sample that is the same for every run."""
+    """Indices, ascending, of the training images that the guards use: all, or a sample that is the same for every run."""
     if guard_images is None or guard_images >= images:
         return np.arange(images)
     return np.sort(Streams("guards").at("subset").choice(images, size=guard_images, replace=False))

@@ -1,4 +1,4 @@
-"""Reference statistics as others publish them: an .npz file of mu[D] and sigma[D, D] (ADM's hold more, which is not read)."""
+"""Published reference statistics: an .npz file of mu[D] and sigma[D, D] (ADM's files hold more, which is not read)."""
 
 import zipfile
 import zlib
@@ -12,39 +12,39 @@ from torch import Tensor
 from fidrace.errors import InputError
 from fidrace.storage.cache import open_verified
 
-# Of the largest entry or eigenvalue: numpy.cov of float32 features leaves about 1e-7.
-FLAW = 1e-6
+# Tolerance, relative to the largest entry or eigenvalue: numpy.cov of float32 features leaves errors of about 1e-7.
+TOLERANCE = 1e-6
 
 
 def read_reference_file(path: Path, sha256: str | None, dimension: int) -> tuple[Tensor, Tensor]:
-    """mean[D] and covariance[D, D], float64; raises InputError where the file has another SHA-256, is damaged, or holds what
-    is no mean and covariance of D features."""
+    """mean[D] and covariance[D, D], float64. Raises InputError if the file has another SHA-256, is damaged, or does not hold
+    the mean and covariance of D features."""
     with open_verified(path, sha256, "name the file of mu and sigma: `--set quality.reference=FILE`") as file:
         mu, sigma = read_arrays(path, file)
-    mean, covariance = float64(path, "mu", mu, (dimension,)), float64(path, "sigma", sigma, (dimension, dimension))
+    mean, covariance = as_float64(path, "mu", mu, (dimension,)), as_float64(path, "sigma", sigma, (dimension, dimension))
     scale = covariance.abs().max()
-    if (covariance - covariance.T).abs().max() > FLAW * scale:
+    if (covariance - covariance.T).abs().max() > TOLERANCE * scale:
         raise InputError(f"{path}: sigma is no covariance: it is not symmetric")
     covariance = (covariance + covariance.T) / 2
     values = torch.linalg.eigvalsh(covariance)
-    if values[0] < -FLAW * values[-1].abs():
+    if values[0] < -TOLERANCE * values[-1].abs():
         raise InputError(f"{path}: sigma is no covariance: its smallest eigenvalue is {values[0]:.3g}")
     return mean, covariance
 
 
 def read_arrays(path: Path, file: Any) -> tuple[Any, Any]:
-    """mu and sigma as they are in the file; nothing is unpickled."""
+    """mu and sigma as stored in the file; nothing is unpickled."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return arrays["mu"], arrays["sigma"]
     except KeyError as error:
         raise InputError(f"{path}: no array {error.args[0].split()[0]!r} in it") from None
-    # What numpy and zipfile say of files that are cut short, no archive, encrypted, or hold Python objects.
+    # numpy and zipfile raise these for files that are truncated, no archive, encrypted, or hold Python objects.
     except (OSError, ValueError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error):
         raise InputError(f"{path}: damaged, or no .npz file of plain numbers") from None
 
 
-def float64(path: Path, name: str, array: Any, shape: tuple[int, ...]) -> Tensor:
+def as_float64(path: Path, name: str, array: Any, shape: tuple[int, ...]) -> Tensor:
     if array.shape != shape or array.dtype.kind != "f":
         raise InputError(f"{path}: {name} is {array.dtype}{list(array.shape)}, not floats {list(shape)} as the features are")
     if not np.isfinite(array).all():

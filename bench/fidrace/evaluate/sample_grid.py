@@ -1,4 +1,4 @@
-"""A run's samples as pictures."""
+"""A run's samples as PNG images."""
 
 import io
 
@@ -22,7 +22,7 @@ def grid_png(images: Tensor, zoom: int = 5) -> bytes:
 
 
 def frame_png(images: Tensor) -> bytes:
-    """A small PNG of the first of images[N, C, H, W], at most 36 of them: one moment of a run, for a page with many."""
+    """A small PNG of the first of images[N, C, H, W], at most 36: one evaluation of a run, for a page that shows many."""
     side = max(images.shape[2:])
     across = min(max(192 // side, 2), 6)
     return grid_png(images[: across**2], zoom=max(32 // side, 1))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fidrace.data.base import Data, to_unit_range
+from fidrace.data.base import Data, select_images
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
 from fidrace.evaluate.features import load_features
@@ -62,7 +62,7 @@ def check_startable(study: Study) -> None:
     check_labels(task, data)
     check_guards(task, data)
     features = load_features(task.quality, torch.device("cpu"))
-    features(to_unit_range(torch.from_numpy(data.train[:1])))
+    features(select_images(data.train, np.arange(1)))
     if task.quality.reference:
         read_reference_file(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
     check_methods(study)

@@ -145,7 +145,7 @@ class Run:
         start = perf_counter()
         measured, images = self.evaluator.measure(self.save_or_stop)
         if self.training.iteration == self.task.budget.iterations:
-            self.final = self.evaluator.final(self.save_or_stop)
+            self.final = self.evaluator.measure_final(self.save_or_stop)
         self.evaluations.append({**self.progress_columns(), "metric": self.task.quality.metric, **measured})
         self.eval_seconds += perf_counter() - start
         if self.ranks.is_first:

@@ -1,4 +1,4 @@
-"""What a training method is: `from fidrace.method import Floats, Method, param` is all that a method's file needs."""
+"""The interface of training methods, all that a method's file needs: `from fidrace.method import Floats, Method, param`."""
 
 from fidrace.method.base import (
     Evidence,

@@ -1,8 +1,8 @@
-"""What a training-acceleration method may say, and nothing more.
+"""The interface of a training-acceleration method.
 
 A method is arrays over timesteps and two numbers, all functions of progress tau in [0, 1]: p[T] the density that
 timesteps are drawn from, w[T] the weight on the eps-MSE of each example, the learning-rate multiplier and Adam's
-beta1; and how the batch's uniforms are spread. Methods know nothing of torch or of the harness that runs them.
+beta1; and how the batch's uniforms are spread. Methods import neither torch nor the harness that runs them.
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ Prediction = Literal["eps", "x0", "v"]
 Evidence = Literal["published", "reconstructed", "inferred"]
 
 # The aspects of training that a method may claim, in the order in which a composition names its parts,
-# each with the hooks that claim it.
+# and the hooks that claim each.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "timesteps": ("timestep_density", "timesteps"),
-    "uniforms": ("uniforms", "timesteps"),  # who turns uniforms into timesteps relies on how they are spread
+    "uniforms": ("uniforms", "timesteps"),  # code that turns uniforms into timesteps relies on how they are spread
     "weight": ("loss_weight",),
     "optimizer": ("optimizer",),
 }
@@ -29,7 +29,7 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class NoiseSchedule:
-    """The ground a method stands on: abar[T] (alpha-bar, float64, read-only), what the network predicts, the data's standard
+    """What a method is prepared for: abar[T] (alpha-bar, float64, read-only), what the network predicts, the data's standard
     deviation, and the horizon (the run's budget in iterations)."""
 
     abar: Floats
@@ -38,7 +38,7 @@ class NoiseSchedule:
     horizon: int = 1000
 
     def __post_init__(self) -> None:
-        own = self.abar.copy()  # the sampler has its own: no method can change the diffusion
+        own = self.abar.copy()  # the sampler has another copy: no method can change the diffusion
         own.setflags(write=False)
         object.__setattr__(self, "abar", own)
 
@@ -67,7 +67,7 @@ class NoiseSchedule:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a parameter is for and which values it takes: low <= value <= high, both excluded where `open`."""
+    """A parameter's help text and the values it takes: low <= value <= high, or low < value < high if `open`."""
 
     help: str
     low: float = -np.inf
@@ -89,7 +89,7 @@ def param(default: Any, help: str, low: float = -np.inf, high: float = np.inf, o
 
 
 def horizon_param() -> Any:
-    """The parameter `horizon` of a method whose curve before the budget depends on the budget."""
+    """The parameter `horizon`, for a method whose answers before the budget depend on the budget."""
     return param(0, "iterations at which progress reaches 1; 0: the run's budget", low=0)
 
 
@@ -97,7 +97,7 @@ def horizon_param() -> Any:
 class Method:
     """One method. A subclass overrides the hooks of the aspects it claims; its fields are its parameters.
 
-    `progress` in the hooks is min(n / horizon, 1), n the iterations done. T timesteps, B examples of a batch.
+    `progress` in the hooks is min(n / horizon, 1) after n iterations. T: timesteps. B: examples of a batch.
     """
 
     name: ClassVar[str]
@@ -111,7 +111,7 @@ class Method:
         dataclasses.dataclass(cls)
 
     def prepare(self, schedule: NoiseSchedule) -> None:
-        """Called once before training; precomputation goes here, after super().prepare(schedule)."""
+        """Called once before training. Precompute here, after super().prepare(schedule)."""
         self.schedule = schedule
 
     def timestep_density(self, progress: float) -> Floats | None:
@@ -119,7 +119,7 @@ class Method:
         return None
 
     def timesteps(self, u: Floats, progress: float) -> Ints:
-        """t[B] from the batch's uniforms u[B] in [0, 1); by default through the inverse CDF of p."""
+        """t[B] from the batch's uniforms u[B] in [0, 1); the default applies the inverse CDF of p."""
         return inverse_cdf(self.timestep_density(progress), u, self.schedule.T)
 
     def uniforms(self, u: Floats) -> Floats:
@@ -131,27 +131,28 @@ class Method:
         return None
 
     def optimizer(self, progress: float) -> tuple[float, float | None]:
-        """The multiplier of the base learning rate, and Adam's beta1 (None: the task's)."""
+        """The multiplier of the base learning rate, and Adam's beta1 (None keeps the task's)."""
         return 1.0, None
 
     def observe(self, t: Ints, loss: Floats) -> None:
-        """Adaptive methods: timesteps t[B] and unweighted eps-MSEs loss[B] of one iteration, in global sample order.
+        """For adaptive methods: timesteps t[B] and unweighted eps-MSEs loss[B] of one iteration, in global sample order.
 
-        Called once for every iteration, in order, up to some tens of iterations later."""
+        Called once for every iteration, in order, possibly some tens of iterations late."""
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """All that `observe` has changed, as arrays; saved and restored with the run."""
+        """Everything that `observe` has changed, as numeric arrays; saved in checkpoints."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
     @classmethod
     def overrides(cls, hook: str) -> bool:
         return getattr(cls, hook) is not getattr(Method, hook)
 
     def aspects(self) -> tuple[str, ...]:
-        """What this method rules; a parameter may give an aspect up."""
+        """Aspects of training this method controls; may depend on its parameters (e.g. `logit-normal[weight=eps]` leaves the
+        loss weight alone)."""
         return tuple(aspect for aspect, hooks in ASPECTS.items() if any(map(self.overrides, hooks)))
 
     @classmethod
@@ -167,19 +168,19 @@ class Method:
         return min(n / (getattr(self, "horizon", 0) or self.schedule.horizon), 1.0)
 
     def __str__(self) -> str:
-        """The name in every table: the parameters that differ from their defaults, in order of definition."""
-        given = {key: getattr(self, key) for key in self.parameters()}
-        changed = [f"{key}={value}" for key, value in given.items() if value != self.parameters()[key].default]
+        """The name in every table, with the parameters that differ from their defaults, in order of definition."""
+        values = {key: getattr(self, key) for key in self.parameters()}
+        changed = [f"{key}={value}" for key, value in values.items() if value != self.parameters()[key].default]
         return f"{self.name}[{','.join(changed)}]" if changed else self.name
 
 
 def inverse_cdf(p: Floats | None, u: Floats, T: int) -> Ints:
-    """t[B] with P(t) = p[t] from uniforms u[B] in [0, 1): the first t whose CDF exceeds u, so p[t] = 0 is never drawn."""
+    """t[B] with P(t) = p[t] from uniforms u[B] in [0, 1): the first t whose CDF exceeds u, so no t with p[t] = 0 is drawn."""
     return np.searchsorted(distribution(np.full(T, 1 / T) if p is None else p, T), u, side="right")
 
 
 def distribution(p: Floats, T: int) -> Floats:
-    """The distribution function [T] of p[T]; raises ValueError where p has another shape or does not sum to 1."""
+    """The distribution function [T] of p[T]; raises ValueError if p has another shape or does not sum to 1."""
     if np.shape(p) != (T,):
         raise ValueError(f"density of shape {np.shape(p)}, not ({T},)")
     cdf = np.cumsum(p)

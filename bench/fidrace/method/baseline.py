@@ -2,4 +2,4 @@ from fidrace.method.base import Method
 
 
 class Baseline(Method, name="baseline", source="improved-diffusion, arXiv 2102.09672", evidence="published"):
-    """Uniform timesteps, weight 1, the task's optimizer as it stands: what every factor is measured against."""
+    """Uniform timesteps, weight 1, the task's own optimizer: every speedup is measured against it."""

@@ -1,4 +1,4 @@
-"""Methods at work: one, or several that touch different aspects, as the harness drives them iteration by iteration."""
+"""One method, or several that claim different aspects, as the training loop calls them iteration by iteration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from fidrace.method.baseline import Baseline
 
 
 class Composition:
-    """`a+b`: each aspect of training is ruled by the one part that claims it, the rest is the baseline's.
+    """`a+b`: each aspect of training is controlled by the one part that claims it, or else by the baseline.
 
-    Raises InputError where two parts claim one aspect, or a part claims none.
+    Raises InputError if two parts claim one aspect, or if one of several parts claims none.
     """
 
     def __init__(self, parts: Sequence[Method]):
@@ -28,7 +28,7 @@ class Composition:
                 claims[aspect] = part
         order = list(ASPECTS)
         self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
-        self._neutral = neutral = Baseline()  # for what no part claims
+        self._neutral = neutral = Baseline()  # for aspects that no part claims
         self._timesteps, self._uniforms, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
 
     def __str__(self) -> str:
@@ -38,11 +38,11 @@ class Composition:
         return any(part.depends_on_horizon() for part in self.parts)
 
     def adaptive(self) -> bool:
-        """Whether what it says depends on the losses that it has seen."""
+        """True if its answers depend on the losses that it has observed."""
         return any(part.overrides("observe") for part in self.parts)
 
     def evidence(self) -> str:
-        """That of the part that is least sure."""
+        """The evidence of its least certain part."""
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
 
     def prepare(self, schedule: NoiseSchedule) -> None:

@@ -1,4 +1,4 @@
-"""Noise schedules as numpy arrays: abar[T], the ground that methods and the diffusion process stand on."""
+"""Noise schedules as numpy arrays abar[T], shared by methods and the diffusion process."""
 
 import numpy as np
 
@@ -23,11 +23,11 @@ SCHEDULES = {"linear": linear_abar, "cosine": cosine_abar}
 
 
 def noise_schedule(name: str, T: int) -> Floats:
-    """abar[T] of the schedule `name`; raises InputError where there is none of that name or T < 2."""
+    """abar[T] of the schedule `name`; raises InputError if the name is unknown or T is out of range."""
     if name not in SCHEDULES:
         raise InputError(f"unknown noise schedule {name!r}{nearest(name, SCHEDULES)}")
     if not 2 <= T <= MAX_T:
-        raise InputError(f"a noise schedule has from 2 to {MAX_T} timesteps, not {T}")
+        raise InputError(f"a noise schedule has 2 to {MAX_T} timesteps, not {T}")
     abar = SCHEDULES[name](T)
     if not ((abar > 0) & (abar < 1)).all():
         raise InputError(f"the {name} schedule with {T} timesteps has a beta above 1: choose more timesteps")
@@ -35,7 +35,7 @@ def noise_schedule(name: str, T: int) -> Floats:
 
 
 def parse_noise_schedule(text: str) -> Floats:
-    """abar of a schedule written as `linear-1000` or `cosine-4000`."""
+    """abar[T] of a schedule written as `linear-1000` or `cosine-4000`; raises InputError if it cannot be read."""
     name, _, T = text.partition("-")
     if not T.isdecimal():
         raise InputError(f"grid {text!r} is not NAME-T, for instance linear-1000 or cosine-4000")

@@ -1,7 +1,7 @@
-"""Which methods there are, and what `clts[sigma=0.3]+mdlrc` means.
+"""The registry of methods, and how a name such as `clts[sigma=0.3]+mdlrc` is resolved.
 
-A method is a Python file that holds one subclass of Method: the files beside this one, those of any folder given, and
-what installed packages name in the entry point group `fidrace.methods` (a class, or a module that holds some).
+Methods are subclasses of Method. They are found in the files of `fidrace.methods`, in the folders of --methods-path, and in
+the entry point group `fidrace.methods` of installed packages (a class, or a module that holds some).
 """
 
 import hashlib
@@ -31,8 +31,8 @@ PART = re.compile(r"([^+\[\]]+)(?:\[([^\[\]]*)\])?(?:\+|$)")
 
 
 class Registry:
-    """The methods of the package, of installed packages, and of the folders `paths`. Raises InputError for a folder, file
-    or entry point that is none."""
+    """The methods of fidrace, of installed packages, and of the folders `paths`. Raises InputError for a folder, file or
+    entry point that cannot be used."""
 
     def __init__(self, paths: Iterable[str | Path] = ()):
         paths = list(paths)
@@ -50,7 +50,7 @@ class Registry:
                     self.add(method)
 
     def add(self, method: type[Method]) -> None:
-        """Take `method` in; raises InputError where it is ill-defined or its name is taken."""
+        """Register `method`; raises InputError if it is ill-defined or its name is taken."""
         check_definition(method)
         if method.name in self.methods:
             files = (inspect.getfile(known) for known in (self.methods[method.name], method))
@@ -58,7 +58,7 @@ class Registry:
         self.methods[method.name] = method
 
     def compose(self, text: str) -> Composition:
-        """The method or composition that `text` names; raises InputError naming what is wrong and the nearest choice."""
+        """The method or composition that `text` names. Raises InputError with the fault and the nearest choice."""
         parts, end = [], 0
         for match in PART.finditer(text):
             if match.start() != end:
@@ -88,20 +88,20 @@ class Registry:
 
 
 def load_method(text: str, methods_path: Iterable[str | Path] = ()) -> Composition:
-    """The method or composition that `text` names, as in `clts[sigma=0.3]+mdlrc`; `methods_path` are folders with method files
-    of your own. Raises InputError."""
+    """The method or composition that `text` names, as in `clts[sigma=0.3]+mdlrc`; `methods_path`: folders with your own method
+    files. Raises InputError."""
     return Registry(methods_path).compose(text)
 
 
 def check_definition(method: type[Method]) -> None:
-    """Raise InputError unless name, evidence and parameters of `method` are such as tables and folders can hold."""
+    """Raise InputError unless the name, evidence and parameters of `method` can stand in tables and folder names."""
     where = f"{inspect.getfile(method)}: method {method.name!r}"
     if not isinstance(method.name, str) or not NAME.fullmatch(method.name):
-        raise InputError(f"{where}: a name has letters, digits, '.', '_' and '-', and begins with a letter")
+        raise InputError(f"{where}: a name has letters, digits, '.', '_' and '-' only, and begins with a letter")
     if method.evidence not in typing.get_args(Evidence):
         raise InputError(f"{where}: evidence {method.evidence!r}{nearest(str(method.evidence), typing.get_args(Evidence))}")
     if not isinstance(method.source, str) or not isinstance(method.claim, str):
-        raise InputError(f"{where}: source and claim are words")
+        raise InputError(f"{where}: source and claim must be strings")
     try:
         kinds = typing.get_type_hints(method)
     except Exception as error:
@@ -110,7 +110,7 @@ def check_definition(method: type[Method]) -> None:
         choices = typing.get_args(kinds[key])
         named = typing.get_origin(kinds[key]) is Literal and all(isinstance(choice, str) for choice in choices)
         if "limits" not in field.metadata or not (kinds[key] in (int, float) or named):
-            raise InputError(f"{where}: parameter {key!r} is no int, float or Literal of words, made by param()")
+            raise InputError(f"{where}: parameter {key!r} is no int, float or Literal of strings, made by param()")
     try:
         method().aspects()
     except Exception as error:
@@ -118,7 +118,7 @@ def check_definition(method: type[Method]) -> None:
 
 
 def parse_parameter(method: type[Method], key: str, text: str) -> Any:
-    """The value that `text` gives parameter `key`; raises InputError unless it has the type and lies in the limits."""
+    """Parse `text` as the value of parameter `key`; raises InputError unless it has the right type and is within the limits."""
     kind = typing.get_type_hints(method)[key]
     limits: Limits = method.parameters()[key].metadata["limits"]
     where = f"method {method.name!r}: {key}={text}"
@@ -137,7 +137,7 @@ def parse_parameter(method: type[Method], key: str, text: str) -> Any:
 
 
 def installed_methods() -> Iterator[type[Method]]:
-    """The methods that installed packages offer as entry points."""
+    """The methods that installed packages offer through entry points."""
     for entry in entry_points(group=ENTRY_POINTS):
         where = f"entry point {entry.name!r} of {entry.dist.name if entry.dist else 'a package'}: {entry.value}"
         try:
@@ -152,7 +152,7 @@ def installed_methods() -> Iterator[type[Method]]:
 
 
 def load_module(file: Path) -> ModuleType:
-    """The module in `file`; one of this package under its own name, any other under a name of its path."""
+    """Import `file`: a file of fidrace.methods under its own name, any other under a name derived from its path."""
     if file.parent == packaged_folder("methods"):
         return importlib.import_module(f"fidrace.methods.{file.stem}")
     name = f"fidrace_method_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
@@ -172,15 +172,16 @@ def load_module(file: Path) -> ModuleType:
 
 
 def methods_in(module: ModuleType) -> list[type[Method]]:
+    """The Method subclasses defined in `module`, not those it imports."""
     members = [value for value in vars(module).values() if inspect.isclass(value)]
     return [cls for cls in members if issubclass(cls, Method) and cls is not Method and cls.__module__ == module.__name__]
 
 
 def content_hash(composition: Composition) -> str:
-    """SHA-256 of what a method is: each part's name, its parameters and its code (comments and layout aside), with that
-    of the methods it builds on.
+    """SHA-256 of each part's name, parameters and code, and of the code of the methods it builds on.
 
-    So a method whose code has changed since its runs is noticed, and one whose comments have is not.
+    Comments, docstrings, layout and imports do not count: a method whose code has changed since its runs is noticed, one
+    whose comments have is not.
     """
     digest = hashlib.sha256()
     for part in composition.parts:
@@ -191,7 +192,7 @@ def content_hash(composition: Composition) -> str:
 
 
 def modules_behind(module: ModuleType) -> list[ModuleType]:
-    """The module of a method, and those of its package that it takes functions or classes from, the interface aside."""
+    """The module of a method, and the modules of its package that define its functions and classes, except the interface."""
     package = module.__name__.partition(".")[0]
     prefixes = ("fidrace.methods.", *([f"{package}."] if package != "fidrace" else []))
     origins = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
@@ -210,7 +211,7 @@ def code_of(file: Path) -> str:
                 continue
             importing = importing or (at_start and token.string in ("import", "from"))
             docstring = token.type == tokenize.STRING and at_start
-            ends_nothing = token.type == tokenize.NEWLINE and (at_start or importing)  # the end of a line that is left out
+            ends_nothing = token.type == tokenize.NEWLINE and (at_start or importing)  # ends a line that is left out
             if not docstring and not ends_nothing and not importing:
                 code.append(layout.get(token.type, token.string))
             ends = token.type == tokenize.NEWLINE or token.string == ";"

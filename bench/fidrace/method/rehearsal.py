@@ -1,6 +1,6 @@
-"""A method without a network: what it says when its losses are those of an ideal denoiser of Gaussian data.
+"""Rehearsal: run a method without a network, on the losses of an ideal denoiser of Gaussian data.
 
-So an adaptive method can be shown and checked in a second.
+It lets an adaptive method be shown and checked in a second.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from fidrace.method.composition import Composition
 
 
 def ideal_loss(schedule: NoiseSchedule) -> Floats:
-    """The least eps-MSE [T] where x0 ~ N(0, sigma_data^2): the variance of eps given x_t, a S / (a S + 1), a = sigma_data^2."""
+    """The least possible eps-MSE [T] if x0 ~ N(0, sigma_data^2): Var(eps | x_t) = a S / (a S + 1), a = sigma_data^2."""
     scaled = schedule.sigma_data**2 * schedule.snr
     return scaled / (scaled + 1)
 
 
 def rehearse(composition: Composition, start: int, stop: int, batch: int = 64) -> None:
-    """Let a prepared composition draw and observe the iterations from `start` to `stop`."""
+    """Let a prepared composition draw and observe iterations `start` to `stop` - 1; does nothing if it is not adaptive."""
     if not composition.adaptive():
         return
     loss = ideal_loss(composition.parts[0].schedule)

@@ -1,9 +1,9 @@
-"""The racers, one short file per method. In a checkout their files lie in the folder `methods/` at its top."""
+"""The methods that race, one short file each. In a checkout the files are in `methods/`, at its top level."""
 
 from contextlib import suppress
 
 from fidrace.errors import InputError
 from fidrace.packaged import packaged_folder
 
-with suppress(InputError):  # the registry tells the person that the folder is missing
+with suppress(InputError):  # if the folder is missing, the registry says so
     __path__ = [str(packaged_folder("methods"))]

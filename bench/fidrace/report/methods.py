@@ -45,7 +45,7 @@ def explain(composition: Composition, grid: str, said: list[ProfilePoint]) -> No
         title=f"on {grid}{adaptive_note(composition)}", title_justify="left",
     )  # fmt: skip
     for moment in said:
-        table.add_row(*moment.line())
+        table.add_row(*moment.row())
     make_console().print(table)
 
 

@@ -1,7 +1,7 @@
-"""Common random numbers: every stream is a function of (seed, name, step), so methods with one seed share their randomness.
+"""Common random numbers: every stream is a function of (seed, name, step), so all methods of a seed get the same draws.
 
-They start from the same weights and see the same images, noise and uniforms; a resumed run needs no stored generator state;
-one global batch is drawn per step, and ranks take slices of it.
+Two methods with one seed start from the same weights and see the same images, noise and uniforms. A resumed run needs no
+stored generator state. One global batch is drawn per step, and ranks take slices of it.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ class Streams:
         return self.at(name, step).random(count)
 
     def order(self, step: int, batch: int, size: int) -> Ints:
-        """The indices [batch] of the examples, out of `size`, for a step: shuffled epochs end to end, none cut short."""
+        """Indices [batch], below `size`, of the examples in step `step`: shuffled epochs laid end to end, none cut short."""
         positions = np.arange(step * batch, (step + 1) * batch)
-        epochs, places = np.divmod(positions, size)
-        return np.concatenate([self._permutation(int(e), size)[places[epochs == e]] for e in np.unique(epochs)])
+        epochs, offsets = np.divmod(positions, size)
+        return np.concatenate([self._permutation(int(e), size)[offsets[epochs == e]] for e in np.unique(epochs)])
 
     def _draw_permutation(self, epoch: int, size: int) -> Ints:
         return self.at("order", epoch).permutation(size)

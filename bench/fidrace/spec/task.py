@@ -177,7 +177,7 @@ class SpeedConfig(Model):
     compile: bool = False
     fused: bool = True  # AdamW in one kernel
     foreach: bool = True  # the average of the weights in few kernels
-    resident: bool | None = None  # keep the training images on the device; None: if they take less than RESIDENT bytes
+    resident: bool | None = None  # keep the training images on the device; None: if they take less than MAX_RESIDENT bytes
     microbatch: int | None = Field(default=None, gt=0)  # examples per forward pass; their gradients are accumulated
     checkpointing: bool = False  # recompute activations instead of storing them
 

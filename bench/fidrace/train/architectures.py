@@ -1,6 +1,6 @@
 """Networks by their kind, each called as network(x[B, C, H, W], t[B] scaled to 0..1000, labels[B] or None) -> [B, out, H, W].
 
-out is C, or 2 C where the network gives the reverse variance too (learned_sigma).
+out is C, or 2 C if the network also predicts the reverse variance (learned_sigma).
 """
 
 import torch
@@ -20,9 +20,9 @@ def build_network(
     learned_sigma: bool = False,
     checkpointing: bool = False,
 ) -> nn.Module:
-    """The task's network for images [C, H, W], its initial weights a function of config.init, else of `seed`, alone; raises
-    InputError where sizes clash. With `checkpointing`, activations inside its blocks are computed again in the backward pass
-    instead of kept."""
+    """Build the task's network for images [C, H, W]. Its initial weights depend on config.init alone, or on `seed` if that is
+    None. With `checkpointing`, the backward pass recomputes activations inside blocks instead of keeping them. Raises
+    InputError if sizes do not fit."""
     channels, height, _ = image_shape
     out = channels * (2 if learned_sigma else 1)
     with torch.random.fork_rng(devices=[]):
@@ -37,18 +37,18 @@ def build_network(
 
 
 def check_network(config: NetworkConfig, image_shape: tuple[int, ...], learned_sigma: bool = False) -> None:
-    """Raises InputError unless the network can be built and takes such images to as many of its output. No weight is made
-    and nothing is computed: it is on the meta device."""
+    """Raise InputError unless the network can be built and maps images [C, H, W] to outputs of the expected shape. Runs on the
+    meta device, so no weights are allocated and nothing is computed."""
     channels, height, width = image_shape
-    expected = (2, channels * (2 if learned_sigma else 1), height, width)  # two, so that nothing fits by broadcasting
+    expected = (2, channels * (2 if learned_sigma else 1), height, width)  # a batch of 2: one of 1 could fit by broadcasting
     with torch.device("meta"), torch.no_grad():
         network = build_network(config, image_shape, 0, learned_sigma)
-        if config.kind == "unet":  # refuses what does not fit as it is built; the pass below costs a second
+        if config.kind == "unet":  # its constructor refuses sizes that do not fit; the pass below would cost a second
             return
         labels = torch.zeros(2, dtype=torch.long) if config.classes else None
         try:
             shape = tuple(network(torch.empty(2, channels, height, width), torch.empty(2), labels).shape)
-        except Exception as error:  # it may be any module's, of any configuration
+        except Exception as error:  # any module of any configuration may raise it
             raise InputError(f"network: it does not take {channels}x{height}x{width} images: {one_line(error)}") from error
     if shape != expected:
         raise InputError(f"network: its output for 2 images of {channels}x{height}x{width} is {shape}, not {expected}")

@@ -1,4 +1,4 @@
-"""The Gaussian diffusion process on a discrete grid: noising, the losses, and what a prediction says of x0 and eps.
+"""The Gaussian diffusion process on a discrete grid: noising, losses, and x0 and eps from a prediction.
 
 x0[B, C, H, W] data in [-1, 1], eps the same shape, t[B] timesteps, abar[T]; x_t = sqrt(abar) x0 + sqrt(1 - abar) eps.
 """
@@ -16,10 +16,10 @@ Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x[B, C, H, W], t[
 
 
 class Diffusion:
-    """The forward process with schedule abar[T], and the network's output read as eps, x0 or v.
+    """The forward process with schedule abar[T] for a network whose output is eps, x0 or v.
 
-    With `learned_sigma` the output has 2C channels, the second C for the reverse process's variance; `levels` is how many
-    values a pixel of the data can take, which the bound at t = 0 asks for.
+    With `learned_sigma` the output has 2C channels, the second C for the reverse process's variance. `levels`: the number of
+    values a pixel of the data can take, which the bound at t = 0 needs.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Diffusion:
         snr = abar / (1 - abar)
         per_eps = {"eps": np.ones_like(snr), "x0": snr, "v": snr / (snr + 1)}[prediction]
         self.to_eps_mse = torch.tensor(per_eps, dtype=torch.float32, device=device)
-        # An error of the prediction is this many times it in x0.
+        # An error in the prediction, times this, is the error in x0.
         per_x0 = {"eps": -noise / signal, "x0": np.ones_like(snr), "v": -noise}[prediction]
         self.to_x0_error = torch.tensor(per_x0, dtype=torch.float32, device=device)
         self.bound = Bound(abar, levels, device) if learned_sigma else None
@@ -46,43 +46,43 @@ class Diffusion:
     def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         return at(self.signal, t) * x0 + at(self.noise, t) * eps
 
-    def read(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The network's output, in float32 whatever it was computed in: the prediction, and the variance's channels if any."""
+    def split_output(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The prediction and the variance's channels (None without learned_sigma) of a network's output, as float32."""
         if not self.learned_sigma:
             return output.float(), None
         prediction, spread = output.float().chunk(2, dim=1)
         return prediction, spread
 
     def eps_mse(self, network: Network, x0: Tensor, eps: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The eps-MSE [B] of the network's prediction, whatever it predicts; differentiable."""
-        prediction, _ = self.read(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
+        """The eps-MSE [B] of the network's prediction, converted from x0 or v if it predicts these; differentiable."""
+        prediction, _ = self.split_output(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
         return self._mse(prediction - self._target(x0, eps, t), t)
 
     def losses(
         self, network: Network, x0: Tensor, eps: Tensor, t: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """The eps-MSE [B] and, where the variance is learned, its share [B] of L_hybrid (arXiv 2102.09672, eq. 16).
+        """The eps-MSE [B] and, if the variance is learned, its share [B] of L_hybrid (arXiv 2102.09672, eq. 16).
 
-        L_hybrid = L_simple + 0.001 L_vlb, and L_vlb is the sum of T terms, T times their mean: so a term counts T / 1000.
-        The bound sees the prediction as a constant: it trains the variance alone. Its x0 is not clipped.
+        L_hybrid = L_simple + 0.001 L_vlb, and L_vlb is the sum of T terms, T times their mean, so a term counts T / 1000.
+        The bound treats the prediction as a constant, so it trains the variance alone. Its x0 is not clipped.
         """
         if self.bound is None:
             return self.eps_mse(network, x0, eps, t, labels), None
-        prediction, spread = self.read(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
+        prediction, spread = self.split_output(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
         assert spread is not None
         error = prediction - self._target(x0, eps, t)
         bits = self.bound.bits(x0, at(self.to_x0_error, t) * error.detach(), spread, t)
         return self._mse(error, t), bits * (len(self.abar) / 1000)
 
     def x0_and_eps(self, x: Tensor, prediction: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """What the prediction at x = x_t says of x0, clipped to [-1, 1], and the eps that fits the clipped x0."""
+        """x0 by the prediction at x = x_t, clipped to [-1, 1], and the eps that is consistent with the clipped x0."""
         a, s = float(np.sqrt(self.abar[t])), float(np.sqrt(1 - self.abar[t]))
         x0 = {"eps": lambda: (x - s * prediction) / a, "x0": lambda: prediction, "v": lambda: a * x - s * prediction}
         clipped = x0[self.prediction]().clamp(-1, 1)
         return clipped, (x - a * clipped) / s
 
     def network_timestep(self, t: Tensor) -> Tensor:
-        """t as the network takes it: 1000 t / T (improved-diffusion's rescale_timesteps)."""
+        """t scaled for the network: 1000 t / T (improved-diffusion's rescale_timesteps)."""
         return t * (1000 / len(self.abar))
 
     def _target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Training: one network, one method, one seed, iteration by iteration.
 
-Every chance is a stream of (seed, iteration), so the state is weights, optimizer, EMA and what the method has seen.
-Nothing in a step waits for the device; once in OBSERVE_EVERY iterations the losses are read.
+All randomness is a stream of (seed, iteration), so the state is weights, optimizer, EMA and what the method has observed.
+No step waits for the device; the losses are read once every OBSERVE_EVERY iterations.
 """
 
 from collections.abc import Iterator
@@ -31,24 +31,24 @@ from fidrace.train.diffusion import Diffusion
 from fidrace.train.precision import apply_layout, autocast, set_float32
 from fidrace.train.process_group import ProcessGroup
 
-OBSERVE_EVERY = 10  # iterations between two deliveries to the method, and two looks at whether the loss is finite
+OBSERVE_EVERY = 10  # iterations after which the method observes their losses, and losses are checked to be finite
 
 
 class Diverged(Exception):
-    """The loss stopped being finite."""
+    """The loss is no longer finite."""
 
 
 @dataclass
-class Undelivered:
-    """Of the iterations not yet delivered to the method: timesteps [B] of whole batches, losses [b] of this rank."""
+class PendingLosses:
+    """Iterations that the method has not yet observed: timesteps [B] of whole batches, losses [b] of this rank."""
 
     t: list[Ints]
     loss: list[Tensor]
 
 
 class Training:
-    """A run in memory. `step` advances it by one iteration; `tensors` and `load` carry it through a checkpoint. With more
-    than one rank, all of them do the same at the same time."""
+    """The training state of one run. `step` does one iteration; `tensors` and `load` save and restore the state. With several
+    ranks, all of them make the same calls at the same time."""
 
     def __init__(self, task: Task, method: Composition, seed: int, data: Data, ranks: ProcessGroup):
         self.task, self.method, self.ranks, self.device = task, method, ranks, ranks.device
@@ -73,25 +73,25 @@ class Training:
             fused=task.speed.fused,
         )
         self.ema = apply_layout(deepcopy(self.network).eval(), task.speed)  # starts at the initial weights, as OpenAI's does
-        self.model = self.distribute(apply_layout(self.network, task.speed))
+        self.model = self.wrap_distributed(apply_layout(self.network, task.speed))
         self.iteration = 0
         self.seconds = 0.0  # spent in `advance`
-        self.seen = Undelivered([], [])
+        self.pending = PendingLosses([], [])
 
-    def distribute(self, network: nn.Module) -> nn.Module:
-        """The network as the loop calls it: its gradients become the mean over the ranks."""
+    def wrap_distributed(self, network: nn.Module) -> nn.Module:
+        """Wrap `network` so that gradients are averaged over the ranks."""
         if self.ranks.count == 1:
             return network
         return DistributedDataParallel(network, [self.device] if self.device.type == "cuda" else None)
 
     def advance(self, iterations: int) -> None:
-        """Train on the clock; raises Diverged once the loss is known not to be finite."""
+        """Train for `iterations` and add the time to `seconds`; raises Diverged if a loss that is read is not finite."""
         start = perf_counter()
         try:
             for _ in range(iterations):
                 self.step()
                 if self.iteration % OBSERVE_EVERY == 0:
-                    self.deliver()
+                    self.observe_losses()
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         finally:
@@ -109,8 +109,8 @@ class Training:
             torch.manual_seed(self.streams.integer(f"dropout/{self.ranks.rank}" if self.ranks.rank else "dropout", n))
         self.optimizer.zero_grad()
         losses = []
-        for part in self.parts(len(t)):
-            with self.without_exchange(part.stop < len(t)):
+        for part in self.microbatches(len(t)):
+            with self.skip_all_reduce(part.stop < len(t)):
                 with autocast(self.task.speed, self.device):
                     labels = None if batch.labels is None else batch.labels[part]
                     loss, bound = self.diffusion.losses(self.model, batch.x0[part], batch.eps[part], t[part], labels)
@@ -124,22 +124,22 @@ class Training:
         self.set_optimizer(n)
         self.optimizer.step()
         self.update_ema()
-        self.seen.t.append(chosen)
-        self.seen.loss.append(torch.cat(losses))
+        self.pending.t.append(chosen)
+        self.pending.loss.append(torch.cat(losses))
         self.iteration += 1
 
-    def parts(self, count: int) -> Iterator[slice]:
-        """`count` examples, as many at a time as the device is to hold."""
+    def microbatches(self, count: int) -> Iterator[slice]:
+        """Slices of `count` examples, each of at most speed.microbatch."""
         size = self.task.speed.microbatch or count
         for start in range(0, count, size):
             yield slice(start, min(start + size, count))
 
-    def without_exchange(self, more: bool) -> AbstractContextManager[None]:
-        """While `more` parts of the batch follow, ranks keep their gradients for themselves."""
-        return self.model.no_sync() if more and isinstance(self.model, DistributedDataParallel) else nullcontext()
+    def skip_all_reduce(self, skip: bool) -> AbstractContextManager[None]:
+        """Accumulate gradients without averaging them over the ranks, if `skip`: only the last microbatch needs that."""
+        return self.model.no_sync() if skip and isinstance(self.model, DistributedDataParallel) else nullcontext()
 
     def update_ema(self) -> None:
-        # torch's own update, called without AveragedModel, which looks at a counter on the device in every step
+        # torch's own update, but not through AveragedModel, which reads a counter on the device in every step
         decay, speed = self.task.ema.decay, self.task.speed
         pair = [parameter.detach() for parameter in self.ema.parameters()], [p.detach() for p in self.network.parameters()]
         if speed.foreach:
@@ -154,7 +154,7 @@ class Training:
 
         torch corrects Adam's bias by 1 - beta1^step with the current beta1, as the published Demon code does. Exact for
         a changing beta1 would be 1 - prod(beta1_i). Over mdlrc's schedule of 500 iterations the two differ by under 1 % of a
-        step, in the first tens of iterations only; by 2.7 % where the horizon is 100, by 10 % where it is 25.
+        step, in the first tens of iterations only; by 2.7 % if the horizon is 100, by 10 % if it is 25.
         """
         config = self.task.optimizer
         scale, beta1 = self.method.optimizer(n)
@@ -163,30 +163,30 @@ class Training:
             group["lr"] = config.lr * warmth * scale
             group["betas"] = (config.beta1 if beta1 is None else beta1, config.beta2)
 
-    def deliver(self) -> None:
-        """Hand the method what it may observe, in sample order; raises Diverged where a loss is not finite."""
-        if not self.seen.t:
+    def observe_losses(self) -> None:
+        """Let the method observe the pending losses, in sample order; raises Diverged if a loss is not finite."""
+        if not self.pending.t:
             return
-        loss = self.losses().double().cpu().numpy()
+        loss = self.pending_losses().double().cpu().numpy()
         if not np.isfinite(loss).all():
             raise Diverged(f"loss not finite by iteration {self.iteration}")
-        for t, losses in zip(self.seen.t, loss, strict=True):
+        for t, losses in zip(self.pending.t, loss, strict=True):
             self.method.observe(t, losses)
-        self.seen = Undelivered([], [])
+        self.pending = PendingLosses([], [])
 
-    def losses(self) -> Tensor:
-        """The losses [k, B] that were not yet delivered, of all ranks, in the order of the examples."""
-        return self.ranks.gather(torch.stack(self.seen.loss, 1)).T
+    def pending_losses(self) -> Tensor:
+        """The pending losses [k, B] of k iterations, gathered from all ranks in the order of the examples."""
+        return self.ranks.gather(torch.stack(self.pending.loss, 1)).T
 
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The averaged network's output [B, C, H, W], float32, in the run's number format; t already scaled."""
+        """The averaged network's output [B, C, H, W] as float32, computed in the run's precision; t already scaled."""
         with autocast(self.task.speed, self.device):
             return self.ema(x, t, labels).float()
 
     def tensors(self) -> Tensors:
-        """All that changes in training, but for the iteration and the clock."""
-        seen = {"t": torch.from_numpy(np.stack(self.seen.t)), "loss": self.losses()} if self.seen.t else {}
+        """The whole training state, except the iteration and the seconds."""
+        seen = {"t": torch.from_numpy(np.stack(self.pending.t)), "loss": self.pending_losses()} if self.pending.t else {}
         state = {name: torch.from_numpy(np.asarray(value)) for name, value in self.method.state_dict().items()}
         return {
             **add_prefix("network", self.network.state_dict()),
@@ -197,13 +197,14 @@ class Training:
         }
 
     def load(self, tensors: Tensors, iteration: int, seconds: float) -> None:
+        """Restore the state of `tensors` after `iteration` iterations; raises if it is not this run's."""
         self.network.load_state_dict(strip_prefix("network", tensors))
         self.ema.load_state_dict(strip_prefix("ema", tensors))
         load_optimizer(self.optimizer, strip_prefix("optimizer", tensors), iteration)
         self.method.load_state_dict({name: value.numpy() for name, value in strip_prefix("method", tensors).items()})
         seen = strip_prefix("seen", tensors)
-        self.seen = Undelivered([], [])
+        self.pending = PendingLosses([], [])
         if seen:
             losses = [self.ranks.slice_of(loss).to(self.device) for loss in seen["loss"]]
-            self.seen = Undelivered(list(seen["t"].numpy()), losses)
+            self.pending = PendingLosses(list(seen["t"].numpy()), losses)
         self.iteration, self.seconds = iteration, seconds

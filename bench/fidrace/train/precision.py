@@ -1,4 +1,4 @@
-"""The same training, faster: number formats, memory layout, compilation. What SpeedConfig says, done."""
+"""Apply SpeedConfig: number formats, memory layout, compilation. The same training, faster."""
 
 from contextlib import AbstractContextManager
 
@@ -9,19 +9,19 @@ from fidrace.spec.task import SpeedConfig
 
 
 def set_float32(speed: SpeedConfig) -> None:
-    """How this process multiplies float32 on CUDA: torch's own default would let convolutions use TF32 unasked."""
-    wanted = "tf32" if speed.precision == "tf32" else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = wanted
-    torch.backends.cudnn.conv.fp32_precision = wanted  # type: ignore[attr-defined]
+    """Set how this process multiplies float32 on CUDA: torch's default would let convolutions use TF32 unasked."""
+    precision = "tf32" if speed.precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
 
 
 def autocast(speed: SpeedConfig, device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 where the task asks for it. It needs no loss scaling: its exponents are float32's."""
+    """Autocast to bfloat16 if the task asks for it. No loss scaling is needed: bfloat16 has float32's exponent range."""
     return torch.autocast(device.type, torch.bfloat16, enabled=speed.precision == "bf16")
 
 
 def apply_layout(network: nn.Module, speed: SpeedConfig) -> nn.Module:
-    """The network, compiled and laid out as asked; the names of its weights stay."""
+    """Compile and lay out `network` in place, as the task asks; the names of its weights stay the same."""
     if speed.channels_last:
         network.to(memory_format=torch.channels_last)
     if speed.compile:

@@ -1,4 +1,4 @@
-"""Several processes that train one network together. Each takes its slice of every global batch; alone, one takes all of it."""
+"""Processes that train one network together. Each takes its slice of every global batch; a single process takes all of it."""
 
 import os
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """True for rank 0, the only one that writes files and prints."""
         return self.rank == 0
 
     def slice_of(self, batch: A) -> A:
@@ -35,7 +35,7 @@ class ProcessGroup:
         return batch[self.rank * share : (self.rank + 1) * share]
 
     def gather(self, part: Tensor) -> Tensor:
-        """The parts [n, ...] of all ranks one after another, in their order; they may differ in n."""
+        """Concatenate part[n, ...] of all ranks, in rank order; n may differ between ranks."""
         if self.count == 1:
             return part
         lengths = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.count)]
@@ -45,39 +45,39 @@ class ProcessGroup:
         padded[: len(part)] = part
         parts = [torch.empty_like(padded) for _ in lengths]
         dist.all_gather(parts, padded)
-        return torch.cat([one[: int(length)] for one, length in zip(parts, lengths, strict=True)]).to(part.device)
+        return torch.cat([each[: int(length)] for each, length in zip(parts, lengths, strict=True)]).to(part.device)
 
     def any_rank(self, flag: bool) -> bool:
-        """Whether any rank says so, for all to do the same."""
+        """All-reduce (max) of a flag: True on all ranks if it is on any."""
         if self.count == 1:
             return flag
-        said = torch.tensor([int(flag)], device=self.device)
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
+        reduced = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(reduced, dist.ReduceOp.MAX)
+        return bool(reduced)
 
     def broadcast(self, flags: list[bool]) -> list[bool]:
-        """What the first rank says, for all to hear."""
+        """Broadcast flags from rank 0."""
         if self.count == 1:
             return flags
-        said = torch.tensor(flags, dtype=torch.uint8, device=self.device)
-        dist.broadcast(said, 0)
-        return said.bool().tolist()
+        buffer = torch.tensor(flags, dtype=torch.uint8, device=self.device)
+        dist.broadcast(buffer, 0)
+        return buffer.bool().tolist()
 
 
 def leave_group() -> None:
-    """Part from the group in order; nothing where there is none."""
+    """Destroy the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def join_group(devices: list[str]) -> ProcessGroup:
-    """Meet the other processes of torchrun, each on a device of its own. Raises InputError where there are too few."""
+    """Join the other processes of torchrun, each on its own device. Raises InputError if there are too few devices."""
     rank, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if devices != ["cpu"] and local >= len(devices):
-        raise InputError(f"torchrun: process {local} of this machine has no GPU of its own ({len(devices)} there)")
+        raise InputError(f"torchrun: process {local} of this machine has no GPU of its own ({len(devices)} available)")
     device = torch.device("cpu" if devices == ["cpu"] else devices[local])
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # long, since the others wait while the first rank computes the features of a whole data set
+    # a long timeout: the other ranks wait while rank 0 computes the features of a whole data set
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
     return ProcessGroup(device, rank, count)

@@ -1,8 +1,8 @@
-"""The U-Net of improved-diffusion (arXiv 2102.09672) and ADM (arXiv 2105.05233), written anew with their semantics.
+"""The U-Net of improved-diffusion (arXiv 2102.09672) and ADM (arXiv 2105.05233), reimplemented with the same semantics.
 
-What makes it theirs, and matters for the first iterations of a race: every residual branch and the output start at
-zero, group norm sees float32, the timestep enters as [cos, sin] of 1000 t / T through a two-layer MLP, the fused
-qkv of attention is laid out head by head. x[B, C, H, W] images, emb[B, 4 * channels] the embedding of timestep
+Details that matter in the first iterations of a race: every residual branch and the output start at zero, group norm
+computes in float32, the timestep enters as [cos, sin] of 1000 t / T through a two-layer MLP, and the fused qkv of
+attention is laid out head by head. x[B, C, H, W] images, emb[B, 4 * channels] the embedding of timestep
 (and class).
 """
 
@@ -19,7 +19,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def timestep_embedding(t: Tensor, channels: int, max_period: float = 10_000) -> Tensor:
-    """Sinusoids [B, channels] of t[B] (need not be whole): cosines, then sines, of geometric frequencies."""
+    """Sinusoids [B, channels] of t[B] (not necessarily integers): cosines, then sines, of geometric frequencies."""
     half = channels // 2
     frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
     angles = t[:, None].float() * frequencies
@@ -27,14 +27,14 @@ def timestep_embedding(t: Tensor, channels: int, max_period: float = 10_000) -> 
 
 
 def zero_parameters(module: M) -> M:
-    """`module` with its parameters at zero, so that the branch it ends adds nothing at first."""
+    """Zero the parameters of `module`, so that the branch it ends adds nothing at first."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
 
 
 class Norm(nn.GroupNorm):
-    """Group norm computed in float32 whatever the precision around it."""
+    """Group norm computed in float32, whatever the surrounding precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float()).to(x.dtype)
@@ -142,7 +142,7 @@ class UNet(nn.Module):
     """eps_hat (or whatever the process predicts) [B, out_channels, H, W] from x[B, in_channels, H, W], t[B], labels[B].
 
     `attention_resolutions` are heights of feature maps, as in the papers' tables; t comes already scaled to 0..1000.
-    Output is exactly zero at initialisation. Raises ValueError where the sizes do not fit each other.
+    Output is exactly zero at initialisation. Raises ValueError if the sizes do not fit each other.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Networks of kind `diffusers`: that library's UNet2DModel, an optional dependency, with the widths of our own U-Net.
+"""Networks of kind `diffusers`: UNet2DModel of the optional dependency diffusers, with the widths of our own U-Net.
 
-Given equal weights the two compute the same. They start apart: UNet2DModel has torch's own initialisation throughout, so that
-neither its residual branches nor its output are zero at first, as they are in OpenAI's networks and in `network.UNet`.
+With equal weights the two compute the same, but they are initialised differently: UNet2DModel uses torch's defaults throughout,
+so its residual branches and output do not start at zero, as they do in OpenAI's networks and in `unet.UNet`.
 """
 
 import inspect
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from fidrace.errors import InputError, nearest
 from fidrace.spec.task import NetworkConfig
 
-# What follows from elsewhere; another value would break the call or leave labels without an embedding.
-FOLLOW = {
+# Arguments that other settings determine; another value would break the call or leave labels without an embedding.
+DETERMINED_BY = {
     "in_channels": "the data",
     "out_channels": "the data and diffusion.learned_sigma",
     "num_class_embeds": "network.classes",
@@ -21,7 +21,7 @@ FOLLOW = {
 
 
 class DiffusersUNet(nn.Module):
-    """UNet2DModel, called as every network here is."""
+    """UNet2DModel with the call signature of all networks here."""
 
     def __init__(self, unet: nn.Module):
         super().__init__()
@@ -34,8 +34,8 @@ class DiffusersUNet(nn.Module):
 def diffusers_unet(
     config: NetworkConfig, image_size: int, in_channels: int, out_channels: int, checkpointing: bool
 ) -> DiffusersUNet:
-    """UNet2DModel of `config`'s widths, `config.config` replacing any argument. Raises InputError where diffusers is absent
-    or refuses. Its checkpointing computes residual blocks again, and keeps what is inside attention."""
+    """UNet2DModel with `config`'s widths; `config.config` overrides any argument. Its checkpointing recomputes residual blocks,
+    but keeps activations inside attention. Raises InputError if diffusers is absent or refuses an argument."""
     try:
         from diffusers import UNet2DModel
     except ImportError as error:
@@ -44,14 +44,14 @@ def diffusers_unet(
     for name in config.config:
         if name not in known:
             raise InputError(f"network.config: UNet2DModel has no argument {name!r}{nearest(name, known)}")
-        if name in FOLLOW:
-            raise InputError(f"network.config: {name} cannot be set: it follows from {FOLLOW[name]}")
+        if name in DETERMINED_BY:
+            raise InputError(f"network.config: {name} cannot be set: it follows from {DETERMINED_BY[name]}")
     if config.config.get("time_embedding_type") == "fourier":  # it takes the logarithm of the timestep, and divides by it
         raise InputError("network.config: time_embedding_type = 'fourier' has no value at timestep 0")
     arguments = derived_arguments(config, image_size) | config.config
     try:
         unet = UNet2DModel(in_channels=in_channels, out_channels=out_channels, **arguments)
-    except Exception as error:  # whatever a value meets on its way through the library
+    except Exception as error:  # the library raises many types for values that it cannot use
         raise InputError(f"network: UNet2DModel refuses its arguments: {one_line(error)}") from error
     if checkpointing:
         unet.enable_gradient_checkpointing()
@@ -59,10 +59,10 @@ def diffusers_unet(
 
 
 def derived_arguments(config: NetworkConfig, image_size: int) -> dict[str, Any]:
-    """UNet2DModel's arguments for `config`, but for the channels of images.
+    """UNet2DModel's arguments for `config`, except the images' channels.
 
-    Blocks have attention where the height of their feature map is among the attention resolutions. Raises InputError where
-    heads do not divide their width, which diffusers would narrow without a word, or cannot be told to it."""
+    Blocks have attention if the height of their feature map is among the attention resolutions. Raises InputError if heads do
+    not divide their width, which diffusers would silently narrow, or if UNet2DModel cannot express them."""
     levels = range(len(config.multipliers))
     attention = [image_size >> level in config.attention_resolutions for level in levels]
     plain = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if config.resblock_updown else ("DownBlock2D", "UpBlock2D")
@@ -84,8 +84,8 @@ def derived_arguments(config: NetworkConfig, image_size: int) -> dict[str, Any]:
 
 
 def head_channels(config: NetworkConfig, attention: list[bool]) -> int | None:
-    """UNet2DModel's one attention_head_dim for every block; None gives each block one head. `attention` per level; the
-    middle has it always."""
+    """UNet2DModel's attention_head_dim, one number for all blocks; None gives each block one head. `attention` says which
+    levels have it; the middle always does."""
     if config.head_channels is None and config.heads == 1:
         return None
     levels = zip(config.multipliers, attention, strict=True)
@@ -95,7 +95,7 @@ def head_channels(config: NetworkConfig, attention: list[bool]) -> int | None:
     sizes = sorted({config.head_channels or width // config.heads for width in widths})
     if any(width % (config.head_channels or config.heads) for width in widths):
         split = f"heads of {config.head_channels}" if config.head_channels else f"{config.heads} heads"
-        raise InputError(f"network: channels do not divide into {split} (channels where there is attention: {widths})")
+        raise InputError(f"network: channels do not divide into {split} (channels of the blocks with attention: {widths})")
     if len(sizes) > 1:
         raise InputError(
             f"network: {config.heads} heads at {widths} channels are of {sizes}, and UNet2DModel has heads of one size only; "

@@ -25,18 +25,18 @@ class Posterior:
 
     @classmethod
     def of(cls, abar: Floats) -> "Posterior":
-        """Of the chain abar[T], which may be a respaced one (arXiv 2102.09672, eqs. 10, 11 and 19)."""
+        """The posterior of the chain abar[T], which may be respaced (arXiv 2102.09672, eqs. 10, 11 and 19)."""
         earlier = np.append(1.0, abar[:-1])
         beta = 1 - abar / earlier
         tilde = (1 - earlier) / (1 - abar) * beta
-        tilde[0] = tilde[1] if len(tilde) > 1 else beta[0]  # it is 0, and has no log: improved-diffusion takes the next one
+        tilde[0] = tilde[1] if len(tilde) > 1 else beta[0]  # 0 has no log: improved-diffusion uses the next one
         x0_weight = np.sqrt(earlier) * beta / (1 - abar)
         xt_weight = np.sqrt(1 - beta) * (1 - earlier) / (1 - abar)
         return cls(x0_weight, xt_weight, np.log(beta), np.log(tilde))
 
 
 def at(values: Tensor, t: Tensor) -> Tensor:
-    """values[T] at t[B], to be broadcast over [B, C, H, W]."""
+    """values[t], shape [B, 1, 1, 1], for broadcasting over [B, C, H, W]."""
     return values[t][:, None, None, None]
 
 
@@ -55,9 +55,9 @@ def gaussian_kl(log_q: Tensor, difference: Tensor, log_p: Tensor) -> Tensor:
 def bin_log_likelihood(x0: Tensor, error: Tensor, log_p: Tensor, levels: int) -> Tensor:
     """log-probability in nats, elementwise, of x0's bin under N(x0 + error, exp(log_p)) (arXiv 2006.11239, eq. 13).
 
-    Bins are 2 / (levels - 1) wide around the levels' values; the first and the last are open to their side. The normal
-    CDF is exact, also in its tails. improved-diffusion approximates it by a tanh, off by 1.8e-4 at most, and bounds the
-    bin's probability below by 1e-12, beyond which its gradient is none.
+    Bins are 2 / (levels - 1) wide around the levels' values; the first and the last are open outwards. The normal CDF is
+    exact, also in its tails. improved-diffusion approximates it by a tanh, with an error of at most 1.8e-4, and bounds the
+    bin's probability below by 1e-12, where its gradient vanishes.
     """
     half = 1 / (levels - 1)
     deviation = torch.exp(-0.5 * log_p)
@@ -81,14 +81,14 @@ class Bound:
         )
 
     def bits(self, x0: Tensor, x0_error: Tensor, spread: Tensor, t: Tensor) -> Tensor:
-        """L_t [B] where the network's x0 is x0 + x0_error: KL(q || p) for t > 0, for t = 0 the bins' -log p (eqs. 5 and 6).
+        """L_t [B] if the network's x0 is x0 + x0_error: KL(q || p) for t > 0, the bins' -log p for t = 0 (eqs. 5 and 6).
 
-        q and p share their mean's part in x_t, so that x0_error is all in which their means differ; at t = 0 p's is x0_hat.
+        The means of q and p have the same x_t term, so they differ by x0_error alone; at t = 0 the mean of p is x0_hat.
         """
         log_p = learned_log_variance(spread, at(self.log_beta, t), at(self.log_tilde, t))
         kl = gaussian_kl(at(self.log_tilde, t), at(self.x0_weight, t) * x0_error, log_p)
         first = (t == 0)[:, None, None, None]
-        # Where t > 0, x0_error / sigma can be 1e5: its likelihood overflows, and 0 times that in the gradient is nan.
+        # For t > 0, x0_error / sigma can be 1e5: its likelihood overflows, and 0 times that in the gradient is nan.
         error, log_variance = torch.where(first, x0_error, 0.0), torch.where(first, log_p, 0.0)
         nats = torch.where(first, -bin_log_likelihood(x0, error, log_variance, self.levels), kl)
         return nats.flatten(1).mean(1) / math.log(2)

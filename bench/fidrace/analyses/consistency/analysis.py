@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ from fidrace.analyses.consistency.tables import (
 from fidrace.analyses.outcome import Outcome
 from fidrace.analyses.trained import TrainedRun, finished_runs
 from fidrace.console import say
-from fidrace.data.base import Data, to_unit_range
+from fidrace.data.base import Data, select_images
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.evaluate.features import Features, full_precision, load_features
@@ -127,7 +128,8 @@ class Probe:
 
     def real(self) -> GeneratedImages:
         """Held-out images, as many as there are latents if there are so many: how different real images are."""
-        images = to_unit_range(torch.from_numpy(self.data.heldout[: len(self.latents)])).to(self.latents.device)
+        shown = np.arange(len(self.data.heldout))[: len(self.latents)]
+        images = select_images(self.data.heldout, shown).to(self.latents.device)
         return GeneratedImages(images, self.features(images))
 
 

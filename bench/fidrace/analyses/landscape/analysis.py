@@ -26,7 +26,7 @@ from fidrace.console import say
 from fidrace.data.base import Data, to_unit_range
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
-from fidrace.evaluate.evaluator import HELDOUT
+from fidrace.evaluate.evaluator import HELDOUT_BATCH
 from fidrace.evaluate.heldout import HeldoutSet
 from fidrace.execute.local import default_workers, devices
 from fidrace.execute.study_series import StudySeries
@@ -179,6 +179,6 @@ def heldout_loss(run: TrainedRun, bands: int, data: Data, device: torch.device) 
             known = None if labels is None else labels[index].to(device)
             return diffusion.eps_mse(network, to_unit_range(x0.to(device)), eps.to(device), t.to(device), known)
 
-        return grid.loss(eps_mse, bands, ProcessGroup(device), task.speed.microbatch or HELDOUT)
+        return grid.loss(eps_mse, bands, ProcessGroup(device), task.speed.microbatch or HELDOUT_BATCH)
 
     return loss

@@ -114,7 +114,7 @@ def moments_sheet(moments: dict[str, list[ProfilePoint]]) -> Sheet:
     """What methods say at the beginning, in the middle and at the end."""
     headings = ["method", "progress", "× learning rate", "β1", "share of timesteps, by tenths of T", "weight on the eps-MSE"]
     chosen = {method: [said[0], said[len(said) // 2], said[-1]] for method, said in moments.items()}
-    return text_sheet(headings, [[method, *one.line()] for method, said in chosen.items() for one in said])
+    return text_sheet(headings, [[method, *one.row()] for method, said in chosen.items() for one in said])
 
 
 def runs_sheet(runs: pd.DataFrame) -> Sheet:
