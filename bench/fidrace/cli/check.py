@@ -21,8 +21,8 @@ def check(
 ) -> None:
     """A gate: are the speedups of DIR what is required, and what they were in DIR2? Exit code 1 where they are not, 3 where
     nothing was measured."""
-    from fidrace.report.claims import checks_markdown, print_checks
-    from fidrace.report.leaderboard import make_console
+    from fidrace.report.gate import checks_markdown, print_checks
+    from fidrace.report.terminal import make_console
     from fidrace.score import gate
     from fidrace.spec.study import parse_target
 

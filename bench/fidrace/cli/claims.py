@@ -12,7 +12,7 @@ def claims(
 ) -> None:
     """Published claims beside what DIR measured, and what would decide those that were not run; writes DIR/claims.csv."""
     from fidrace.report.claims import print_claims
-    from fidrace.report.leaderboard import make_console
+    from fidrace.report.terminal import make_console
     from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
     from fidrace.storage.atomic import write_atomic
     from fidrace.storage.study_folder import StudyFolder

@@ -12,7 +12,8 @@ def merge(
 ) -> None:
     """Put the runs of several folders into one new folder, and score it."""
     from fidrace.console import say
-    from fidrace.report.leaderboard import make_console, print_scores, publish
+    from fidrace.report.publish import publish
+    from fidrace.report.terminal import make_console, print_scores
     from fidrace.score.leaderboard import read_run_table, score_folder
     from fidrace.score.merge import merge_folders
 

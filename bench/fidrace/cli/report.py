@@ -15,8 +15,8 @@ def report(
     """Write DIR/report.html, a page to look at that needs no network: leaderboard, curves, samples, provenance. Of a study at
     work it tells what its runs have measured so far."""
     from fidrace.console import say
-    from fidrace.report.leaderboard import publish
     from fidrace.report.page.build import FolderContent, open_in_browser, write_page
+    from fidrace.report.publish import publish
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder)

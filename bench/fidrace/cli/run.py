@@ -175,7 +175,7 @@ def plan(race: "StudyRunner", specs: "list[RunSpec]", device: str) -> None:
     from fidrace.console import say
     from fidrace.execute.estimate import estimate
     from fidrace.execute.local import devices
-    from fidrace.report.plan import cost_lines
+    from fidrace.report.cost import cost_lines
 
     describe(race, specs)
     for line in cost_lines(race.study.task, estimate(race.study, devices(device)[0]), len(specs)):
@@ -256,9 +256,10 @@ def watch(happening: "Generator[Event]", runs: int, task: "Task", as_json: bool 
 def conclude(race: "StudyRunner", as_json: bool) -> None:
     """Score the folder, write its tables and its page, and show them."""
     from fidrace.console import say
-    from fidrace.report.leaderboard import make_console, print_scores, publish
     from fidrace.report.page.build import FolderContent, write_page
     from fidrace.report.progress import emit
+    from fidrace.report.publish import publish
+    from fidrace.report.terminal import make_console, print_scores
 
     folder = race.directory.path
     with race.directory.lock():

@@ -18,7 +18,8 @@ def score(
     """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target or --contrast only
     show them."""
     from fidrace.console import say
-    from fidrace.report.leaderboard import make_console, print_scores, publish
+    from fidrace.report.publish import publish
+    from fidrace.report.terminal import make_console, print_scores
     from fidrace.score.leaderboard import score_folder
     from fidrace.spec.study import parse_contrast, parse_target
     from fidrace.storage.study_folder import StudyFolder

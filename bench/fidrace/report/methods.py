@@ -17,7 +17,7 @@ from fidrace.method.base import Method
 from fidrace.method.composition import Composition
 from fidrace.method.profile import HORIZON, ProfilePoint
 from fidrace.method.registry import Registry
-from fidrace.report.leaderboard import make_console
+from fidrace.report.terminal import make_console
 from fidrace.storage.atomic import write_atomic
 
 
