@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fidrace.cli.shared import SOME_FAILED, MethodsPath, fail, guard_errors
+from fidrace.cli.shared import SOME_FAILED, MethodsPath, Verb, fail, guard_errors
 from fidrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -188,4 +188,4 @@ def robustness(
 
 
 for verb in (consistency, difficulty, landscape, robustness):
-    analyze.command()(guard_errors(verb))
+    analyze.command(cls=Verb)(guard_errors(verb))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fidrace.cli.shared import SOME_FAILED, USAGE, MethodsPath, fail
+from fidrace.cli.shared import SOME_FAILED, USAGE, MethodsPath, fail, require_training
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -26,20 +26,26 @@ EXECUTORS = ("local", "ray")
 
 
 def run(
-    source: Annotated[str, typer.Argument(metavar="[TASK|STUDY.toml]", help="What to race on.")] = "digits",
-    method: Annotated[list[str], typer.Option("-m", "--method", help="A method; repeat. Default: the task's.")] = [],
+    source: Annotated[
+        str, typer.Argument(metavar="TASK|STUDY|FILE.toml", help="What to race on (`fidrace tasks`).")
+    ] = "digits",
+    method: Annotated[
+        list[str], typer.Option("-m", "--method", metavar="METHOD", help="A method; repeat. Default: the task's.")
+    ] = [],
     seeds: Annotated[str | None, typer.Option(metavar="N|a,b,c", help="3 means 0, 1, 2.")] = None,
     budget: Annotated[int | None, typer.Option(metavar="ITERS", help="Iterations of every run.")] = None,
     gpu_hours: Annotated[float | None, typer.Option(metavar="H", help="End every run after so much training, too.")] = None,
     target: Annotated[str | None, typer.Option(metavar="FD|baseline-final", help="The distance to reach.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: results/local/<study>.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time. Default: as many as the cores or GPUs carry.")
+        int | None, typer.Option(min=1, metavar="N", help="Runs at a time. Default: as many as the cores or GPUs carry.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="local: processes of this machine; ray: a cluster.")] = "local",
+    executor: Annotated[
+        str, typer.Option(metavar="local|ray", help="local: processes of this machine; ray: a cluster.")
+    ] = "local",
     address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster. Default: this machine's.")] = None,
     gpus: Annotated[float | None, typer.Option(metavar="G", min=0, help="GPUs of each run under ray: 1, or 0.5.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="The device to train on.")] = "auto",
     change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4.")] = [],
     methods_path: MethodsPath = [],
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Let failed runs go on from their checkpoints.")] = False,
@@ -49,8 +55,19 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Show the report in the browser at the end.")] = False,
 ) -> None:
-    """Race methods to a target distance. What DIR already holds is not run again. Started by torchrun, its processes train
-    each run together."""
+    """Race methods to a target distance.
+
+    Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun, all
+    its processes train each run together.
+
+    \b
+    Examples:
+      fidrace run --dry-run
+      fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
+      fidrace run controls --out results/local/controls
+      fidrace run folder --set data.root=pictures --budget 2000
+    """
+    require_training("fidrace run")
     from fidrace.console import say
     from fidrace.execute.study_runner import StudyRunner, default_out
     from fidrace.spec.study import load_study, parse_assignment, parse_target

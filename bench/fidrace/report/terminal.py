@@ -189,4 +189,4 @@ def print_line(console: Console, text: str) -> None:
 
 def encodable(console: Console, text: str) -> str:
     """`text`, its signs in ASCII if the console cannot take UTF-8."""
-    return text.translate(ASCII) if console.options.ascii_only else text
+    return text if console.encoding.lower().startswith("utf") else text.translate(ASCII)

@@ -79,9 +79,9 @@ class FolderContent:
         return cls(races, None, reason if races.rules.aims else "no target is known, so there are no factors", metric)
 
 
-def write_page(folder: Path, found: FolderContent, methods_path: Sequence[str] = ()) -> Path:
-    """Write report.html into `folder`, of the tables that are there; returns its path."""
-    path = folder / PAGE
+def write_page(folder: Path, found: FolderContent, methods_path: Sequence[str] = (), path: Path | None = None) -> Path:
+    """Write the page of the tables in `folder` to `path`, by default `folder`/report.html; returns the path."""
+    path = path or folder / PAGE
     write_atomic(path, page(folder, found, methods_path))
     return path
 
