@@ -1,15 +1,24 @@
 """The command as a person meets it: a study from the first line to the tables, twice, stopped, extended, spoilt."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from fidrace.cli.main import app
 from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace
 
+ROOT = Path(__file__).parents[1]
 METHODS = ("-m", "baseline", "-m", "clts+mdlrc", "-m", "uncertainty")
 STUDY = ("run", *TINY, *METHODS, "--seeds", "3", "--target", "117")
 TABLES = (
@@ -140,6 +149,91 @@ def test_a_study_file_is_raced_and_options_win_over_it(fidrace: Fidrace, tmp_pat
     assert not (tmp_path / "results").exists()
 
 
-def test_tasks_are_listed_and_printed(fidrace: Fidrace) -> None:
-    assert "digits" in fidrace("tasks").stdout
+def test_tasks_and_studies_are_listed_with_what_they_race_and_printed(fidrace: Fidrace) -> None:
+    listed = fidrace("tasks").stdout
+    assert "scikit-learn's 1,797 real 8x8 digits" in listed
+    assert "The methods of arXiv 2404.07946: the baseline, each of the" in listed
+    assert "on digits, 10 seeds: baseline, clts, mdlrc, clts+mdlrc\n" in listed
+    assert max(map(len, listed.splitlines())) < 80
     assert "[optimizer]" in fidrace("tasks", "digits").stdout
+    assert fidrace("tasks", "paper").stdout == (ROOT / "studies" / "paper.toml").read_text()
+    assert "no task or study 'papr'; did you mean 'paper'?" in fidrace("tasks", "papr", code=2).stderr
+
+
+def verbs(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command of `fidrace`, itself first."""
+    command = command or typer.main.get_command(app)
+    yield words
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from verbs(inner, (*words, name))
+
+
+VERBS = [words for words in verbs() if words[:1] != ("analyze",)]
+
+
+@pytest.mark.parametrize("words", VERBS, ids=lambda words: " ".join(words) or "fidrace")
+def test_help_fits_eighty_columns_has_examples_and_no_python_types(words: tuple[str, ...]) -> None:
+    result = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, [*words, "--help"], prog_name="fidrace")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    types = r"<(str|int|float|path|bool|list)|\b(TEXT|INTEGER|FLOAT|PATH|LIST)\b|[{}]|\[\["
+    assert not re.search(types, result.stdout)
+    assert not any(line.endswith("...") for line in lines if line.startswith("  "))  # every summary is whole
+    examples = [line.split("  ")[1] for line in lines if line.startswith("    fidrace ")]
+    assert 2 <= len(examples) <= 4
+
+
+@pytest.mark.parametrize("words", VERBS, ids=lambda words: " ".join(words) or "fidrace")
+def test_the_examples_in_help_name_commands_and_options_that_exist(words: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(app, [*words, "--help"], prog_name="fidrace").stdout.replace("\\\n", "")
+    for example in re.findall(r"^    fidrace (.*?)(?:   |$)", text, flags=re.MULTILINE):
+        command, rest = typer.main.get_command(app), shlex.split(example)
+        if rest[0] == "COMMAND":
+            continue
+        while rest and hasattr(command, "commands"):
+            command = command.commands[rest.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("-")} <= known, example
+
+
+def test_the_version_is_that_of_the_package(fidrace: Fidrace) -> None:
+    assert fidrace("--version").stdout == f"fidrace {metadata.version('fidrace')}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shown_and_installed_without_a_shell_around(shell: str, fidrace: Fidrace, tmp_path: Path) -> None:
+    script = fidrace("--show-completion", shell, environment={"SHELL": ""}).stdout
+    assert f"_FIDRACE_COMPLETE=complete_{shell}" in script
+    said = fidrace("--install-completion", shell, environment={"HOME": str(tmp_path), "SHELL": ""}).stdout
+    assert f"{shell} completion installed" in said
+    assert any(f"complete_{shell}" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_completion_completes_verbs_and_options(fidrace: Fidrace) -> None:
+    def complete(line: str) -> list[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_FIDRACE_COMPLETE": "complete_bash"}
+        return fidrace(environment=words).stdout.split()
+
+    assert complete("fidrace sc") == ["score"]
+    assert complete("fidrace check --max") == ["--max-regression"]
+
+
+def test_completion_for_another_shell_is_refused_in_one_line(fidrace: Fidrace) -> None:
+    said = fidrace("--show-completion", "csh", code=2).stderr
+    assert "unknown shell 'csh' (choices: bash, zsh, fish)" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("run",), ("doctor", "digits"), ("methods", "clts", "--check"), ("analyze", "difficulty")], ids=" ".join
+)
+def test_what_needs_torch_says_in_one_line_how_to_get_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    code = "import sys, scipy.stats; sys.modules['torch'] = None; from fidrace.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs torch" in done.stderr
+    assert done.stderr.endswith("pip install 'fidrace[train]'\n")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from fidrace.errors import InputError
-from fidrace.report.leaderboard import markdown, publish
+from fidrace.report.markdown import markdown
+from fidrace.report.publish import publish
 from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import Scores, score_folder
 from fidrace.spec.study import load_study

@@ -138,7 +138,7 @@ def test_signals_to_all_processes_leave_a_resumable_state_and_fresh_does_not_emp
     third.send(signal.SIGTERM, group=True)
     third.ended(130)
     for study in (first, third):
-        assert "the same command goes on from here" in study.err.read_text()
+        assert "the same command resumes" in study.err.read_text()
     fourth = Study(words, tmp_path, "fourth").ended(0)
     assert sorted({run[:2] for run in third.starts() + fourth.starts()}) == sorted(RUNS)
     assert max(iteration for _, _, iteration in fourth.starts()) >= 20

@@ -72,14 +72,14 @@ def test_a_study_that_reaches_no_target_measures_nothing(fidrace: Fidrace, tmp_p
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ((), "nothing is asked"),
+        ((), "nothing to check"),
         (("--require", "minsnr>=1.1"), "did you mean 'min-snr'"),
         (("--require", "baseline>=1.1"), "no runs of 'baseline' to compare"),
         (("--require", "min-snr"), "METHOD>=FACTOR"),
         (("--require", "min-snr>=fast"), "METHOD>=FACTOR"),
         (("--require", "min-snr>=-1"), "METHOD>=FACTOR"),
         ((*REQUIRE, "--axis", "hours"), "unknown axis 'hours'"),
-        ((*REQUIRE, "--summary", "absent/summary.md"), "there is no folder absent"),
+        ((*REQUIRE, "--summary", "absent/summary.md"), "no folder absent"),
         (("--against", "absent"), "no folder or published tables 'absent'"),
         (("--against", DIGITS, "--max-regression", "150%"), "--max-regression 150%"),
         (("--against", DIGITS, "--max-regression", "10 percent"), "--max-regression 10 percent"),

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
+from fidrace.report.glossary import load_glossary
 from fidrace.report.page.build import FolderContent, page
 from fidrace.report.style import styles
 from tests.browser import opened, reported
@@ -108,3 +109,29 @@ def test_open_calls_the_browser(folder: Path, found: bool, monkeypatch: pytest.M
     result = CliRunner().invoke(app, ["report", str(folder), "--open"])
     assert (result.exit_code, shown) == (0, [(folder / "report.html").as_uri()])
     assert ("no browser was found" in result.stderr) is not found
+
+
+def test_published_tables_are_reported_by_name_into_the_current_folder_and_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in DIGITS.iterdir()}
+    result = CliRunner().invoke(app, ["report", "digits"])
+    assert (result.exit_code, result.stdout) == (0, "digits.html\n")
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in DIGITS.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.html"]
+    assert "1.22×" in (tmp_path / "digits.html").read_text()
+
+
+def test_a_folder_of_the_name_of_published_tables_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    result = CliRunner().invoke(app, ["report", "digits"])
+    assert result.exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_the_page_explains_its_words_and_is_silent_about_the_others(folder: Path) -> None:
+    text = reported(folder).read_text()
+    for term in load_glossary():
+        assert (f"<dt>{term.name}</dt>" in text) == term.page

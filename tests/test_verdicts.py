@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fidrace.report.leaderboard import markdown, publish
+from fidrace.report.markdown import markdown
+from fidrace.report.publish import publish
 from fidrace.score.crossings import cost_of_target
 from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import score_folder

@@ -14,7 +14,7 @@ from torch import nn
 from fidrace.data.loading import load_data
 from fidrace.method.base import Floats
 from fidrace.method.registry import Registry
-from fidrace.report.leaderboard import markdown_table
+from fidrace.report.markdown import markdown_table
 from fidrace.spec.task import load_task
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup

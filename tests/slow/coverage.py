@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-from fidrace.report.leaderboard import markdown_table
+from fidrace.report.markdown import markdown_table
 from tests.simulation import (
     FAMILIES,
     Outcome,

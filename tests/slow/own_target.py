@@ -6,7 +6,7 @@ python -m tests.slow.own_target [STUDIES]     prints it as Markdown (600 studies
 import sys
 from dataclasses import replace
 
-from fidrace.report.leaderboard import markdown_table
+from fidrace.report.markdown import markdown_table
 from tests.simulation import FAMILIES, World, outcome
 from tests.slow.coverage import percent
 from tests.test_robustness import to_own_target

@@ -45,7 +45,7 @@ def main() -> None:
         path = write_page(folder, FolderContent.of(folder))
         seconds = loads(path)
         size, most = path.stat().st_size / 1e6, max(seconds)
-        print(f"{size:.1f} MB, drawn after {median(seconds):.2f} s (median of {TIMES}; {most:.2f} at the most)")
+        print(f"{size:.1f} MB, drawn after {median(seconds):.2f} s (median of {TIMES}; {most:.2f} at most)")
         assert median(seconds) < LIMIT
     if sys.argv[1:]:
         folder, file = map(Path, sys.argv[1:])

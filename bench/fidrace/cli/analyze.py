@@ -8,7 +8,7 @@ import typer
 from fidrace.cli.options import AnalysisOut as Out
 from fidrace.cli.options import Budget, Change, Device, MethodsPath, Seeds, TaskName, Workers
 from fidrace.cli.options import RetryFailed as Retry
-from fidrace.cli.shared import SOME_FAILED, fail, guard_errors
+from fidrace.cli.shared import SOME_FAILED, Verb, fail, guard_errors
 from fidrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -182,4 +182,4 @@ def robustness(
 
 
 for verb in (consistency, difficulty, landscape, robustness):
-    analyze.command()(guard_errors(verb))
+    analyze.command(cls=Verb)(guard_errors(verb))

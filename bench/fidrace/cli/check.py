@@ -1,4 +1,4 @@
-"""`fidrace check`: the gate for continuous integration."""
+"""`fidrace check`: a gate on speedups, for continuous integration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,33 +12,45 @@ from fidrace.errors import InputError
 
 def check(
     folder: Folder,
-    require: Annotated[list[str], typer.Option(metavar="METHOD>=FACTOR", help="A speedup that must be there; repeat.")] = [],
-    against: Annotated[Path | None, typer.Option(metavar="DIR2", help="A folder with the speedups of before.")] = None,
-    max_regression: Annotated[str, typer.Option(metavar="SHARE", help="How much of a factor may be lost.")] = "10%",
-    strict: Annotated[bool, typer.Option("--strict", help="Fail where the interval cannot tell, too.")] = False,
+    require: Annotated[list[str], typer.Option(metavar="METHOD>=FACTOR", help="Demand a speedup; repeat for several.")] = [],
+    against: Annotated[Path | None, typer.Option(metavar="DIR2", help="Compare with the speedups of this folder.")] = None,
+    max_regression: Annotated[
+        str, typer.Option(metavar="SHARE", help="The part of a speedup that may be lost since DIR2.")
+    ] = "10%",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail also if the interval cannot tell.")] = False,
     axis: Axis = "iterations",
     target: Goal = None,
-    summary: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Append a Markdown summary.")] = None,
+    summary: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Append a summary in Markdown to this file.")] = None,
 ) -> None:
-    """A gate: are the speedups of DIR what is required, and what they were in DIR2? Exit code 1 where they are not, 3 where
-    nothing was measured."""
-    from fidrace.report.claims import checks_markdown, print_checks
-    from fidrace.report.leaderboard import make_console
+    """Fail if a required speedup is gone: a gate for CI.
+
+    Exit code 0 if every check holds or cannot tell, 1 if one fails, 3 if nothing was measured. A check fails only if its 95 %
+    interval excludes what is asked.
+
+    \b
+    Examples:
+      fidrace check results/local/digits --require 'min-snr>=1.1'
+      fidrace check results/local/ci --against results/digits
+      fidrace check results/local/ci --against results/digits \\
+          --max-regression 5% --summary summary.md
+    """
+    from fidrace.report.gate import checks_markdown, print_checks
+    from fidrace.report.terminal import make_console
     from fidrace.score import gate
     from fidrace.spec.study import parse_target
 
     if not require and against is None:
-        raise InputError("check: nothing is asked; give --require METHOD>=FACTOR or --against DIR2")
+        raise InputError("check: nothing to check; give --require METHOD>=FACTOR or --against DIR2")
     if summary and not summary.parent.is_dir():
-        raise InputError(f"--summary {summary}: there is no folder {summary.parent}")
+        raise InputError(f"--summary {summary}: no folder {summary.parent}")
     requirements = [gate.parse_requirement(text) for text in require]
     checks = gate.check(folder, requirements, against, gate.parse_share(max_regression), axis, parse_target(target))
     print_checks(checks, make_console())
     if summary:
         with summary.open("a", encoding="utf-8") as file:  # as a workflow's summary is written to
             file.write(checks_markdown(checks, folder, against, axis))
-    outcomes = {one.outcome for one in checks}
+    outcomes = {check.outcome for check in checks}
     if gate.FAILS in outcomes or (strict and gate.UNDECIDED in outcomes):
         raise typer.Exit(GATE)
     if gate.NOTHING in outcomes:
-        fail("a check measured nothing", NOTHING)
+        fail("a check found nothing measured", NOTHING)

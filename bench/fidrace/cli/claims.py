@@ -1,4 +1,4 @@
-"""`fidrace claims`: published claims beside what was measured."""
+"""`fidrace claims`: judge published claims by what was measured."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,19 +7,30 @@ import typer
 
 
 def claims(
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A folder with runs to judge by.")] = None,
-    file: Annotated[Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder with runs to judge by.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--claims", metavar="FILE.toml", help="Judge the claims in this file instead.")
+    ] = None,
 ) -> None:
-    """Published claims beside what DIR measured, and what would decide those that were not run; writes DIR/claims.csv."""
+    """Judge published speedup claims by what DIR measured.
+
+    For claims that were not run, shows the command and the GPU-hours that would decide them. Writes DIR/claims.csv.
+
+    \b
+    Examples:
+      fidrace claims
+      fidrace claims results/local/digits
+      fidrace claims results/local/digits --claims my-claims.toml
+    """
     from fidrace.packaged import is_published_name
     from fidrace.report.claims import print_claims
-    from fidrace.report.leaderboard import make_console
+    from fidrace.report.terminal import make_console
     from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
     from fidrace.storage.atomic import write_atomic
     from fidrace.storage.study_folder import StudyFolder
 
-    judged = verdicts_on(load_claims(file or CLAIMS), folder)
+    verdicts = verdicts_on(load_claims(file or CLAIMS), folder)
     if folder is not None and not is_published_name(folder):
         with StudyFolder(folder).lock_for_writing():
-            write_atomic(folder / "claims.csv", claims_table(judged).to_csv(index=False, lineterminator="\n"))
-    print_claims(judged, make_console())
+            write_atomic(folder / "claims.csv", claims_table(verdicts).to_csv(index=False, lineterminator="\n"))
+    print_claims(verdicts, make_console())

@@ -1,20 +1,33 @@
-"""`fidrace doctor`: what this machine has and what a task needs."""
+"""`fidrace doctor`: check this machine and what a task needs."""
 
 from typing import Annotated
 
 import typer
 
-from fidrace.cli.shared import USAGE, fail
+from fidrace.cli.shared import USAGE, fail, require_training
 from fidrace.errors import InputError
 
 
 def doctor(
-    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task whose needs to look at.")] = None,
-    change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As in run: data.root=DIR.")] = [],
-    fetch: Annotated[bool, typer.Option("--fetch", help="Download what TASK needs and anybody may have.")] = False,
+    name: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="Check only what this task needs. Default: all tasks.")
+    ] = None,
+    change: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the task, as in run: data.root=DIR.")
+    ] = [],
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download what TASK needs, if it is free to all.")] = False,
 ) -> None:
-    """What this machine has: devices, number formats, and of TASK (else of each task) data, weights and disk; of what is
-    missing, the line that gets it. Exit code 2 where TASK lacks something."""
+    """Check devices, precision, data, weights and disk space.
+
+    For what is missing, prints the command that gets it. Exit code 2 if TASK lacks something.
+
+    \b
+    Examples:
+      fidrace doctor
+      fidrace doctor cifar10 --fetch
+      fidrace doctor folder --set data.root=pictures
+    """
+    require_training("fidrace doctor")
     from fidrace.execute import doctor as looks
     from fidrace.spec.study import parse_assignment
     from fidrace.spec.task import load_task, task_names

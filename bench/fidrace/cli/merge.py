@@ -1,4 +1,4 @@
-"""`fidrace merge`: several folders become one."""
+"""`fidrace merge`: put the runs of several folders into one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,22 @@ import typer
 
 
 def merge(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of one task and fixed part.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for all of their runs.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR", help="Folders with runs of the same task, unchanged between them.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The new folder for all runs.", show_default=False)],
 ) -> None:
-    """Put the runs of several folders into one new folder, and score it."""
+    """Put the runs of several folders into a new one, and score it.
+
+    \b
+    Examples:
+      fidrace merge seeds-0-4 seeds-5-9 --out all-seeds
+      fidrace merge results/local/laptop results/local/cluster --out both
+    """
     from fidrace.console import say
-    from fidrace.report.leaderboard import make_console, print_scores, publish
+    from fidrace.report.publish import publish
+    from fidrace.report.terminal import make_console, print_scores
     from fidrace.score.leaderboard import read_run_table, score_folder
     from fidrace.score.merge import merge_folders
 

@@ -6,45 +6,65 @@ from typing import Annotated
 import typer
 
 from fidrace.cli.options import MethodsPath
-from fidrace.cli.shared import GATE, fail
+from fidrace.cli.shared import GATE, fail, require_training
 from fidrace.errors import InputError
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A method or composition to explain.")] = None,
-    grid: Annotated[str, typer.Option(metavar="SCHEDULE-T", help="The timesteps to show it on.")] = "cosine-1000",
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A method or a composition such as clts+mdlrc.")] = None,
+    grid: Annotated[
+        str, typer.Option(metavar="SCHEDULE-T", help="Noise schedule and number of timesteps to show it on.")
+    ] = "cosine-1000",
     progress: Annotated[
-        list[float], typer.Option(min=0, max=1, help="How far training has come; repeat. Default: 0, 0.5 and 1.")
+        list[float],
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Show this share of training; repeat. Default: 0, 0.5 and 1.",
+            show_default=False,
+        ),
     ] = [0.0, 0.5, 1.0],
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write t, abar, snr, p, w, progress.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw p and w over t.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Put it to the tests that any method must pass.")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its arrays: t, abar, snr, p, w, progress.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Plot p and w over t.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Run the checks that every method must pass.")] = False,
     methods_path: MethodsPath = [],
 ) -> None:
-    """List the methods, explain one, or check it."""
+    """List the methods, explain one, or check your own.
+
+    \b
+    Examples:
+      fidrace methods
+      fidrace methods 'clts[sigma=0.3]+mdlrc' --plot clts.png
+      fidrace methods min-snr --grid linear-1000 --csv min-snr.csv
+      fidrace methods mine --methods-path my-methods --check
+    """
     from fidrace.method.profile import profile
     from fidrace.method.registry import Registry
-    from fidrace.report.methods import examine, explain, listing, write_csv, write_plot
+    from fidrace.report.methods import examine, explain, print_methods, write_csv, write_plot
 
     registry = Registry(methods_path)
     files = [file for file in (csv, plot) if file]
     if name is None:
         if files or check:
             raise InputError("--csv, --plot and --check need the NAME of a method")
-        listing(registry)
+        print_methods(registry)
         return
     composition = registry.compose(name)
     for file in files:
         if check or files.count(file) > 1 or not file.parent.is_dir():
-            raise InputError(f"{file}: {'--check writes no file' if check else 'the folder is absent, or it is named twice'}")
+            raise InputError(
+                f"{file}: {'--check writes no file' if check else 'its folder does not exist, or it is named twice'}"
+            )
     if check:
+        require_training("fidrace methods --check")
         failed, of = examine(registry, name, methods_path)
         if failed:
             fail(f"method {name!r} fails {failed} of {of} checks", GATE)
         return
-    said = profile(composition, grid, progress)
+    points = profile(composition, grid, progress)
     if csv:
-        write_csv(composition, said, csv)
+        write_csv(composition, points, csv)
     if plot:
-        write_plot(composition, grid, said, plot)
-    explain(composition, grid, said)
+        write_plot(composition, grid, points, plot)
+    explain(composition, grid, points)

@@ -6,15 +6,17 @@ from typing import Annotated
 from typer import Argument, Option
 
 # score, check, report and their like
-Folder = Annotated[Path, Argument(metavar="DIR", help="A study's folder, or one with runs.csv and evals.csv.")]
-Goal = Annotated[str | None, Option(metavar="FD|baseline-final", help="Another target: post hoc.")]
-Axis = Annotated[str, Option(help="iterations, images, seconds or forwards.")]
+Folder = Annotated[
+    Path, Argument(metavar="DIR", help="A folder with runs, or the name of published tables.", show_default=False)
+]
+Goal = Annotated[str | None, Option(metavar="FD|baseline-final", help="Score against another target, marked post hoc.")]
+Axis = Annotated[str, Option(metavar="AXIS", help="iterations, images, seconds or forwards.")]
 
 # run and analyze: what is trained
-Source = Annotated[str, Argument(metavar="[TASK|STUDY.toml]", help="What to race on.")]
+Source = Annotated[str, Argument(metavar="TASK|STUDY|FILE.toml", help="What to race on (`fidrace tasks`).")]
 TaskName = Annotated[str, Argument(metavar="[TASK]", help="The task to train on.")]
 Methods = Annotated[list[str], Option("-m", "--method", metavar="METHOD", help="A method; repeat. Default: the task's.")]
-MethodsPath = Annotated[list[str], Option("--methods-path", metavar="DIR", help="A folder with method files of your own.")]
+MethodsPath = Annotated[list[str], Option("--methods-path", metavar="DIR", help="Also load the method files of this folder.")]
 SEEDS_HELP = "A count (3 means 0, 1, 2) or a list of seeds."
 Seeds = Annotated[str, Option(metavar="N|a,b,c", help=SEEDS_HELP)]
 SeedsOrDefault = Annotated[str | None, Option(metavar="N|a,b,c", help=f"{SEEDS_HELP} Default: the task's.")]

@@ -1,5 +1,6 @@
-"""`fidrace report`: write the page of a folder."""
+"""`fidrace report`: write the page of a folder or of published tables."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,26 +9,41 @@ from fidrace.cli.options import Folder, MethodsPath
 
 
 def report(
-    folder: Folder,
+    source: Folder,
     methods_path: MethodsPath = [],
-    show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write DIR/report.html, a page to look at that needs no network: leaderboard, curves, samples, provenance. Of a study at
-    work it tells what its runs have measured so far."""
+    """Write one HTML page: leaderboard, curves, samples, provenance.
+
+    The page is DIR/report.html, needs no network and can be mailed. While runs are still going it shows what they have measured
+    so far. For the name of published tables, which are never changed, the page is NAME.html in the current folder.
+
+    \b
+    Examples:
+      fidrace report results/local/digits --open
+      fidrace report digits-field
+      fidrace report results/local/mine --methods-path my-methods
+    """
     from fidrace.console import say
-    from fidrace.report.leaderboard import publish
+    from fidrace.packaged import find_tables, is_published_name
     from fidrace.report.page.build import FolderContent, open_in_browser, write_page
+    from fidrace.report.publish import publish
     from fidrace.storage.study_folder import StudyFolder
 
-    directory = StudyFolder(folder)
-    with directory.lock_for_writing():
-        if (folder / "runs").is_dir() and not directory.rows_without_directory():  # runs at work are ahead of the tables
-            directory.collect()
-        found = FolderContent.of(folder)
-        if found.scores:
-            publish(folder, found.scores)
-        path = write_page(folder, found, methods_path)
-    say(found.scores.headline() if found.scores else f"nothing can be compared yet: {found.reason}")
+    folder = find_tables(source)
+    if is_published_name(source):
+        content = FolderContent.of(folder)
+        path = write_page(folder, content, methods_path, Path(f"{source}.html"))
+    else:
+        directory = StudyFolder(folder)
+        with directory.lock_for_writing():
+            if (folder / "runs").is_dir() and not directory.rows_without_directory():  # runs at work are ahead of the tables
+                directory.collect()
+            content = FolderContent.of(folder)
+            if content.scores:
+                publish(folder, content.scores)
+            path = write_page(folder, content, methods_path)
+    say(content.scores.headline() if content.scores else f"nothing can be compared yet: {content.reason}")
     print(path)
     if show:
         open_in_browser(path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fidrace.cli import options
-from fidrace.cli.shared import SOME_FAILED, USAGE, fail
+from fidrace.cli.shared import SOME_FAILED, USAGE, fail, require_training
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -105,8 +105,19 @@ def run(
     as_json: options.Json = False,
     show: options.OpenReport = False,
 ) -> None:
-    """Race methods to a target distance. Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun,
-    all its processes train each run together."""
+    """Race methods to a target distance.
+
+    Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun, all
+    its processes train each run together.
+
+    \b
+    Examples:
+      fidrace run --dry-run
+      fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
+      fidrace run controls --out results/local/controls
+      fidrace run folder --set data.root=pictures --budget 2000
+    """
+    require_training("fidrace run")
     study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path))
     place = parse_place(Place(executor, address, gpus, device, workers))
     race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
@@ -274,9 +285,10 @@ def follow(runner: "StudyRunner", place: Place) -> None:
 def conclude(runner: "StudyRunner", as_json: bool) -> None:
     """Score the folder, write its tables and its page, and show them."""
     from fidrace.console import say
-    from fidrace.report.leaderboard import make_console, print_scores, publish
     from fidrace.report.page.build import FolderContent, write_page
     from fidrace.report.progress import emit
+    from fidrace.report.publish import publish
+    from fidrace.report.terminal import make_console, print_scores
 
     folder = runner.directory.path
     with runner.directory.lock():

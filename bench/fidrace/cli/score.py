@@ -1,4 +1,4 @@
-"""`fidrace score`: score tables again, under another target or contrast too."""
+"""`fidrace score`: score the tables of a folder."""
 
 from typing import Annotated
 
@@ -12,14 +12,25 @@ def score(
     target: Goal = None,
     axis: Axis = "iterations",
     contrast: Annotated[
-        list[str], typer.Option(metavar="METHOD/CONTROL", help="Compare with a control, not only the baseline; repeat.")
+        list[str],
+        typer.Option(metavar="METHOD/CONTROL", help="Compare METHOD with CONTROL, not only with the baseline; repeat."),
     ] = [],
 ) -> None:
-    """Make the tables of DIR anew from runs.csv and evals.csv, without torch; with another --target or --contrast only
-    show them."""
+    """Show who reaches the target faster, from runs.csv and evals.csv.
+
+    Rewrites the tables and plots in DIR; with another --target, --axis or --contrast it only shows them.
+
+    \b
+    Examples:
+      fidrace score results/local/digits
+      fidrace score results/local/digits --axis seconds
+      fidrace score results/local/digits --target baseline-final
+      fidrace score results/local/controls --contrast mdlrc/lr-decay
+    """
     from fidrace.console import say
     from fidrace.packaged import is_published_name
-    from fidrace.report.leaderboard import make_console, print_scores, publish
+    from fidrace.report.publish import publish
+    from fidrace.report.terminal import make_console, print_scores
     from fidrace.score.leaderboard import score_folder
     from fidrace.spec.study import parse_contrast, parse_target
     from fidrace.storage.study_folder import StudyFolder

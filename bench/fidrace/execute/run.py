@@ -102,7 +102,7 @@ class Run:
             sweep(self.directory)
         started = utc_now()
         if state := self.checkpoints.latest():
-            with self.checkpoints.restoring():
+            with self.checkpoints.restore_errors():
                 started = self.resume(*state)
         self.row = {
             "task": self.task.name,

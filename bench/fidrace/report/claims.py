@@ -1,84 +1,56 @@
-"""Verdicts for a person: claims beside measurements, and the gate's checks, in the terminal and as Markdown."""
+"""Published claims for a person: each beside what was measured."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from fidrace.report.leaderboard import BOUNDS, make_table, markdown_table
+from fidrace.report.leaderboard import BOUNDS
+from fidrace.report.terminal import Layout, print_table
 from fidrace.score.claims import EVIDENCE, ClaimVerdict
-from fidrace.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check
 
 CLAIM_HEADINGS = ["claim", "on", "method", "claimed", "measured", "pairs", "verdict", "notes"]
 EVIDENCE_HEADINGS = ["claim", "measured on", "to", "method", "claimed", "measured", "pairs", "notes"]
-CHECK_HEADINGS = ["", "asked", "outcome", "now", "before", "now / before", "notes"]
 EVIDENCE_TITLE = "evidence from elsewhere: no verdict on the claim"
-MARKS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", NOTHING: "–"}
+CLAIM = Layout(("notes", "pairs", "on", "method"), label="claim")
+EVIDENCE_LAYOUT = Layout(("notes", "pairs", "method", "measured on"), label="claim")
+RECONSTRUCTED = "as reconstructed"
 
 
-def claim_lines(judged: Sequence[ClaimVerdict]) -> list[list[str]]:
+def claim_lines(verdicts: Sequence[ClaimVerdict]) -> list[list[str]]:
     """The claims with their verdicts, in the order of CLAIM_HEADINGS."""
     lines = []
-    for one in judged:
-        if one.verdict != EVIDENCE:
-            claim, pairs = one.claim, str(len(one.found.seeds)) if one.found else ""
-            reconstructed = " (as reconstructed)" if "as reconstructed" in one.notes else ""
-            notes = "; ".join(note for note in one.notes if note != "as reconstructed")
-            ours = [factor(one), pairs, one.verdict + reconstructed, notes]
-            lines.append([claim.id, claim.task, claim.method, f"{claim.factor:g}×", *ours])
+    for verdict in verdicts:
+        if verdict.verdict != EVIDENCE:
+            claim, pairs = verdict.claim, str(len(verdict.found.seeds)) if verdict.found else ""
+            suffix = f" ({RECONSTRUCTED})" if RECONSTRUCTED in verdict.notes else ""
+            notes = "; ".join(note for note in verdict.notes if note != RECONSTRUCTED)
+            measured = [factor_text(verdict), pairs, verdict.verdict + suffix, notes]
+            lines.append([claim.id, claim.task, claim.method, f"{claim.factor:g}×", *measured])
     return lines
 
 
-def evidence_lines(judged: Sequence[ClaimVerdict]) -> list[list[str]]:
-    """What was measured elsewhere than where a claim was made, in the order of EVIDENCE_HEADINGS."""
+def evidence_lines(verdicts: Sequence[ClaimVerdict]) -> list[list[str]]:
+    """What was measured on another task than the claim's, in the order of EVIDENCE_HEADINGS."""
     lines = []
-    for one in judged:
-        if one.verdict == EVIDENCE and one.found:
-            goal = one.target if isinstance(one.target, str) else f"{one.target:g}"
-            ours = [factor(one), str(len(one.found.seeds)), "; ".join(one.notes)]
-            lines.append([one.claim.id, one.measured_on, goal, one.claim.method, f"{one.claim.factor:g}×", *ours])
+    for verdict in verdicts:
+        if verdict.verdict == EVIDENCE and verdict.found:
+            claim, goal = verdict.claim, verdict.target if isinstance(verdict.target, str) else f"{verdict.target:g}"
+            measured = [factor_text(verdict), str(len(verdict.found.seeds)), "; ".join(verdict.notes)]
+            lines.append([claim.id, verdict.measured_on, goal, claim.method, f"{claim.factor:g}×", *measured])
     return lines
 
 
-def factor(one: ClaimVerdict) -> str:
-    """`1.22× [1.14, 1.31]`."""
-    found = one.found.speedup if one.found else None
-    if found is None:
+def factor_text(verdict: ClaimVerdict) -> str:
+    """The measured factor with its interval: `1.22× [1.14, 1.31]`."""
+    speedup = verdict.found.speedup if verdict.found else None
+    if speedup is None:
         return "–"
-    point = "–" if np.isnan(found.factor) else f"{BOUNDS[found.bound]}{found.factor:.2f}×"
-    return point if np.isnan(found.ci_low) else f"{point} [{found.ci_low:.2f}, {found.ci_high:.2f}]".replace("inf", "∞")
+    point = "–" if np.isnan(speedup.factor) else f"{BOUNDS[speedup.bound]}{speedup.factor:.2f}×"
+    return point if np.isnan(speedup.ci_low) else f"{point} [{speedup.ci_low:.2f}, {speedup.ci_high:.2f}]".replace("inf", "∞")
 
 
-def print_claims(judged: Sequence[ClaimVerdict], console: Console) -> None:
-    console.print(make_table("claims and what was measured", CLAIM_HEADINGS, claim_lines(judged)))
-    if evidence := evidence_lines(judged):
-        console.print(make_table(EVIDENCE_TITLE, EVIDENCE_HEADINGS, evidence))
-
-
-def check_lines(checks: Sequence[Check]) -> list[list[str]]:
-    return [[MARKS[one.outcome], one.asked, one.outcome, one.now, one.before, one.ratio, one.notes] for one in checks]
-
-
-def summary_line(checks: Sequence[Check]) -> str:
-    """One line: how many checks came out how."""
-    counts = {outcome: sum(one.outcome == outcome for one in checks) for outcome in (FAILS, NOTHING, UNDECIDED, HOLDS)}
-    return "gate: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-
-
-def print_checks(checks: Sequence[Check], console: Console) -> None:
-    console.print(make_table("the gate", CHECK_HEADINGS, check_lines(checks)))
-    console.print(summary_line(checks))
-
-
-def checks_markdown(checks: Sequence[Check], folder: Path, against: Path | None, axis: str) -> str:
-    """A summary for a pull request."""
-    beside = f", against `{against}`" if against else ""
-    return "\n\n".join(
-        [
-            f"### fidrace: {summary_line(checks).removeprefix('gate: ')}",
-            f"Speedup over the baseline in {axis}, `{folder}`{beside}. Factors with 95 % intervals, paired by seed.",
-            markdown_table(CHECK_HEADINGS, check_lines(checks)),
-            "A check fails only where its interval excludes what is asked; *cannot tell* takes more seeds.\n",
-        ]
-    )
+def print_claims(verdicts: Sequence[ClaimVerdict], console: Console) -> None:
+    print_table(console, "claims and what was measured", CLAIM_HEADINGS, claim_lines(verdicts), CLAIM)
+    if evidence := evidence_lines(verdicts):
+        print_table(console, EVIDENCE_TITLE, EVIDENCE_HEADINGS, evidence, EVIDENCE_LAYOUT)

@@ -1,4 +1,4 @@
-"""What the registry holds, for a person: the list, one method explained, its arrays as CSV and as a picture."""
+"""Methods for a person: the list, one method explained, its arrays as CSV and as a plot, and its checks."""
 
 import inspect
 import io
@@ -17,11 +17,11 @@ from fidrace.method.base import Method
 from fidrace.method.composition import Composition
 from fidrace.method.profile import HORIZON, ProfilePoint
 from fidrace.method.registry import Registry
-from fidrace.report.leaderboard import make_console
+from fidrace.report.terminal import make_console
 from fidrace.storage.atomic import write_atomic
 
 
-def listing(registry: Registry) -> None:
+def print_methods(registry: Registry) -> None:
     table = Table("name", "changes", "evidence", "horizon", "claim", "source")
     for name, method in sorted(registry.methods.items(), key=lambda item: (item[0] != "baseline", item[0])):
         changes = ", ".join(method().aspects()) or "nothing"
@@ -30,31 +30,31 @@ def listing(registry: Registry) -> None:
     make_console().print(table)
 
 
-def explain(composition: Composition, grid: str, said: list[ProfilePoint]) -> None:
-    """Print what each part of a composition is, and what the whole says over training."""
+def explain(composition: Composition, grid: str, points: list[ProfilePoint]) -> None:
+    """Print what each part of a composition is, and what the whole does at the given points of training."""
     for part in composition.parts:
         print(f"{part}: {inspect.cleandoc(part.__doc__ or '')}\n")
         horizon = "yes, its curve before the budget depends on the budget" if part.depends_on_horizon() else "no"
         print(f"source: {part.source}" + (f" (claim: {part.claim})" if part.claim else ""))
         print(f"evidence: {part.evidence}; changes: {', '.join(part.aspects()) or 'nothing'}; horizon: {horizon}")
         for key in part.parameters():
-            print(f"  {parameter(part, key)}")
+            print(f"  {parameter_line(part, key)}")
         print()
     table = Table(
         "progress", "lr_scale", "beta1", "share of timesteps, by tenths of T", "weight on the eps-MSE",
         title=f"on {grid}{adaptive_note(composition)}", title_justify="left",
     )  # fmt: skip
-    for moment in said:
-        table.add_row(*moment.row())
+    for point in points:
+        table.add_row(*point.row())
     make_console().print(table)
 
 
 def adaptive_note(composition: Composition) -> str:
-    """What must be said of arrays that depend on losses."""
+    """How the arrays of an adaptive method, which depend on losses, were made; empty for others."""
     return f"; it adapts: shown over {HORIZON} iterations of an ideal denoiser's losses" if composition.adaptive() else ""
 
 
-def parameter(part: Method, key: str) -> str:
+def parameter_line(part: Method, key: str) -> str:
     """`sigma = 0.5 (default 0.5; (0, inf)): what it is`."""
     field = part.parameters()[key]
     limits = field.metadata["limits"]
@@ -63,28 +63,28 @@ def parameter(part: Method, key: str) -> str:
     return f"{key} = {getattr(part, key)} (default {field.default}; {takes}): {limits.help}"
 
 
-def write_csv(composition: Composition, said: list[ProfilePoint], path: Path) -> None:
+def write_csv(composition: Composition, points: list[ProfilePoint], path: Path) -> None:
     """Columns t, abar, snr, p, w (w on the eps-MSE), progress; T rows for each progress."""
     schedule = composition.parts[0].schedule
     ground = {"t": np.arange(schedule.T), "abar": schedule.abar, "snr": schedule.snr}
-    table = pd.concat([pd.DataFrame({**ground, "p": one.p, "w": one.w, "progress": one.progress}) for one in said])
+    table = pd.concat([pd.DataFrame({**ground, "p": one.p, "w": one.w, "progress": one.progress}) for one in points])
     write_atomic(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def write_plot(composition: Composition, grid: str, said: list[ProfilePoint], path: Path) -> None:
-    """p and w over t, one line per progress."""
+def write_plot(composition: Composition, grid: str, points: list[ProfilePoint], path: Path) -> None:
+    """Plot p and w over t, one line per progress."""
     figure = Figure(figsize=(9, 6))
     above, below = figure.subplots(2, 1, sharex=True)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(said)))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(points)))
     T = composition.parts[0].schedule.T
-    widths = np.linspace(4, 1.2, len(said))  # so that equal lines are all seen
-    for moment, colour, width in zip(said, colours, widths, strict=True):
-        above.plot(moment.p * T, color=colour, linewidth=width, label=f"progress {moment.progress:g}")
-        below.plot(moment.w, color=colour, linewidth=width)
+    widths = np.linspace(4, 1.2, len(points))  # thinner and thinner, so that equal lines all show
+    for point, colour, width in zip(points, colours, widths, strict=True):
+        above.plot(point.p * T, color=colour, linewidth=width, label=f"progress {point.progress:g}")
+        below.plot(point.w, color=colour, linewidth=width)
     above.set(title=f"{composition} on {grid}{adaptive_note(composition)}", ylabel="p(t) × T (1: uniform)")
     above.set_ylim(bottom=0)
     above.legend()
-    positive = all((moment.w > 0).all() for moment in said)
+    positive = all((point.w > 0).all() for point in points)
     below.set(xlabel="timestep t (0: clean)", ylabel="weight on the eps-MSE", yscale="log" if positive else "linear")
     for axes in (above, below):
         axes.grid(True, alpha=0.2)
@@ -95,7 +95,7 @@ def write_plot(composition: Composition, grid: str, said: list[ProfilePoint], pa
 
 
 def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple[int, int]:
-    """Print what each check says of a method; returns how many fail, and of how many."""
+    """Run and print the checks of a method; returns how many failed, and how many there were."""
     from fidrace.execute import method_trial as trial  # torch
 
     def report(title: str, wrong: str, found: str = "") -> bool:

@@ -11,8 +11,8 @@ from fidrace.report.style import styles
 from fidrace.score.curves import longest_runs
 from fidrace.score.leaderboard import Scores
 
-FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10)  # on axes of speedups
-SYMBOLS = {">=": "^", "<=": "v"}  # the factor is so much at least, at most
+FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10)  # ticks on speedup axes
+SYMBOLS = {">=": "^", "<=": "v"}  # of lower and upper bounds
 
 
 def canvas() -> tuple[Figure, Axes]:
@@ -29,7 +29,7 @@ def png(figure: Figure) -> bytes:
 
 
 def fd_png(scores: Scores) -> bytes:
-    """FD against iterations: each run thin, each method's median over seeds thick, the target and the budget as lines."""
+    """FD against iterations: each run thin, each method's median over seeds thick, target and budget as lines."""
     figure, axes = canvas()
     for method, style in styles(scores.leaderboard["method"]).items():
         runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
@@ -54,8 +54,8 @@ def fd_png(scores: Scores) -> bytes:
 
 
 def speedup_png(scores: Scores) -> bytes:
-    """Speedup in iterations against target, the hardest target at the right, with 95 % bands. Triangles, without a
-    band: bounds, where some run does not come to the target."""
+    """Speedup in iterations against target, the hardest at the right, with 95 % bands. Triangles without a band are bounds:
+    some run does not reach that target."""
     figure, axes = canvas()
     table = scores.curve[scores.curve["axis"] == "iterations"]
     for method, style in styles(scores.leaderboard["method"]).items():

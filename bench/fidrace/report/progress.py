@@ -1,4 +1,4 @@
-"""A running study, live: one line per run at work and one for the study; plain lines where nobody watches a terminal."""
+"""Progress of a running study: moving lines in a terminal, plain lines elsewhere, or JSON."""
 
 import json
 import math
@@ -21,7 +21,7 @@ Key = tuple[str, int]
 
 
 class Reporter(Protocol):
-    """Hears what happens, as a context."""
+    """A context that is told every event."""
 
     def __enter__(self) -> "Reporter": ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
@@ -29,7 +29,7 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """Says nothing of single steps; the base of the others."""
+    """Reports nothing; the base of the others."""
 
     def __enter__(self) -> "Silent":
         return self
@@ -42,7 +42,7 @@ class Silent:
 
 
 class JsonLines(Silent):
-    """One JSON object per line on what is stdout at the start, whoever takes that later for a while."""
+    """One JSON object per line on what stdout is at the start, even if it is redirected later."""
 
     def __init__(self) -> None:
         self.out = sys.stdout
@@ -54,7 +54,7 @@ class JsonLines(Silent):
 
 
 class PlainLines(Silent):
-    """A line when a run starts, is evaluated or ends, on stderr."""
+    """A line on stderr whenever a run is evaluated or ends."""
 
     def __init__(self, total: int, metric: str):
         self.total, self.metric, self.ended = total, metric, 0
@@ -70,7 +70,7 @@ class PlainLines(Silent):
 
 
 class Live(Silent):
-    """Lines that move, on stderr."""
+    """Moving lines on stderr: one for the study and one for each run."""
 
     def __init__(self, total: int, metric: str, iterations: int, console: Console):
         columns: list[ProgressColumn] = [
@@ -151,7 +151,7 @@ def watch(events: Generator[Event], runs: int, task: Task, as_json: bool = False
 
 
 def time_left(spent: float, worked: int, to_do: int) -> str:
-    """The time that `to_do` iterations take at the pace so far, evaluations included."""
+    """How long `to_do` iterations take at the pace so far, evaluations included: `0:12:34 left`."""
     if worked <= 0:
         return ""
     seconds = round(spent / worked * to_do)
@@ -159,6 +159,6 @@ def time_left(spent: float, worked: int, to_do: int) -> str:
 
 
 def emit(kind: str, out: TextIO, **facts: Any) -> None:
-    """A line of JSON; NaN and infinities, which JSON has not, as null."""
+    """Print one JSON object; NaN and infinity, which JSON lacks, become null."""
     finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in facts.items()}
     print(json.dumps({"event": kind, **finite}), file=out, flush=True)

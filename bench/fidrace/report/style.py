@@ -1,7 +1,7 @@
-"""How methods look, in every picture and on the page: by colour and by dash, so that neither is needed alone.
+"""How methods look in every plot and on the page: a colour and a dash each, so that either alone tells most apart.
 
-Colours: Okabe and Ito's, which the colour-blind can tell apart (Wong, Nature Methods 8, 441, 2011), without yellow, which
-white paper swallows; their black is the baseline's.
+The colours are Okabe and Ito's, which the colour-blind can tell apart (Wong, Nature Methods 8, 441, 2011), without yellow,
+which is invisible on white paper. Their black is the baseline's.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Style:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """One for each method; no two the same for up to 24 methods beside the baseline."""
+    """A style for each method; up to 24 methods beside the baseline have different ones."""
     others = sorted({*methods} - {BASELINE})
     found = {
         method: Style(COLOURS[k % len(COLOURS)], list(DASHES)[(k + k // 12) % len(DASHES)])  # 12: of 6 and 4

@@ -1,6 +1,6 @@
-"""The page: one HTML file with all that a folder says, which asks nothing of any host.
+"""The page: one HTML file with everything that a folder's tables say; it needs no network.
 
-Its Content-Security-Policy lets run the scripts of this file and no other, by their hashes, and lets nothing be fetched.
+Its Content-Security-Policy allows only the two scripts of this file, by their hashes, and no request to any host.
 """
 
 import base64
@@ -27,6 +27,7 @@ from fidrace.method.noise_schedule import noise_schedule
 from fidrace.method.profile import ProfilePoint, profile
 from fidrace.method.registry import Registry, content_hash
 from fidrace.report.claims import CLAIM_HEADINGS, EVIDENCE_HEADINGS, EVIDENCE_TITLE, claim_lines, evidence_lines
+from fidrace.report.glossary import load_glossary
 from fidrace.report.leaderboard import (
     CONTRAST_HEADINGS,
     CONTRASTS,
@@ -56,7 +57,7 @@ PROGRESSES = tuple(k / 10 for k in range(11))
 
 @dataclass(frozen=True)
 class FolderContent:
-    """What a folder holds: its runs, and their scores or why there are none."""
+    """A folder's runs, and their scores or the reason why there are none."""
 
     races: RunTable
     scores: Scores | None
@@ -65,10 +66,10 @@ class FolderContent:
 
     @classmethod
     def of(cls, folder: Path) -> "FolderContent":
-        """Raises InputError where the tables cannot be read, NothingToConclude where they hold no run."""
+        """Raises InputError if the tables cannot be read, NothingToConclude if they hold no run."""
         try:
             scores = score_folder(folder)
-        except (InputError, NothingToConclude) as error:  # where the tables are at fault, what follows says so too
+        except (InputError, NothingToConclude) as error:  # tables that are at fault raise again below
             reason = str(error).removeprefix(f"{folder}: ")
         else:
             return cls(make_run_table(scores.curves, scores.rules), scores, "", scores.metric)
@@ -79,15 +80,15 @@ class FolderContent:
         return cls(races, None, reason if races.rules.aims else "no target is known, so there are no factors", metric)
 
 
-def write_page(folder: Path, found: FolderContent, methods_path: Sequence[str] = ()) -> Path:
-    """Write report.html into `folder`, of the tables that are there; returns its path."""
-    path = folder / PAGE
+def write_page(folder: Path, found: FolderContent, methods_path: Sequence[str] = (), path: Path | None = None) -> Path:
+    """Write the page of the tables in `folder` to `path`, by default `folder`/report.html; returns the path."""
+    path = path or folder / PAGE
     write_atomic(path, page(folder, found, methods_path))
     return path
 
 
 def open_in_browser(path: Path) -> None:
-    """Show the page in the reader's browser."""
+    """Open the page in the user's browser."""
     if not webbrowser.open(path.absolute().as_uri()):
         say(f"no browser was found to open {path}")
 
@@ -116,6 +117,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         task=races.curves[0].task,
         metric=found.metric,
         reason=found.reason,
+        glossary=[term for term in load_glossary() if term.page],
         title="" if scores is None else title(scores, "iterations"),
         headline="" if scores is None else scores.headline(),
         leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
@@ -149,7 +151,7 @@ def read_source(environment: Environment, name: str) -> str:
 
 
 def pack(data: dict[str, Any]) -> str:
-    """JSON, gzip and base64: a study's text is several times as large as this, and a name in it can end no script."""
+    """`data` as JSON, gzip and base64: several times smaller than JSON, and free of anything that could end a script tag."""
     return base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), 6, mtime=0)).decode()
 
 
@@ -158,14 +160,14 @@ def digest(script: str) -> str:
 
 
 def downloads(folder: Path) -> list[Path]:
-    """The folder's own files that the page hands out."""
+    """The files in the folder that the page offers for download."""
     return [path for path in (*(folder / f"{name}.csv" for name in TABLES), folder / "study.json") if path.exists()]
 
 
 def make_charts(
     found: FolderContent, look: dict[str, Style], said: dict[str, list[ProfilePoint]], study: Manifest | None
 ) -> dict[str, dict[str, figures.Figure]]:
-    """The charts, each with its variants by name."""
+    """The charts by name, each with its variants by name."""
     races, scores = found.races, found.scores
     charts: dict[str, dict[str, figures.Figure]] = {
         "fd": {axis: figures.fd_figure(races, look, axis, found.metric) for axis in figures.SHOWN_AXES}
@@ -184,7 +186,7 @@ def make_charts(
 
 
 def side_tables(scores: Scores, races: RunTable) -> list[tuple[str, sheets.Sheet, bool]]:
-    """The tables that stand under the leaderboard: contrasts and guards, and folded up the claims."""
+    """The tables below the leaderboard with their headings: contrasts and guards; claims and evidence, which are folded."""
     judged = [one for claim in load_claims() for one in verdicts_on_claim(claim, races) if claim.method in races.methods]
     found = [
         (CONTRASTS, CONTRAST_HEADINGS, contrast_lines(scores), False),
@@ -198,7 +200,7 @@ def side_tables(scores: Scores, races: RunTable) -> list[tuple[str, sheets.Sheet
 def profiles_of(
     races: RunTable, study: Manifest | None, methods_path: Sequence[str]
 ) -> tuple[dict[str, list[ProfilePoint]], dict[str, str]]:
-    """What each method says over its progress on the task's timesteps; and of those that are not shown, why."""
+    """Each method's arrays over progress on the task's timesteps; and for methods that cannot be shown, why not."""
     task = races.curves[0].task
     fixed = (study and study.fixed) or (load_task(task).fixed_part() if task in task_names() else {})
     registry, hint = find_registry(methods_path, study.methods_path if study else ())
@@ -212,7 +214,7 @@ def profiles_of(
         return {}, dict.fromkeys(races.methods, "the task's timesteps are not known here")
     finished = {curve.method for curve in races.curves if curve.status == "finished"}
     for method in races.methods:
-        if method not in finished:  # its code is asked in this process, which must not end by it as runs may
+        if method not in finished:  # only code that has run to its end is safe to call in this process
             unsaid[method] = "no run of it has finished"
             continue
         try:
@@ -225,7 +227,7 @@ def profiles_of(
             if recorded.hash not in (None, content_hash(composition)):
                 unsaid[method] = "its code has changed since it was run"
                 continue
-            with redirect_stdout(sys.stderr):  # stdout is the command's, whatever a method prints
+            with redirect_stdout(sys.stderr):  # a method's prints must not mix with the command's stdout
                 said[method] = profile(composition, grid, PROGRESSES, diffusion.get("prediction", "eps"), sigma_data)
         except InputError as error:
             unsaid[method] = str(error)

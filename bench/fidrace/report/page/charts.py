@@ -1,6 +1,6 @@
-"""The page's charts, as plotly's figures: plain JSON of `data` and `layout`, in one colour scheme; the page adds the theme.
+"""The page's charts as plotly figures: plain JSON of `data` and `layout`, in one colour scheme; the page adds the theme.
 
-plotly reads names as HTML, so they are escaped here; traces of one method share a `legendgroup`, by which the page hides them.
+plotly reads names as HTML, so they are escaped here. The traces of a method share a `legendgroup`, by which the page hides it.
 """
 
 import html
@@ -25,18 +25,18 @@ POINTS = 101  # of p and w over t
 
 
 def text(name: str) -> str:
-    """A name that plotly shows as it is."""
+    """A name escaped so that plotly shows it literally."""
     return html.escape(name, quote=False)
 
 
 def numbers(values: Sequence[Any] | Floats) -> list[float | int | None]:
-    """As JSON has them: what is no number, or was not measured, is null."""
+    """Values for JSON: whole numbers as int; None for NaN, infinity and what was not measured."""
     found = [float(value) for value in values]
     return [None if not np.isfinite(value) else int(value) if value.is_integer() else value for value in found]
 
 
 def line(method: str, style: Style, width: float, **more: Any) -> dict[str, Any]:
-    """A trace of a method."""
+    """A line trace of a method."""
     drawn = {"color": style.colour, "dash": style.dash, "width": width}
     return {"type": "scatter", "mode": "lines", "name": text(method), "legendgroup": method, "line": drawn, **more}
 
@@ -60,7 +60,7 @@ def band(method: str, style: Style, x: Floats, low: Floats, high: Floats) -> dic
 
 
 def rule(axis: str, at: float, label: str, dash: str, log: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A line across the chart at x or y, and its label; plotly places labels of `log` axes by the exponent."""
+    """A line across the chart at x or y, and its label; on `log` axes plotly places labels by the exponent."""
     other = "y" if axis == "x" else "x"
     shape = {"type": "line", f"{axis}0": at, f"{axis}1": at, f"{other}0": 0, f"{other}1": 1, f"{other}ref": "paper"}
     place = {axis: float(np.log10(at)) if log else at, other: 1, f"{other}ref": "paper"}
@@ -70,14 +70,14 @@ def rule(axis: str, at: float, label: str, dash: str, log: bool = False) -> tupl
 
 
 def median_line(curves: Sequence[Curve], column: str) -> tuple[Floats, Floats]:
-    """The medians, over the runs that came furthest, of FD and of a column."""
+    """Medians of a column and of FD, over the runs that got furthest."""
     far = longest_runs(curves)
     return np.median([one.columns[column] for one in far], axis=0), np.median([one.fd for one in far], axis=0)
 
 
 def fd_figure(races: RunTable, look: dict[str, Style], axis: str, metric: str) -> Figure:
-    """FD against an axis: each run thin (one trace a method, runs parted by gaps, seeds as customdata), the range over seeds
-    as a band, the median thick, the crossings of the target as crosses."""
+    """FD against an axis: each run as a thin line (one trace per method, gaps between runs, seeds as customdata), the range
+    over seeds as a band, the median as a thick line, crossings of the target as crosses."""
     column, data = AXES[axis], []
     for method in races.methods:
         runs = [curve for curve in races.curves if curve.method == method and len(curve.fd)]
@@ -108,7 +108,7 @@ def fd_figure(races: RunTable, look: dict[str, Style], axis: str, metric: str) -
 
 
 def runs_trace(runs: Sequence[Curve], column: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """x, y and seeds of several runs, a gap after each."""
+    """x, y and seeds of several runs in one trace, with a gap after each run."""
     x, y, seeds = [], [], []
     for curve in runs:
         x += [*numbers(curve.columns[column]), None]
@@ -118,7 +118,7 @@ def runs_trace(runs: Sequence[Curve], column: str) -> tuple[list[Any], list[Any]
 
 
 def crossings(races: RunTable, method: str, style: Style, axis: str) -> list[dict[str, Any]]:
-    """Where each run came to its target to stay; nothing where no run did."""
+    """The points at which runs crossed the target; no trace if none did."""
     if not races.rules.aims or (races.rules.target == FINAL and not races.usable.get("baseline")):
         return []
     arrived = {seed: one for seed, one in races.costs(method, axis).items() if not one.censored}
@@ -131,7 +131,7 @@ def crossings(races: RunTable, method: str, style: Style, axis: str) -> list[dic
             "x": numbers([one.cost for one in arrived.values()]),
             "y": numbers([races.target(seed) for seed in arrived]),
             "customdata": [*arrived],
-            "hovertemplate": f"seed %{{customdata}} is there after %{{x:.4~g}} {axis}",
+            "hovertemplate": f"seed %{{customdata}} reaches the target after %{{x:.4~g}} {axis}",
             "marker": {"symbol": "x-thin-open", "size": 9, "color": style.colour, "line": {"width": 1.5}},
             "name": text(method),
             "legendgroup": method,
@@ -141,7 +141,7 @@ def crossings(races: RunTable, method: str, style: Style, axis: str) -> list[dic
 
 
 def speedup_figure(scores: Scores, look: dict[str, Style], axis: str) -> Figure:
-    """Speedup on an axis against target, the hardest at the right, with 95 % bands; triangles, without a band: bounds."""
+    """Speedup on an axis against target, the hardest at the right, with 95 % bands. Bounds are triangles without a band."""
     table, data = scores.curve[scores.curve["axis"] == scores.axis_with_rows(axis)], []
     signs = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}
     for method in scores.leaderboard["method"]:
@@ -197,13 +197,13 @@ def speedup_figure(scores: Scores, look: dict[str, Style], axis: str) -> Figure:
 
 
 def loss_columns(curves: Sequence[Curve]) -> list[str]:
-    """The held-out losses that were measured: over all timesteps, and by range of them."""
+    """The columns of held-out loss that were measured: over all timesteps, and by tenth of them."""
     wanted = ["val_loss", *(f"val_loss_bin{k}" for k in range(BINS))]
     return [name for name in wanted if any(np.isfinite(curve.columns.get(name, np.array([]))).any() for curve in curves)]
 
 
 def loss_figure(races: RunTable, look: dict[str, Style], column: str) -> Figure:
-    """Held-out loss over training, each method's median over seeds."""
+    """Held-out loss over training: each method's median over seeds."""
     data = []
     for method in races.methods:
         runs = [curve for curve in races.curves if curve.method == method and len(curve.fd) and column in curve.columns]
@@ -218,7 +218,7 @@ def loss_figure(races: RunTable, look: dict[str, Style], column: str) -> Figure:
 
 
 def density_figure(moments: dict[str, list[ProfilePoint]], look: dict[str, Style], k: int, weight: bool) -> Figure:
-    """p x T (1: uniform), or the weight on the eps-MSE, over t at the k-th progress; every method a line."""
+    """p x T (1: uniform), or the weight on the eps-MSE, over t at the k-th progress; one line per method."""
     data = []
     for method, said in moments.items():
         values = said[k].w if weight else said[k].p * len(said[k].p)
@@ -233,7 +233,7 @@ def density_figure(moments: dict[str, list[ProfilePoint]], look: dict[str, Style
 
 
 def optimizer_figure(moments: dict[str, list[ProfilePoint]], look: dict[str, Style], beta1: float | None) -> Figure:
-    """Learning-rate multiplier and Adam's beta1 (the task's where a method leaves it) over progress, one above the other."""
+    """Learning-rate multiplier and, below it, Adam's beta1 (the task's if the method leaves it) over progress."""
     data = []
     for method, said in moments.items():
         x = numbers([one.progress for one in said])

@@ -1,14 +1,14 @@
 "use strict";
-// The page at work: charts drawn from the JSON beside, in the reader's theme; sorting, hiding, sliders, downloads.
+// Draws the charts from the packed JSON in the reader's theme; sorting, hiding, sliders, downloads.
 (async () => {
   const bytes = Uint8Array.from(atob(document.getElementById("data").textContent), (one) => one.charCodeAt(0));
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const data = JSON.parse(await new Response(unpacked).text());
   const every = (selector, root = document) => [...root.querySelectorAll(selector)];
   const shown = {}; // by chart: the name of its variant
-  const logs = {}; // by chart: which axes the reader set, and to what
+  const logs = {}; // by chart: the axes that the reader switched, and to what
   const hidden = new Set(); // methods
-  const INK = "#000000"; // the colour in figures that stands for the theme's own
+  const INK = "#000000"; // stands for the theme's text colour in the figures
 
   const isDark = () => getComputedStyle(document.documentElement).colorScheme.trim() === "dark";
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -110,7 +110,7 @@
   film?.addEventListener("input", roll);
   if (film) roll();
 
-  // Numbers by size, words by the alphabet; what is missing stays last in either direction.
+  // Numbers by size, words by alphabet; missing values stay last in both directions.
   function sort(table, column, ascending) {
     const key = (row) => row.cells[column].dataset.value;
     const order = (a, b) => {
@@ -149,7 +149,7 @@
     drawAll();
   });
 
-  // Paper is white and narrow, whatever the screen is.
+  // Paper is white and narrow, whatever the screen.
   let theme;
   addEventListener("beforeprint", () => {
     theme = document.documentElement.dataset.theme;

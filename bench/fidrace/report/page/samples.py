@@ -1,4 +1,4 @@
-"""The film of a study: what one seed's networks drew of the same latents at each evaluation, method beside method."""
+"""Samples over training: what one seed's networks draw from the same latents at each evaluation, one image per method."""
 
 import base64
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from fidrace.score.curves import Curve
 from fidrace.storage.study_folder import directory_of
 from fidrace.storage.tables import FRAME
 
-MOST_FRAMES, MOST_BYTES = 16, 1_500_000  # of pictures on the page
+MOST_FRAMES, MOST_BYTES = 16, 1_500_000  # of samples on the page
 
 
 @dataclass(frozen=True)
 class Samples:
-    """`frames`: by method, a PNG as data URI for each of `iterations`, None where there is none; `of`: how many evaluations
-    have pictures, of which these are some."""
+    """`frames` has, by method, a PNG as data URI for each of `iterations`, or None if that one is missing; `of` is the number
+    of evaluations that have samples, of which `iterations` are some."""
 
     seed: int
     iterations: list[int]
@@ -26,18 +26,18 @@ class Samples:
 
 
 def frames_of(folder: Path, curve: Curve) -> dict[int, Path]:
-    """The pictures that a run kept, by iteration."""
+    """The sample grids that a run kept, by iteration."""
     prefix, suffix = FRAME.split("{}")
     try:
         directory = folder / directory_of(curve.about | {"seed": str(curve.seed)})
-    except InputError:  # a name that leads elsewhere
+    except InputError:  # a name whose path leaves the folder
         return {}
     found = {path.name[len(prefix) : -len(suffix)]: path for path in directory.glob(FRAME.format("*"))}
     return {int(number): path for number, path in found.items() if number.isdecimal()}
 
 
 def load_samples(folder: Path, curves: list[Curve], methods: list[str]) -> Samples | None:
-    """The film of the seed of which most methods have pictures, the first such; None where no run kept any."""
+    """The samples of the first seed for which most methods have some; None if no run kept any."""
     seeds: dict[int, dict[str, dict[int, Path]]] = {}
     for curve in curves:
         if found := frames_of(folder, curve):

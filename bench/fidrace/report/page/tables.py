@@ -1,4 +1,4 @@
-"""The page's tables: the text beside every chart, the leaderboard with the numbers that it is sorted by, the provenance."""
+"""The page's tables: leaderboard, one beside each chart, provenance. Each cell carries the value that it sorts by."""
 
 import hashlib
 import json
@@ -21,12 +21,19 @@ from fidrace.score.leaderboard import Scores
 from fidrace.storage.manifest import Manifest
 from fidrace.storage.tables import CEILINGS, RUN_COLUMNS
 
-VARYING = ("device", "precision", "threads", "revision", "fidrace_version", "config_hash")  # of runs, best all the same
+VARYING = (
+    "device",
+    "precision",
+    "threads",
+    "revision",
+    "fidrace_version",
+    "config_hash",
+)  # should be the same for all runs
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, and what it is sorted by: the number behind it, or the text."""
+    """The text shown, and the number or text that it sorts by."""
 
     shown: str
     value: float | str
@@ -42,7 +49,7 @@ class Sheet:
 
 
 def to_cell(value: Any, shown: str | None = None) -> Cell:
-    """Of a number or a text of a table; what was not measured is empty."""
+    """The cell for a number or a text, shown as `shown` if given; empty if not measured."""
     if isinstance(value, str | bool | np.bool_) or value is None:
         return Cell(str(value) if shown is None and value is not None else shown or "", "" if value is None else str(value))
     number = float(value)
@@ -52,7 +59,7 @@ def to_cell(value: Any, shown: str | None = None) -> Cell:
 
 
 def leaderboard_sheet(scores: Scores) -> Sheet:
-    """The leaderboard's own cells, the numbers of leaderboard.csv behind them, and what was claimed."""
+    """The leaderboard's cells sorting by the numbers of leaderboard.csv, with a column of claimed factors."""
     axis = str(scores.leaderboard["axis"].iloc[0])
     order = ["rank", "method", "reached", "median_to_target", "speedup", "ci_low", "p_holm", "verdict", "final_fd", "flags"]
     rows = []
@@ -68,19 +75,19 @@ def leaderboard_sheet(scores: Scores) -> Sheet:
 
 
 def csv_sheet(table: pd.DataFrame) -> Sheet:
-    """A table as it is in its file."""
+    """A table as in its CSV file."""
     numeric = {str(name) for name in table if pd.api.types.is_numeric_dtype(table[name])}
     rows = [[to_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
     return Sheet([str(name) for name in table], rows, frozenset({str(name) for name in table} - numeric))
 
 
 def text_sheet(headings: list[str], lines: Iterable[Sequence[str]]) -> Sheet:
-    """A table of texts."""
+    """A table of text."""
     return Sheet(headings, [[Cell(text, text) for text in line] for line in lines], frozenset({*headings} & WORDS))
 
 
 def series_sheet(first: str, x: Iterable[float], lines: dict[str, Floats]) -> Sheet:
-    """A chart as a table: x down, one column a line."""
+    """A chart as a table: one row per x, one column per line."""
     columns = [*lines.values()]
     rows = [[to_cell(value), *(to_cell(line[k], f"{line[k]:.4g}") for line in columns)] for k, value in enumerate(x)]
     return Sheet([first, *lines], rows)
@@ -100,7 +107,7 @@ def fd_sheet(races: RunTable) -> Sheet:
 
 
 def loss_sheet(races: RunTable) -> Sheet:
-    """Each method's losses at the last evaluation of the runs that came furthest, medians over seeds."""
+    """Each method's losses at the last evaluation, medians over the seeds whose runs got furthest."""
     names = loss_columns(races.curves)
     rows = []
     for method in races.methods:
@@ -111,19 +118,19 @@ def loss_sheet(races: RunTable) -> Sheet:
 
 
 def moments_sheet(moments: dict[str, list[ProfilePoint]]) -> Sheet:
-    """What methods say at the beginning, in the middle and at the end."""
+    """Each method's arrays at the beginning, the middle and the end of training."""
     headings = ["method", "progress", "× learning rate", "β1", "share of timesteps, by tenths of T", "weight on the eps-MSE"]
     chosen = {method: [said[0], said[len(said) // 2], said[-1]] for method, said in moments.items()}
     return text_sheet(headings, [[method, *one.row()] for method, said in chosen.items() for one in said])
 
 
 def runs_sheet(runs: pd.DataFrame) -> Sheet:
-    """runs.csv, without the columns that the page tells once for all runs."""
+    """runs.csv without the columns that provenance shows once for all runs."""
     return csv_sheet(runs[[name for name in runs if name not in (*VARYING, *CEILINGS, "task") or name not in RUN_COLUMNS]])
 
 
 def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: Manifest | None) -> list[tuple[str, str]]:
-    """What the numbers were made from and by, for the page's foot: pairs of a name and a value."""
+    """Pairs of a name and a value that say where the numbers come from, for the foot of the page."""
     rules = races.rules
     statuses = Counter(str(status) for status in runs["status"])
     seeds = sorted({curve.seed for curve in races.curves})
@@ -156,7 +163,7 @@ def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: Manifes
 
 
 def libraries(folder: Path) -> dict[str, str]:
-    """The versions that runs in `folder` were made with, as far as their directories are there."""
+    """The library versions of the runs in `folder` whose directories are present."""
     found: dict[str, set[str]] = {}
     for path in folder.glob("runs/*/*/*/run.json"):
         try:
