@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from fidrace.cli.main import app
 from fidrace.report.glossary import load_glossary
 from fidrace.report.page.build import FolderContent, page
+from fidrace.report.page.charts import SHOWN_AXES, speedup_figure
 from fidrace.report.style import styles
+from fidrace.score.leaderboard import score_folder
 from tests.browser import opened, reported
 from tests.large_study import large_study
 
@@ -135,3 +137,12 @@ def test_the_page_explains_its_words_and_is_silent_about_the_others(folder: Path
     text = reported(folder).read_text()
     for term in load_glossary():
         assert (f"<dt>{term.name}</dt>" in text) == term.page
+
+
+def test_the_speedup_chart_on_an_axis_without_rows_is_that_of_iterations() -> None:
+    scores = score_folder(DIGITS)
+    look = styles(scores.leaderboard["method"])
+    charts = {axis: speedup_figure(scores, look, axis) for axis in SHOWN_AXES}
+    assert len(charts["images"]["data"]) > 6
+    assert charts["images"]["data"] == charts["iterations"]["data"] != charts["seconds"]["data"]
+    assert charts["images"]["layout"]["yaxis"]["title"] == {"text": "speedup in images"}
