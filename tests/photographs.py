@@ -1,4 +1,4 @@
-"""Real images in any number: crops of the two photographs that come with scikit-learn."""
+"""Any number of real images: crops of the two photographs that come with scikit-learn."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_images
 
 from fidrace.data.images import Bytes, Unreadable, read_images
 
-SCALES = (2, 4, 8, 12)  # pixels of the photograph to one of the crop, so that a small crop is more than a smooth patch
+SCALES = (2, 4, 8, 12)  # photograph pixels per crop pixel; at scale 1 a small crop is only a smooth patch
 
 
 def read_image(path: Path, size: int) -> Bytes:
@@ -20,8 +20,8 @@ def read_image(path: Path, size: int) -> Bytes:
 
 
 def crops(folder: Path, count: int, size: int, seed: int) -> None:
-    """Write `count` PNG files of `size` x `size` pixels, in one folder for each photograph (china, flower), in turn. The
-    same arguments write the same pixels."""
+    """Write `count` PNG files of `size` x `size` pixels, alternately into one folder per photograph (china, flower). Equal
+    arguments write equal pixels."""
     sample, rng = load_sample_images(), np.random.default_rng(seed)
     names = [Path(name).stem for name in sample.filenames]
     for name in names:

@@ -14,7 +14,8 @@ from fidrace.train.unet import UNet
 
 STUDIES = Path(__file__).parents[1] / "studies"
 PUBLISHED = {"cifar10": 52_546_438, "imagenet128": 421_529_606}
-OTHERS = {"digits": 45_041, "folder": 121_063_942, "imagenet64": 295_904_454}  # checked below, against diffusers'
+OTHERS = {"digits": 45_041, "folder": 1_129_155, "imagenet64": 295_904_454}  # checked below, against diffusers'
+FOLDER_121M = 121_063_942
 
 
 def count(network: nn.Module) -> int:
@@ -37,11 +38,16 @@ def test_adm128_with_the_heads_of_its_released_weights_has_as_many_parameters() 
     assert count(on_meta(task)) == PUBLISHED["imagenet128"]
 
 
+def test_the_large_network_of_a_folder_has_its_number_of_parameters() -> None:
+    assert count(on_meta(load_study("folder-121m").task)) == FOLDER_121M
+
+
 @pytest.mark.parametrize(
     ("task", "widths", "blocks", "levels", "more"),
     [
         ("digits", (8, 16), 1, "--", dict(in_channels=1, out_channels=1, norm_num_groups=4, attn_norm_num_groups=4)),
-        ("folder", (128, 256, 384, 512), 3, "--aa", {}),
+        ("folder", (16, 32, 64, 64), 1, "--a-", dict(out_channels=3, norm_num_groups=8, attn_norm_num_groups=8)),
+        ("folder-121m", (128, 256, 384, 512), 3, "--aa", {}),
         ("imagenet64", (192, 384, 576, 768), 3, "raaa", dict(num_class_embeds=1000)),
         ("imagenet128", (256, 256, 512, 768, 1024), 2, "rraaa", dict(num_class_embeds=1000)),
         ("cifar10", (128, 256, 256, 256), 3, "-aa-", {}),
@@ -65,7 +71,7 @@ def test_diffusers_unet_of_the_same_sizes_has_as_many_parameters(
             resnet_time_scale_shift="scale_shift",
             **fields | more,
         )
-    assert count(theirs) == (PUBLISHED | OTHERS)[task]
+    assert count(theirs) == (PUBLISHED | OTHERS | {"folder-121m": FOLDER_121M})[task]
 
 
 @pytest.mark.parametrize("resblock_updown", [False, True])

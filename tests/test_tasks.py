@@ -20,7 +20,7 @@ GUIDED |= dict(diffusion_steps=1000, learn_sigma=True, ema_rate=0.9999, weight_d
 COSINE = dict(num_channels=128, num_res_blocks=3, learn_sigma=True, diffusion_steps=4000, noise_schedule="cosine", lr=1e-4)
 PUBLISHED = {
     "cifar10": IMPROVED | COSINE | dict(image_size=32, dropout=0.3, batch_size=128),
-    "folder": {**IMPROVED, **COSINE, "image_size": 64, "dropout": 0.0, "ema_rate": 0.999},
+    "folder-121m": {**IMPROVED, **COSINE, "image_size": 64, "dropout": 0.0, "ema_rate": 0.999},
     "imagenet64": GUIDED
     | dict(image_size=64, num_channels=192, num_res_blocks=3, dropout=0.1, noise_schedule="cosine", batch_size=2048, lr=3e-4),
     "imagenet128": GUIDED
@@ -55,7 +55,7 @@ def flags(task: Task) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_papers_task_has_the_flags_that_its_repository_published(name: str) -> None:
-    task = load_task(name)
+    task = load_study(name).task
     ours = flags(task)
     assert {flag: ours[flag] for flag in PUBLISHED[name]} == PUBLISHED[name]
     assert task.network.multipliers == MULTIPLIERS[task.data.size or 0]

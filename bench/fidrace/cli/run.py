@@ -243,6 +243,8 @@ def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
     size = f"{len(study.methods)} methods x {len(study.seeds)} seeds, {task.budget.iterations} iterations each"
     say(f"{study.name}: {size}, to {goal}{done}")
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
+    if warning := task.ema_warning():
+        say(warning)
 
 
 def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json: bool) -> None:

@@ -50,8 +50,16 @@ def check_guards(task: Task, data: Data) -> None:
     if min(task.quality.samples, images) <= NEIGHBOURS:
         raise InputError(
             f"precision and recall take more than {NEIGHBOURS} images: quality.samples = {task.quality.samples}, and {images} "
-            "are half of the training images (or of quality.guard_images)"
+            f"are half of the training images (or of quality.guard_images); {task.data.heldout} are held out"
         )
+
+
+def check_images(task: Task, data: Data) -> None:
+    """Raise InputError if all training images are equal: they have no covariance, and nothing could be learnt from them."""
+    first = data.train[0]
+    if all(np.array_equal(first, image) for image in data.train):  # ends at the first that differs
+        where = f" in {task.data.root}" if task.data.root else ""
+        raise InputError(f"all {len(data.train)} training images{where} are the same picture: name a folder of different ones")
 
 
 def check_startable(study: Study) -> None:
@@ -61,6 +69,7 @@ def check_startable(study: Study) -> None:
     check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
     check_labels(task, data)
     check_guards(task, data)
+    check_images(task, data)
     features = load_features(task.quality, torch.device("cpu"))
     features(select_images(data.train, np.arange(1)))
     if task.quality.reference:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -196,6 +197,7 @@ class DefaultsConfig(Model):
 
 
 NOT_FIXED = {"name", "summary", "target", "defaults"}
+EMA_SHARE = 0.2  # of the budget: an average that remembers more still holds the first, bad weights when it is measured
 
 
 class Task(Model):
@@ -229,6 +231,16 @@ class Task(Model):
         count = len(self.budget.evaluation_steps()) if evaluations is None else evaluations
         return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
 
+    def ema_warning(self) -> str | None:
+        """One line if the average of the weights remembers more than EMA_SHARE of the budget, and the decay that does not."""
+        memory, allowed = 1 / (1 - self.ema.decay), EMA_SHARE * self.budget.iterations
+        if memory <= allowed * (1 + 1e-9):  # a decay of 0.9 remembers 10.000000000000002 iterations
+            return None
+        return (
+            f"warning: ema.decay = {self.ema.decay} remembers {memory:.0f} iterations, more than a fifth of the budget of "
+            f"{self.budget.iterations}: FD lags behind the weights; --set ema.decay={decay_that_remembers(allowed)} is a fifth"
+        )
+
     def microbatch_size(self) -> int:
         """The number of examples whose activations training holds at a time."""
         return min(self.speed.microbatch or self.optimizer.batch, self.optimizer.batch)
@@ -239,6 +251,14 @@ class Task(Model):
 
     def fixed_hash(self) -> str:
         return hashlib.sha256(json.dumps(self.fixed_part(), sort_keys=True).encode()).hexdigest()
+
+
+def decay_that_remembers(iterations: float) -> float:
+    """The decay of an average that remembers at most `iterations`, 1 - decay rounded up to two figures."""
+    if iterations <= 1:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(1 / iterations)) - 1)
+    return round(1 - math.ceil(1 / iterations / unit * (1 - 1e-9)) * unit, 12)
 
 
 def task_names() -> list[str]:
