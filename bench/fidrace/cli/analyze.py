@@ -48,7 +48,8 @@ def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, devi
     with series.open_homes() as specs:
         runs = sum(len(study.methods) * len(study.seeds) for study in studies.values())
         there = f", {runs - len(specs)} of them there already" if len(specs) < runs else ""
-        say(f"{len(studies)} studies, {runs} runs{there}; into {out}")
+        series_of = f"{len(studies)} studies, " if len(studies) > 1 else ""
+        say(f"{series_of}{runs} runs{there}; into {out}")
         for warning in dict.fromkeys(filter(None, (study.task.ema_warning() for study in studies.values()))):
             say(warning)
         if specs:

@@ -16,6 +16,7 @@ from fidrace.cli.report import report
 from fidrace.cli.run import run
 from fidrace.cli.score import score
 from fidrace.cli.shared import USAGE, Verb, guard_errors
+from fidrace.cli.target import target
 from fidrace.cli.tasks import tasks
 from fidrace.console import make_printable
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, score, report, check, claims, merge, methods, tasks, doctor):
+for verb in (run, target, score, report, check, claims, merge, methods, tasks, doctor):
     app.command(cls=Verb)(guard_errors(verb))
 app.add_typer(analyze, name="analyze")
 get_completion_inspect_parameters()  # registers typer's completion for the shells

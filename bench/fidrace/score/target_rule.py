@@ -48,6 +48,13 @@ def round_up(value: float) -> float:
     return round(math.ceil(value / unit) * unit, 12)
 
 
+def baseline_distances(folder: Path) -> list[float]:
+    """FD at TARGET_SHARE of the budget of each baseline run that sets the target in `folder`."""
+    curves = read_curves(folder)
+    budget = read_rules(folder, curves, None, aimless=True).budget
+    return [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)]
+
+
 def rule_target(folder: Path) -> tuple[float, int]:
     """The target by the protocol's rule for the tables in `folder`, and the number of baseline runs that set it.
 

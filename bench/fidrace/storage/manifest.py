@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field, PlainSerializer
 
 from fidrace.errors import InputError
-from fidrace.spec.study import ResolvedMethod, Study
+from fidrace.spec.study import BASELINE, ResolvedMethod, Study
 from fidrace.spec.task import Goal, Model, validate
 from fidrace.storage.atomic import read_record, write_json
 
@@ -85,13 +85,14 @@ class Manifest(_Record):
         return cls.model_validate(content)
 
     def extended_by(self, new: "Manifest") -> "Manifest":
-        """`new` with the methods, seeds, contrasts, folders and unknown fields that this manifest has too; the seeds that
-        this one declared stay the declared ones."""
+        """`new` with the methods, seeds, contrasts, folders and unknown fields that this manifest has too. The seeds that
+        this one declared stay the declared ones; but while only a target has been set, nobody has seen a comparison, and new
+        seeds are declared too."""
         records = {name: extend_record(self.methods.get(name), record) for name, record in new.methods.items()}
         changes: dict[str, Any] = {
             "methods": {**self.methods, **records},
             "seeds": sorted({*self.seeds, *new.seeds}),
-            "declared_seeds": self.declared_seeds,
+            "declared_seeds": sorted({*self.declared_seeds, *new.seeds}) if self.has_only_target() else self.declared_seeds,
             "contrasts": self.contrasts + [pair for pair in new.contrasts if pair not in self.contrasts],
             **(self.model_extra or {}),
         }
@@ -100,6 +101,10 @@ class Manifest(_Record):
         if folders := list(dict.fromkeys([*self.methods_path, *new.methods_path])):
             changes |= {"methods_path": folders}
         return new.model_copy(update=changes)
+
+    def has_only_target(self) -> bool:
+        """True if the target was set by the rule and no method but the baseline has been declared since."""
+        return self.target_by_rule and set(self.methods) <= {BASELINE}
 
     def merged_with(self, other: "Manifest") -> "Manifest":
         """This manifest with the methods, seeds, contrasts and method folders of another folder of the same study."""
