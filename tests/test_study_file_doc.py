@@ -1,0 +1,42 @@
+"""docs/tasks.md describes the study file completely, and its example is one."""
+
+import re
+from pathlib import Path
+
+from fidrace.spec.study import StudyFile, load_study
+from fidrace.spec.task import load_task
+
+DOC = (Path(__file__).parents[1] / "docs/tasks.md").read_text(encoding="utf-8")
+SECTION = DOC.partition("## A study file")[2].partition("\n## ")[0]
+(EXAMPLE,) = re.findall(r"```toml\n(.*?)```", DOC, re.DOTALL)
+
+
+def test_every_key_of_a_study_file_is_described_and_in_the_example(tmp_path: Path) -> None:
+    described = [key.strip("[]") for key in re.findall(r"^\| `(\S+)` \|", SECTION, re.MULTILINE)]
+    assert described == [*StudyFile.model_fields]
+    for key in StudyFile.model_fields:
+        assert re.search(rf"^(\[{key}\]|{key} =)", EXAMPLE, re.MULTILINE), key
+
+
+def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(EXAMPLE, encoding="utf-8")
+    study = load_study(str(tmp_path / "mine.toml"))
+    assert study.name == "mine"
+    assert study.methods == ("baseline", "clts", "gaussian", "min-snr[gamma=1.0]", "clts+lr-decay")
+    assert study.seeds == (0, 1, 2, 3, 4)
+    assert (study.task.name, study.task.budget.iterations, study.target) == ("folder", 2000, "baseline-final")
+    assert study.contrasts == (("clts", "gaussian"), ("clts+lr-decay", "clts"))
+    assert study.task.data.root == Path("pictures").absolute()
+    assert study.task.data.flip
+    assert study.task.network.attention_resolutions == ()
+    assert study.task.ema.decay == 0.995
+    assert (load_task("folder").optimizer.warmup, study.task.optimizer.warmup) == (50, 0)
+    assert study.task.ema_warning() is None
+
+
+def test_the_numbers_of_folder_are_those_of_the_task() -> None:
+    task = load_task("folder")
+    intro = DOC.partition("## A folder of 200")[2]
+    assert f"{task.budget.iterations:,} iterations of {task.optimizer.batch} images" in intro
+    assert f"{len(task.defaults.methods)} methods × {task.defaults.seeds} seeds" in intro
+    assert all(f"`{method}`" in intro for method in task.defaults.methods if method != "baseline")
