@@ -74,7 +74,6 @@ def parse_target_seeds(text: str) -> str:
 def prepare_study(study: "Study", folder: Path) -> "Study":
     """`study` without a target, or with the one that `folder` has so far. Raises InputError for fewer seeds than a target
     needs and for a folder in which other methods have run, before anything is raced."""
-    from fidrace.score.rules import FINAL
     from fidrace.score.target_rule import MIN_SEEDS
     from fidrace.storage.study_folder import StudyFolder
 
@@ -87,7 +86,7 @@ def prepare_study(study: "Study", folder: Path) -> "Study":
         raise InputError(f"--seeds: a target needs at least {MIN_SEEDS} seeds, not {len(seeds)}")
     if known:
         return replace(study, target=known.target, target_how=known.target_how)
-    return replace(study, target=FINAL, target_how="not set yet: fidrace target")
+    return replace(study, target="baseline-final", target_how="not set yet: fidrace target")
 
 
 def refuse_other_methods(directory: "StudyFolder") -> None:
