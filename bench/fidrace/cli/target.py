@@ -12,7 +12,6 @@ from fidrace.errors import InputError
 
 if TYPE_CHECKING:
     from fidrace.spec.study import Study
-    from fidrace.storage.study_folder import StudyFolder
 
 # The seeds of a target are not those raced later (0, 1, 2, ...): a target set from the baseline's own runs would sit where
 # these runs cross at 0.6 of the budget, and their scatter would be missing from every interval.
@@ -74,30 +73,20 @@ def parse_target_seeds(text: str) -> str:
 def prepare_study(study: "Study", folder: Path) -> "Study":
     """`study` without a target, or with the one that `folder` has so far. Raises InputError for fewer seeds than a target
     needs and for a folder in which other methods have run, before anything is raced."""
-    from fidrace.score.target_rule import MIN_SEEDS
+    from fidrace.score.target_rule import MIN_SEEDS, refuse_other_methods
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder)
     known = directory.manifest() if (folder / "study.json").exists() else None
     if known:
-        refuse_other_methods(directory)
+        rows = [*directory.rows(), *directory.rows_without_directory()]
+        refuse_other_methods(folder, (str(row["method"]) for row in rows))
     seeds = {*study.seeds, *(known.seeds if known else ())}
     if len(seeds) < MIN_SEEDS:
         raise InputError(f"--seeds: a target needs at least {MIN_SEEDS} seeds, not {len(seeds)}")
     if known:
         return replace(study, target=known.target, target_how=known.target_how)
     return replace(study, target="baseline-final", target_how="not set yet: fidrace target")
-
-
-def refuse_other_methods(directory: "StudyFolder") -> None:
-    """Raise InputError if a method other than the baseline has a row in the folder."""
-    from fidrace.spec.study import BASELINE
-
-    rows = [*directory.rows(), *directory.rows_without_directory()]
-    if others := sorted({str(row["method"]) for row in rows} - {BASELINE}):
-        raise InputError(
-            f"{directory.path}: {', '.join(others)} ran already, so a target set now is post hoc; choose another folder"
-        )
 
 
 def publish_target(folder: Path, command: list[str] | None) -> None:

@@ -1,6 +1,7 @@
 """The protocol's target: the baseline's median FD at TARGET_SHARE of the budget, before any other method is run."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,19 @@ def baseline_distances(folder: Path) -> list[float]:
     return [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)]
 
 
+def refuse_other_methods(folder: Path, methods: Iterable[str]) -> None:
+    """Raise InputError if `methods`, those of the runs in `folder`, are not the baseline alone."""
+    if others := sorted({*methods} - {BASELINE}):
+        raise InputError(f"{folder}: {', '.join(others)} ran already, so a target set now is post hoc; choose another folder")
+
+
 def rule_target(folder: Path) -> tuple[float, int]:
     """The target by the protocol's rule for the tables in `folder`, and the number of baseline runs that set it.
 
     Raises InputError if another method has runs there, because a target that is set after them is post hoc;
     NothingToConclude if the baseline runs give no target (`target_of`)."""
     curves = read_curves(folder)
-    if others := sorted({curve.method for curve in curves} - {BASELINE}):
-        raise InputError(f"{folder}: {', '.join(others)} ran already, so a target set now is post hoc; choose another folder")
+    refuse_other_methods(folder, (curve.method for curve in curves))
     budget = read_rules(folder, curves, None, aimless=True).budget
     try:
         return target_of(curves, budget), sum(sets_target(curve, budget) for curve in curves)
