@@ -24,11 +24,11 @@ INSTALL = "pip install 'fidrace[train]'"
 class Verb(TyperCommand):
     """A command whose help names arguments as the usage line does, without the Python types that typer appends."""
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
         pieces = super().collect_usage_pieces(ctx)
         return [piece.replace("{", "").replace("}", "").replace("[[", "[").replace("]]", "]") for piece in pieces]
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         for kind in ("argument", "option"):
             parameters = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == kind]
             records = filter(None, (parameter.get_help_record(ctx) for parameter in parameters))

@@ -165,8 +165,13 @@ def make_table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str
     """A table whose numbers are never wrapped; columns of words have the given widths, or what rich leaves them."""
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for heading in headings:
-        wraps, side = heading in {*FOLDED, *NOTES}, "left" if heading in WORDS else "right"
-        table.add_column(heading, justify=side, no_wrap=not wraps, overflow="fold", width=widths.get(heading))
+        table.add_column(
+            heading,
+            justify="left" if heading in WORDS else "right",
+            no_wrap=heading not in {*FOLDED, *NOTES},
+            overflow="fold",
+            width=widths.get(heading),
+        )
     for line in lines:
         table.add_row(*line)
     return table
