@@ -196,4 +196,4 @@ def print_line(console: Console, text: str) -> None:
 
 def encodable(console: Console, text: str) -> str:
     """`text`, its signs in ASCII if the console cannot take UTF-8."""
-    return text if console.encoding.lower().startswith("utf") else text.translate(str.maketrans(SUBSTITUTES))
+    return text if console.encoding.lower().startswith("utf") else "".join(SUBSTITUTES.get(letter, letter) for letter in text)
