@@ -4,7 +4,7 @@ from fidrace.cli.shared import USAGE, fail
 from fidrace.console import say
 from fidrace.execute.doctor import check_study
 from fidrace.execute.estimate import estimate
-from fidrace.report.plan import cost_lines
+from fidrace.report.cost import cost_lines
 from fidrace.spec.study import Study
 
 
