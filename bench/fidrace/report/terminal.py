@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from fidrace.console import SUBSTITUTES
 from fidrace.report.leaderboard import (
     CONTRAST_HEADINGS,
     CONTRASTS,
@@ -37,7 +38,6 @@ CLAIMED = "claimed: by the paper, in brackets where that was on another task (`f
 NOTES = ("notes", "loses")
 NARROWEST_NOTES, MOST_NOTE_LINES = 16, 6  # of the notes column of a row; else notes go below the table
 FOLDED = {"method": 24, "its control": 24, "claim": 24, "asked": 20, "verdict": 19}  # columns that may fold, and from where
-ASCII = str.maketrans({"×": "x", "–": "-", "≥": ">=", "≤": "<=", "∞": "inf", "✓": "+", "✗": "x", "±": "+-", "’": "'"})
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,13 @@ def make_table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str
     """A table whose numbers are never wrapped; columns of words have the given widths, or what rich leaves them."""
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for heading in headings:
-        wraps, side = heading in {*FOLDED, *NOTES}, "left" if heading in WORDS else "right"
-        table.add_column(heading, justify=side, no_wrap=not wraps, overflow="fold", width=widths.get(heading))
+        table.add_column(
+            heading,
+            justify="left" if heading in WORDS else "right",
+            no_wrap=heading not in {*FOLDED, *NOTES},
+            overflow="fold",
+            width=widths.get(heading),
+        )
     for line in lines:
         table.add_row(*line)
     return table
@@ -191,4 +196,4 @@ def print_line(console: Console, text: str) -> None:
 
 def encodable(console: Console, text: str) -> str:
     """`text`, its signs in ASCII if the console cannot take UTF-8."""
-    return text if console.encoding.lower().startswith("utf") else text.translate(ASCII)
+    return text if console.encoding.lower().startswith("utf") else "".join(SUBSTITUTES.get(letter, letter) for letter in text)
