@@ -180,7 +180,7 @@ def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(t
     assert len({pids[name] for name in (*FAULTS, "p2")}) == 5  # nothing that a failed run leaves behind meets the next
     evals = pd.read_csv(tmp_path / "s" / "evals.csv")
     assert len(evals[evals["method"] == "memory"]) == 2  # what was measured before stays
-    assert "4 of 6 runs failed; --retry-failed runs them again" in study.err.read_text()
+    assert "4 of 6 runs failed; --retry-failed resumes them" in study.err.read_text()
 
 
 def test_a_killed_workers_run_goes_on_from_its_checkpoint_with_retry_failed(undisturbed: Path, tmp_path: Path) -> None:
