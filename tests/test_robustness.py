@@ -1,4 +1,4 @@
-"""Robustness: each cell is scored as `fidrace score` scores its folder, at the target of the rule; and what that costs."""
+"""Robustness: each setting is scored as `fidrace score` scores its folder, at the target of the rule; and what that costs."""
 
 import shutil
 from dataclasses import replace
@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from fidrace.analyses.robustness.analysis import analyze_robustness, idle_clips, p_of_slower, score_setting, studies
-from fidrace.analyses.robustness.effects import effect
+from fidrace.analyses.robustness.analysis import analyze_robustness, plan_studies
+from fidrace.analyses.robustness.effects import mean_effect
+from fidrace.analyses.robustness.own_target import read_setting
 from fidrace.analyses.robustness.settings import Setting, Settings
+from fidrace.analyses.robustness.tables import idle_clip_lines, p_of_slower
 from fidrace.cli.main import app
 from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
@@ -28,12 +30,13 @@ from tests.conftest import Refused
 from tests.simulation import Side, World, costs, outcome, too_few, too_many
 
 TASK = load_task("digits")
-CELL = ("--lr", "0.01", "--batch", "16", "--schedule", "cosine")
+SETTING = ("--lr", "0.01", "--batch", "16", "--schedule", "cosine")
 BUDGET = 40
 SHORT = {  # a study in which FD falls
     "budget.evaluations": 4,
+    "network.channels": 4,
     "quality.samples": 80,
-    "sampler.steps": 4,
+    "sampler.steps": 2,
     "optimizer.warmup": 0,
     "ema.decay": 0.7,
     "quality.heldout_repeats": 1,
@@ -43,7 +46,7 @@ STUDIES = 600
 
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the command has raced one cell, and then, as after an interruption, that one and another."""
+    """A folder in which the command has raced one setting, and then, as after an interruption, that one and another."""
     folder = tmp_path_factory.mktemp("robustness") / "out"
     assert "1 studies, 6 runs; into" in analyze(folder, "none")
     said = analyze(folder, "none,0.05")
@@ -67,28 +70,28 @@ def analyze(folder: Path, clip: str) -> str:
         "--device",
         "cpu",
     ]
-    words += ["--out", str(folder), "--clip", clip, *CELL, *short]
+    words += ["--out", str(folder), "--clip", clip, *SETTING, *short]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def cells(folder: Path) -> list[Path]:
+def homes(folder: Path) -> list[Path]:
     return [folder / f"lr-0.01,batch-16,cosine,clip-{clip}" for clip in ("none", "0.05")]
 
 
 def series_of(folder: Path, *clips: float | None) -> tuple[StudySeries, Settings]:
     """The same series, without the command."""
     base = load_study("digits", ["min-snr"], "3", BUDGET, changes=SHORT)
-    grid = Settings((0.01,), (16,), ("cosine",), clips)
-    return StudySeries.of(folder, studies(base, grid)), grid
+    settings = Settings((0.01,), (16,), ("cosine",), clips)
+    return StudySeries.of(folder, plan_studies(base, settings)), settings
 
 
-def test_every_cell_has_the_factor_that_score_gives_its_folder_at_the_target_of_the_rule(analyzed: Path) -> None:
+def test_every_setting_has_the_factor_that_score_gives_its_folder_at_the_target_of_the_rule(analyzed: Path) -> None:
     table = pd.read_csv(analyzed / "robustness.csv", keep_default_na=False, na_values=[""])
     assert table["clip"].tolist() == ["none", "0.05"]
     assert np.isfinite(table["speedup"]).any()
-    for row, folder in zip(table.to_dict("records"), cells(analyzed), strict=True):
+    for row, folder in zip(table.to_dict("records"), homes(analyzed), strict=True):
         evals = pd.read_csv(folder / "evals.csv").query("method == 'baseline'")
         logs = np.log(evals.pivot_table(index="seed", columns="iteration", values="fd"))
         median = np.median(np.exp([np.interp(0.6 * BUDGET, logs.columns, one) for one in logs.to_numpy()]))
@@ -116,11 +119,11 @@ def test_the_whole_grid_at_once_has_the_tables_of_one_raced_in_parts(analyzed: P
     assert {path.name: path.read_bytes() for path in analyzed.iterdir() if path.is_file()} == before
 
 
-def test_a_cell_that_cannot_be_raced_says_why_and_keeps_no_other_from_its_number(analyzed: Path, tmp_path: Path) -> None:
+def test_a_setting_that_cannot_be_raced_says_why_and_keeps_no_other_from_its_number(analyzed: Path, tmp_path: Path) -> None:
     shutil.copytree(analyzed, tmp_path / "out")
     healthy = pd.read_csv(analyzed / "robustness.csv", dtype={"clip": str}, keep_default_na=False).query("clip == 'none'")
-    for broken, reason in (("flat", "the baseline does not fall"), ("diverged", "no baseline run came to its end (diverged")):
-        for path in cells(tmp_path / "out")[1].glob("runs/*/baseline/*"):
+    for broken, reason in (("flat", "the baseline does not fall"), ("diverged", "no baseline run finished (diverged")):
+        for path in homes(tmp_path / "out")[1].glob("runs/*/baseline/*"):
             evals = pd.read_csv(path / "evals.csv")
             if broken == "flat":
                 evals["fd"] = 100.0
@@ -139,25 +142,25 @@ def test_a_cell_that_cannot_be_raced_says_why_and_keeps_no_other_from_its_number
 
 def test_a_clip_that_never_binds_is_named(analyzed: Path) -> None:
     free, bound = (
-        score_setting(folder, Setting(0.01, 16, "cosine", clip))
-        for folder, clip in zip(cells(analyzed), (None, 0.05), strict=True)
+        read_setting(folder, Setting(0.01, 16, "cosine", clip))
+        for folder, clip in zip(homes(analyzed), (None, 0.05), strict=True)
     )
-    assert idle_clips([free, bound]) == []
-    idle = replace(free, cell=replace(free.cell, clip=1000.0))
-    assert idle_clips([free, idle]) == ["clip 1000 never binds in 1 of 1 cells: the baseline's runs are those without it"]
+    assert idle_clip_lines([free, bound]) == []
+    idle = replace(free, setting=replace(free.setting, clip=1000.0))
+    assert idle_clip_lines([free, idle]) == ["clip 1000 never binds in 1 of 1 cells: the baseline's runs are those without it"]
 
 
-def test_effects_are_student_intervals_over_seeds_of_the_mean_over_cells() -> None:
+def test_effects_are_student_intervals_over_seeds_of_the_mean_over_settings() -> None:
     random = np.random.default_rng(0)
     level, against = random.standard_normal((2, 5, 4))
-    level[2, 3] = np.nan  # that cell is left out, for every seed
-    found = effect(level, against)
+    level[2, 3] = np.nan  # that setting is left out, for every seed
+    found = mean_effect(level, against)
     assert found is not None
     means = (level - against)[:, :3].mean(axis=1)
     low, high = stats.t.interval(0.95, 4, means.mean(), stats.sem(means))
-    assert (found.cells, found.seeds) == (3, 5)
+    assert (found.pairs, found.seeds) == (3, 5)
     assert [found.ratio, found.ci_low, found.ci_high] == pytest.approx(np.exp([means.mean(), low, high]))
-    assert effect(np.full((3, 2), np.nan), np.zeros((3, 2))) is None
+    assert mean_effect(np.full((3, 2), np.nan), np.zeros((3, 2))) is None
 
 
 def test_slower_is_the_other_side_of_the_same_test() -> None:
@@ -174,7 +177,7 @@ def test_slower_is_the_other_side_of_the_same_test() -> None:
     assert p_of_slower({"ci_high": np.inf, "pairs": 3, "speedup": 0.5}) == 1.0
 
 
-def test_settings_that_are_none_are_refused_in_one_line(refused: Refused) -> None:
+def test_levels_that_cannot_be_used_are_refused_in_one_line(refused: Refused) -> None:
     for option, word, said in (
         ("--lr", "0", "--lr 0: write a number above 0"),
         ("--lr", "fast", "--lr fast: write a number above 0"),
@@ -188,28 +191,28 @@ def test_settings_that_are_none_are_refused_in_one_line(refused: Refused) -> Non
         ("--clip", "off", "--clip off: write a number above 0 or 'none'"),
         ("--clip", "-1", "--clip -1"),
         ("--clip", "none,none", "--clip: none is listed twice"),
-        ("-m", "baseline", "a method is needed"),
+        ("-m", "baseline", "-m: name a method to compare with the baseline"),
     ):
         assert said in refused("analyze", "robustness", option, word)
 
 
-def test_a_grid_is_the_tasks_settings_and_their_halves_and_changes_nothing_else() -> None:
-    grid = Settings.parsed(TASK, None, None, "linear,cosine", "none,0.5")
-    assert (grid.lr, grid.batch) == ((3e-3, 1.5e-3), (64, 32))
-    assert len({cell.home for cell in grid.cells}) == 16
-    assert grid.cells[1].home == "lr-0.003,batch-64,linear,clip-0.5"
-    assert Setting(3e-3, 64, "cosine", None).of(TASK).fixed_part() == TASK.fixed_part()
-    other = Setting(1e-3, 8, "linear", 0.5).of(TASK).fixed_part()
+def test_settings_are_the_tasks_levels_and_their_halves_and_change_nothing_else() -> None:
+    settings = Settings.parse(TASK, None, None, "linear,cosine", "none,0.5")
+    assert (settings.lr, settings.batch) == ((3e-3, 1.5e-3), (64, 32))
+    assert len({setting.home for setting in settings.combinations}) == 16
+    assert settings.combinations[1].home == "lr-0.003,batch-64,linear,clip-0.5"
+    assert Setting(3e-3, 64, "cosine", None).apply(TASK).fixed_part() == TASK.fixed_part()
+    other = Setting(1e-3, 8, "linear", 0.5).apply(TASK).fixed_part()
     expected = TASK.fixed_part()
     expected["optimizer"] |= {"lr": 1e-3, "batch": 8, "clip": 0.5}
     expected["diffusion"] |= {"schedule": "linear"}
     assert other == expected
     with pytest.raises(InputError, match="batch"):
-        Setting(1e-3, 2**30, "linear", None).of(TASK)
+        Setting(1e-3, 2**30, "linear", None).apply(TASK)
 
 
 def to_own_target(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
-    """What both needed to the target that the rule makes of this study's own baseline runs."""
+    """The costs of both to the target that the rule gives for this study's own baseline runs."""
     axes = dict.fromkeys(("iteration", "images", "train_seconds", "forwards"), n)
     curves = [Curve("t", "baseline", seed, "finished", axes, one, one) for seed, one in enumerate(fd[0])]
     target = target_of(curves, world.budget, least=1)

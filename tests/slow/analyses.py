@@ -1,4 +1,4 @@
-"""Each analysis at full size on digits, from nothing, one after another: none may take more than five minutes.
+"""Runs each analysis at full size on digits, from an empty folder: none may take more than five minutes.
 
 python -m tests.slow.analyses [ANALYSIS...]
 """

@@ -1,6 +1,6 @@
 """How often a clipping norm binds on digits: the table of docs/robustness.md.
 
-python -m tests.slow.clipped [ITERATIONS]     the baseline, seed 0, in every cell without clipping (half a minute)
+python -m tests.slow.clipped [ITERATIONS]     the baseline, seed 0, at every setting without clipping (half a minute)
 """
 
 import sys
@@ -23,7 +23,7 @@ NORMS = (1, 0.5, 0.3, 0.2)
 
 
 def gradient_norms(schedule: str, batch: int, lr: float, iterations: int) -> Floats:
-    """Of every step; nothing is clipped."""
+    """The norm at every step, without clipping."""
     changes = {"optimizer.clip": 1e9, "optimizer.lr": lr, "optimizer.batch": batch, "diffusion.schedule": schedule}
     task = load_task("digits", changes | {"budget.iterations": iterations, "budget.evaluations": 5})
     clip, norms = nn.utils.clip_grad_norm_, []
@@ -39,8 +39,8 @@ if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 165
     heads, rows = ["schedule", "batch", "lr", *(f"> {norm:g}" for norm in NORMS), "median by fifth"], []
     for schedule, batch, lr in product(("linear", "cosine"), (64, 32), (3e-3, 1.5e-3)):
-        found = gradient_norms(schedule, batch, lr, count)
-        shares = [f"{100 * (found > norm).mean():.0f} %" for norm in NORMS]
-        medians = " ".join(f"{np.median(part):.2f}" for part in np.array_split(found, 5))
+        norms = gradient_norms(schedule, batch, lr, count)
+        shares = [f"{100 * (norms > norm).mean():.0f} %" for norm in NORMS]
+        medians = " ".join(f"{np.median(part):.2f}" for part in np.array_split(norms, 5))
         rows.append([schedule, str(batch), f"{lr:g}", *shares, medians])
     print(markdown_table(heads, rows))

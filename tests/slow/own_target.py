@@ -1,4 +1,4 @@
-"""What a target set from the same baseline runs costs: the table of docs/robustness.md, from studies of known speedup.
+"""What it costs to set the target from the same baseline runs: the table of docs/robustness.md, from studies of known speedup.
 
 python -m tests.slow.own_target [STUDIES]     prints it as Markdown (600 studies a line: a minute)
 """
@@ -17,7 +17,7 @@ HEADS = [
 ]
 
 
-def line(world: World, studies: int) -> list[str]:
+def table_row(world: World, studies: int) -> list[str]:
     equal, slow, fast = (
         outcome(replace(world, factor=factor), studies, seed=seed, cost=to_own_target)
         for seed, factor in enumerate((1.0, 0.8, 1.5))
@@ -31,4 +31,4 @@ if __name__ == "__main__":
     worlds = [
         World(family, seeds, correlation=rho, budget=500.0) for family in FAMILIES for rho in (0.0, 0.8) for seeds in (3, 5, 10)
     ]
-    print(markdown_table(HEADS, [line(world, count) for world in worlds]))
+    print(markdown_table(HEADS, [table_row(world, count) for world in worlds]))

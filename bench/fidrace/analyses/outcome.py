@@ -1,4 +1,4 @@
-"""What an analysis found: tables, a picture, and what a person reads first."""
+"""The result of an analysis: tables, pictures and findings in words."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from fidrace.storage.atomic import write_atomic
 
 @dataclass(frozen=True)
 class Outcome:
-    """`tables` by the name of their file; `picture`: a PNG; `lines`: the findings, one each; `grids`: further PNGs by name."""
+    """`tables` by the name of their file; `picture`, a PNG; `lines`, one finding each; `grids`, further PNGs by name."""
 
     tables: dict[str, pd.DataFrame]
     picture: bytes
@@ -18,7 +18,7 @@ class Outcome:
     grids: dict[str, bytes] = field(default_factory=dict)
 
     def publish(self, folder: Path, kind: str) -> list[Path]:
-        """Write `kind`.png and the tables into `folder`; returns the files."""
+        """Write `kind`.png, the other pictures and the tables into `folder`; return the paths."""
         files = {folder / f"{kind}.png": self.picture, **{folder / f"{name}.png": grid for name, grid in self.grids.items()}}
         for name, table in self.tables.items():
             files[folder / f"{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()

@@ -1,4 +1,4 @@
-"""Trained networks, as their runs kept them: at each evaluation of a finished run, the averaged weights."""
+"""Trained networks as their runs kept them: the averaged weights at each evaluation of a finished run."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.spec.study import RunSpec
-from fidrace.storage import checked_tensors as sealed
+from fidrace.storage import checked_tensors
 from fidrace.storage.tables import WEIGHTS
 from fidrace.train.architectures import build_network
 from fidrace.train.diffusion import Diffusion
@@ -19,7 +19,7 @@ from fidrace.train.diffusion import Diffusion
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished run of a series, and where it lies."""
+    """A finished run of a series, and its folder."""
 
     spec: RunSpec
     directory: Path
@@ -31,19 +31,19 @@ class TrainedRun:
 
     @property
     def iterations(self) -> tuple[int, ...]:
-        """At which weights were kept, up to the budget."""
+        """The evaluations at which weights were kept, up to the budget."""
         return self.spec.task.budget.evaluation_steps()[:-1]
 
     def network(self, iteration: int, data: Data, device: torch.device) -> nn.Module:
-        """The averaged network at an evaluation, in float32 and in evaluation mode; raises InputError where its weights were
-        not kept."""
+        """The averaged network at an evaluation, in float32 and evaluation mode; raises InputError if its weights are missing
+        or damaged."""
         path = self.directory / WEIGHTS.format(iteration)
         task = self.spec.task
         network = build_network(task.network, data.train.shape[1:], self.spec.seed, task.diffusion.learned_sigma)
         try:
-            network.load_state_dict(sealed.read(path)[0])
-        except (OSError, sealed.Damaged, RuntimeError):
-            raise InputError(f"{path}: absent or damaged; remove its folder, and the same command trains it anew") from None
+            network.load_state_dict(checked_tensors.read(path)[0])
+        except (OSError, checked_tensors.Damaged, RuntimeError):
+            raise InputError(f"{path}: missing or damaged; remove its folder, and the same command trains it again") from None
         return network.to(device).eval()
 
     def diffusion(self, data: Data, device: torch.device) -> Diffusion:
@@ -54,11 +54,11 @@ class TrainedRun:
 
 
 def finished_runs(series: StudySeries) -> list[TrainedRun]:
-    """All finished runs of a series, in its order; runs that diverged have no networks to look at."""
-    found = []
-    for home, race in series.runners.items():
-        for spec in race.study.specs():
-            row = race.directory.row(spec)
+    """All finished runs of a series, in its order. Runs that diverged kept no network that could be compared."""
+    runs = []
+    for home, runner in series.runners.items():
+        for spec in runner.study.specs():
+            row = runner.directory.row(spec)
             if row and row["status"] == "finished":
-                found.append(TrainedRun(replace(spec, home=home), race.directory.path / spec.directory))
-    return found
+                runs.append(TrainedRun(replace(spec, home=home), runner.directory.path / spec.directory))
+    return runs

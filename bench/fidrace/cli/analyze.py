@@ -1,4 +1,4 @@
-"""`fidrace analyze`: the paper's other experiments. Each trains what it needs, as `fidrace run` does, and looks at it."""
+"""`fidrace analyze`: the paper's other experiments. Each trains what it needs, as `fidrace run` does, and measures it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fidrace.cli.options import AnalysisOut as Out
-from fidrace.cli.options import Budget, Change, Device, MethodsPath, Seeds, TaskName, Workers
-from fidrace.cli.options import RetryFailed as Retry
+from fidrace.cli.options import Budget, Change, Device, MethodsPath, RetryFailed, Seeds, TaskName, Workers
 from fidrace.cli.shared import SOME_FAILED, Verb, fail, guard_errors
 from fidrace.errors import InputError
 
@@ -17,16 +16,20 @@ if TYPE_CHECKING:
     from fidrace.spec.study import Study
 
 analyze = typer.Typer(
-    help="The paper's other experiments, and its open questions. What DIR already holds is not trained again.",
+    help="Run the paper's other experiments, and its open questions. What DIR already holds is not trained again.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
+Methods = Annotated[
+    list[str], typer.Option("-m", "--method", metavar="NAME", help="A method to compare with the baseline; repeat.")
+]
 
-def study_of(
+
+def load_base_study(
     task: str, methods: list[str], seeds: str, budget: int | None, change: list[str], methods_path: list[str]
 ) -> "Study":
-    """The study that the options describe, its networks kept. Raises InputError where runs would end at different
+    """The study that the options describe, keeping its networks. Raises InputError if runs would end at different
     iterations."""
     from fidrace.spec.study import load_study, parse_assignment
 
@@ -37,7 +40,7 @@ def study_of(
 
 
 def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, device: str, retry_failed: bool) -> "StudySeries":
-    """The series of `studies`, by their homes below `out`, run to its end."""
+    """Run what is still to do of `studies`, whose keys are their folders below `out`. Exits if a run failed."""
     from fidrace.console import say
     from fidrace.execute.local import devices
     from fidrace.execute.study_series import StudySeries
@@ -47,9 +50,9 @@ def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, devi
     series = StudySeries.of(out, studies, retry_failed)
     with series.open_homes() as specs:
         runs = sum(len(study.methods) * len(study.seeds) for study in studies.values())
-        there = f", {runs - len(specs)} of them there already" if len(specs) < runs else ""
-        series_of = f"{len(studies)} studies, " if len(studies) > 1 else ""
-        say(f"{series_of}{runs} runs{there}; into {out}")
+        done = f", {runs - len(specs)} of them there already" if len(specs) < runs else ""
+        count = f"{len(studies)} studies, " if len(studies) > 1 else ""
+        say(f"{count}{runs} runs{done}; into {out}")
         for warning in dict.fromkeys(filter(None, (study.task.ema_warning() for study in studies.values()))):
             say(warning)
         if specs:
@@ -62,7 +65,7 @@ def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, devi
 
 
 def publish_outcome(kind: str, outcome: "Outcome", out: Path) -> None:
-    """Write what an analysis found, and say it."""
+    """Write the tables and pictures of an analysis, and print its findings."""
     from fidrace.console import say
 
     files = outcome.publish(out, kind)
@@ -77,89 +80,116 @@ def default_out(kind: str, task: str) -> Path:
 
 def consistency(
     task: TaskName = "digits",
-    method: Annotated[list[str], typer.Option("-m", "--method", help="A method to set beside the baseline; repeat.")] = [
-        "clts",
-        "mdlrc",
-    ],
+    method: Methods = ["clts", "mdlrc"],
     network: Annotated[
-        list[str], typer.Option("--network", metavar="KEY=VALUE[,...]", help="Another architecture; repeat. Default: two.")
+        list[str],
+        typer.Option(
+            "--network",
+            metavar="KEY=VALUE[,...]",
+            help="Another architecture; repeat. Default: twice the channels; a block more.",
+        ),
     ] = [],
     seeds: Seeds = "3",
-    latents: Annotated[int, typer.Option(help="On how many latents.")] = 256,
+    latents: Annotated[int, typer.Option(metavar="N", help="Latents that every network gets; at least 16.")] = 256,
     budget: Budget = None,
     out: Out = None,
     workers: Workers = None,
     device: Device = "auto",
     change: Change = [],
     methods_path: MethodsPath = [],
-    retry_failed: Retry = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Do networks that share neither initialisation nor data order, or not even an architecture, draw the same images from
-    the same latents? Scores from 0 (the same function) to 1 (a shared latent tells nothing), over training."""
+    the same latents? Scores from 0 (the same function) to 1 (a shared latent tells nothing), over training.
+
+    \b
+    Examples:
+      fidrace analyze consistency
+      fidrace analyze consistency -m min-snr --network channels=16,res_blocks=2
+      fidrace analyze consistency cifar10 --seeds 2 --out DIR
+    """
     from fidrace.analyses.consistency.agreement import check_latents
-    from fidrace.analyses.consistency.analysis import analyze_consistency, studies
+    from fidrace.analyses.consistency.analysis import analyze_consistency
+    from fidrace.analyses.consistency.networks import plan_studies
 
     check_latents(latents)
-    base = study_of(task, method, seeds, budget, change, methods_path)
+    base = load_base_study(task, method, seeds, budget, change, methods_path)
     folder = out or default_out("consistency", base.task.name)
-    series = run_series(studies(base, network), folder, workers, device, retry_failed)
+    series = run_series(plan_studies(base, network), folder, workers, device, retry_failed)
     publish_outcome("consistency", analyze_consistency(series, latents, device), folder)
 
 
 def difficulty(
     task: TaskName = "digits",
     seeds: Seeds = "3",
-    cells: Annotated[int, typer.Option(help="Into how many ranges the timesteps are cut.")] = 25,
+    bands: Annotated[
+        int, typer.Option("--bands", "--cells", metavar="N", help="Ranges that the timesteps are split into; at least 2.")
+    ] = 25,
     budget: Budget = None,
     out: Out = None,
     workers: Workers = None,
     device: Device = "auto",
     change: Change = [],
-    retry_failed: Retry = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
-    """Which timesteps are hard to learn? Held-out loss and gradient norm by timestep over training, against noise level."""
-    from fidrace.analyses.difficulty.analysis import analyze_difficulty, check_bands
+    """Which timesteps are hard to learn? Held-out loss and gradient norm by timestep over training, against noise level.
 
-    base = study_of(task, ["baseline"], seeds, budget, change, [])
-    check_bands(base.task, cells)
+    \b
+    Examples:
+      fidrace analyze difficulty
+      fidrace analyze difficulty cifar10 --bands 50
+      fidrace analyze difficulty --set ema.decay=0 --seeds 5 --out DIR
+    """
+    from fidrace.analyses.difficulty.analysis import analyze_difficulty, plan_bands
+
+    base = load_base_study(task, ["baseline"], seeds, budget, change, [])
+    ranges = plan_bands(base.task, bands)
     folder = out or default_out("difficulty", base.task.name)
     series = run_series({"baseline": base}, folder, workers, device, retry_failed)
-    publish_outcome("difficulty", analyze_difficulty(series, cells, device), folder)
+    publish_outcome("difficulty", analyze_difficulty(series, ranges, device), folder)
 
 
 def landscape(
     task: TaskName = "digits",
     seeds: Seeds = "2",
-    bands: Annotated[int, typer.Option(min=1, help="Into how many ranges of timesteps the curvature is split.")] = 4,
-    examples: Annotated[int, typer.Option(min=1, help="Images that the loss is taken over.")] = 128,
-    eigenvalues: Annotated[int, typer.Option(min=1, help="How many of the largest.")] = 3,
-    probes: Annotated[int, typer.Option(min=2, help="Random vectors for the trace.")] = 16,
+    bands: Annotated[int, typer.Option(min=1, metavar="N", help="Ranges of timesteps that curvature is measured in.")] = 4,
+    examples: Annotated[int, typer.Option(min=1, metavar="N", help="Training images that the loss is the mean of.")] = 128,
+    eigenvalues: Annotated[int, typer.Option(min=1, metavar="N", help="How many of the largest eigenvalues.")] = 3,
+    probes: Annotated[int, typer.Option(min=2, metavar="N", help="Random vectors that the trace is estimated from.")] = 16,
     budget: Budget = None,
     out: Out = None,
     workers: Workers = None,
     device: Device = "auto",
     change: Change = [],
-    retry_failed: Retry = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
-    """Is the loss smooth around what was learnt? Interpolation between trained networks, top Hessian eigenvalues and trace by
-    band of timesteps, along training."""
-    from fidrace.analyses.landscape.analysis import Look, analyze_landscape, studies
+    """Is the loss smooth around trained networks? Interpolation between networks; the largest and smallest Hessian eigenvalues
+    and the trace, by band of timesteps, along training.
 
-    base = study_of(task, ["baseline"], seeds, budget, change, [])
-    look = Look(bands, examples, eigenvalues, probes)
-    look.check(base.task)
+    \b
+    Examples:
+      fidrace analyze landscape
+      fidrace analyze landscape --seeds 5 --bands 1 --eigenvalues 1 --probes 8 --out DIR
+    """
+    from fidrace.analyses.landscape.analysis import Resolution, analyze_landscape, plan_studies
+
+    base = load_base_study(task, ["baseline"], seeds, budget, change, [])
+    resolution = Resolution(bands, examples, eigenvalues, probes)
+    resolution.check(base.task)
     folder = out or default_out("landscape", base.task.name)
-    series = run_series(studies(base), folder, workers, device, retry_failed)
-    publish_outcome("landscape", analyze_landscape(series, look, device), folder)
+    series = run_series(plan_studies(base), folder, workers, device, retry_failed)
+    publish_outcome("landscape", analyze_landscape(series, resolution, device), folder)
 
 
 def robustness(
     task: TaskName = "digits",
-    method: Annotated[list[str], typer.Option("-m", "--method", help="A method; repeat.")] = ["mdlrc"],
-    lr: Annotated[str | None, typer.Option(metavar="A,B,...", help="Learning rates. Default: the task's and its half.")] = None,
-    batch: Annotated[str | None, typer.Option(metavar="A,B,...", help="Batches. Default: the task's and its half.")] = None,
+    method: Methods = ["mdlrc"],
+    lr: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Learning rates. Default: the task's and half of it.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="A,B,...", help="Batches. Default: the task's and half of it.")] = None,
     schedule: Annotated[str, typer.Option(metavar="A,B", help="Noise schedules.")] = "linear,cosine",
-    clip: Annotated[str, typer.Option(metavar="A,B,...", help="Norms that gradients are clipped at.")] = "none,0.5",
+    clip: Annotated[str, typer.Option(metavar="A,B,...", help="Norms that gradients are clipped at, or none.")] = "none,0.5",
     seeds: Seeds = "3",
     budget: Annotated[
         int | None, typer.Option(metavar="ITERS", help="Iterations of every run. Default: two fifths of the task's.")
@@ -169,19 +199,26 @@ def robustness(
     device: Device = "auto",
     change: Change = [],
     methods_path: MethodsPath = [],
-    retry_failed: Retry = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
-    """Where does a speedup hold? It is measured anew in each cell of a grid of learning rate, batch, noise schedule and
-    gradient clipping, against that cell's own baseline. A screening: by default in shorter runs, evaluated 5 times."""
-    from fidrace.analyses.robustness.analysis import analyze_robustness, shorten, studies
+    """Where does a speedup hold? Measures it in each cell of a grid of learning rate, batch, noise schedule and gradient
+    clipping, against that cell's own baseline. A screening: by default runs are short and evaluated 5 times.
+
+    \b
+    Examples:
+      fidrace analyze robustness
+      fidrace analyze robustness -m min-snr -m clts --clip none --schedule cosine
+      fidrace analyze robustness digits --budget 200 --set budget.evaluations=8
+    """
+    from fidrace.analyses.robustness.analysis import analyze_robustness, plan_studies, shorten_runs
     from fidrace.analyses.robustness.settings import Settings
 
-    whole = study_of(task, method, seeds, budget, change, methods_path).task
-    base = study_of(task, method, seeds, budget, [*shorten(whole, budget is None), *change], methods_path)
+    whole = load_base_study(task, method, seeds, budget, change, methods_path).task
+    base = load_base_study(task, method, seeds, budget, [*shorten_runs(whole, budget is None), *change], methods_path)
     folder = out or default_out("robustness", base.task.name)
-    grid = Settings.parsed(base.task, lr, batch, schedule, clip)
-    series = run_series(studies(base, grid), folder, workers, device, retry_failed)
-    publish_outcome("robustness", analyze_robustness(series, grid), folder)
+    settings = Settings.parse(base.task, lr, batch, schedule, clip)
+    series = run_series(plan_studies(base, settings), folder, workers, device, retry_failed)
+    publish_outcome("robustness", analyze_robustness(series, settings), folder)
 
 
 for verb in (consistency, difficulty, landscape, robustness):

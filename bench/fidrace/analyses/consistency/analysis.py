@@ -1,95 +1,51 @@
 """Consistency: do separately trained networks draw the same images from the same latents (arXiv 2404.07946)?
 
-Homes of the series: `seeds`, the baseline and the methods with every seed; `again`, one baseline run a second time; `start-K`,
-a baseline run with the initial weights of seed K and the data order of another; and one for each other architecture.
-All networks see the same latents, through DDIM without noise whatever the task samples with, in float32.
+All networks get the same latents[N, C, H, W] and labels[N], through DDIM without noise whatever sampler the task uses, in
+float32. networks.py says which are trained, pairs.py which are compared, agreement.py how alike two of them are.
 """
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fidrace.analyses.consistency.agreement import check_latents, derangement, resamples
+from fidrace.analyses.consistency.agreement import check_latents, derangement, draw_resamples
 from fidrace.analyses.consistency.denoisers import exact_denoiser, gaussian_denoiser, untrained_network
-from fidrace.analyses.consistency.pairs import AGAIN, NEITHER, SEEDS, START, Member, Pair, pairs_of
-from fidrace.analyses.consistency.plots import Strip, curves_png, strips_png
-from fidrace.analyses.consistency.tables import (
-    AGAINST,
+from fidrace.analyses.consistency.networks import RING
+from fidrace.analyses.consistency.pairs import (
     EXACT,
     GAUSSIAN,
-    SHUFFLED,
-    UNTRAINED,
-    Comparison,
-    findings,
-    group_table,
-    pair_table,
+    NEITHER,
+    GeneratorPair,
+    Group,
+    Relation,
+    TrainedGenerator,
+    group_pairs,
 )
+from fidrace.analyses.consistency.plots import Strip, curves_png, strips_png
+from fidrace.analyses.consistency.tables import PairScores, findings, format_groups, group_table, pair_table
 from fidrace.analyses.outcome import Outcome
 from fidrace.analyses.trained import TrainedRun, finished_runs
 from fidrace.console import say
 from fidrace.data.base import Data, select_images
 from fidrace.data.loading import load_data
-from fidrace.errors import InputError, NothingToConclude
+from fidrace.errors import NothingToConclude
 from fidrace.evaluate.features import Features, full_precision, load_features
 from fidrace.execute.local import devices
 from fidrace.execute.study_series import StudySeries
 from fidrace.spec.random_streams import Streams
-from fidrace.spec.study import BASELINE, Study, parse_assignment
-from fidrace.spec.task import NetworkConfig, Task, validate
+from fidrace.spec.study import BASELINE
+from fidrace.spec.task import Task
 from fidrace.storage.tables import EVAL_COLUMNS, read_table
 from fidrace.train.diffusion import Diffusion, Network
 from fidrace.train.sampler import sample
 
-RING = 3  # seeds whose initial weights are given to another; a run each
 STREAMS = Streams("consistency")
-PICTURED = 14  # latents in the grid
-
-
-def studies(base: Study, networks: list[str]) -> dict[str, Study]:
-    """By home; `networks` as in --network, none for the two that follow from the task. Raises InputError."""
-    own = base.task.network
-    if len(base.seeds) < 2:
-        raise InputError("consistency compares networks of different seeds: --seeds takes at least 2")
-    if own.init is not None:
-        raise InputError("--set network.init: consistency gives networks their initial weights itself")
-    ring = base.seeds[:RING]
-    found = {SEEDS: base, AGAIN: baseline(base, own, ring[:1])}
-    for seed, start in zip(ring, (*ring[1:], ring[0]), strict=True):
-        found[f"{START}{start}"] = baseline(base, own.model_copy(update={"init": start}), (seed,))
-    for text in networks or [f"channels={2 * own.channels}", f"res_blocks={own.res_blocks + 1}"]:
-        name, network = architecture(own, text)
-        if name in found:
-            raise InputError(f"--network {text}: listed twice")
-        found[name] = baseline(base, network, base.seeds)
-    return found
-
-
-def baseline(base: Study, network: NetworkConfig, seeds: tuple[int, ...]) -> Study:
-    """The baseline alone, on another network."""
-    task = base.task.model_copy(update={"network": network})
-    return replace(base, task=task, resolved=base.resolved[:1], seeds=seeds, contrasts=())
-
-
-def architecture(own: NetworkConfig, text: str) -> tuple[str, NetworkConfig]:
-    """`channels=16,res_blocks=2` as a name for folders and a network; raises InputError where it is none, or the task's own."""
-    changes = {}
-    for part in re.split(r",(?![^\[{]*[\]}])", text):  # not at commas inside brackets
-        if "=" not in part.strip("= "):
-            raise InputError(f"--network {text}: write FIELD=VALUE[,FIELD=VALUE], for instance channels=16")
-        key, value = parse_assignment(part)
-        changes[key.removeprefix("network.")] = value
-    if "init" in changes:
-        raise InputError(f"--network {text}: another init is no other architecture; consistency gives initial weights itself")
-    kept = {field: value for field, value in (own.model_dump() | changes).items() if value != "none"}
-    network = validate(NetworkConfig, kept, f"--network {text}")
-    if network == own:
-        raise InputError(f"--network {text}: this is the task's own network")
-    return "+".join(re.sub(r"[^\w.]+", "-", f"{key}={value}").strip("-.") for key, value in changes.items()), network
+PICTURED_LATENTS = 14
+DENOISERS = {GAUSSIAN: gaussian_denoiser, EXACT: exact_denoiser}
 
 
 @dataclass(frozen=True)
@@ -127,83 +83,106 @@ class Probe:
         return GeneratedImages(images, self.features(images))
 
     def real(self) -> GeneratedImages:
-        """Held-out images, as many as there are latents if there are so many: how different real images are."""
-        shown = np.arange(len(self.data.heldout))[: len(self.latents)]
-        images = select_images(self.data.heldout, shown).to(self.latents.device)
+        """The first N held-out images, or all if there are fewer: how different real images are."""
+        first = np.arange(min(len(self.latents), len(self.data.heldout)))
+        images = select_images(self.data.heldout, first).to(self.latents.device)
         return GeneratedImages(images, self.features(images))
 
 
 def analyze_consistency(series: StudySeries, latents: int, device: str) -> Outcome:
-    """Compare the networks of a series; raises InputError, and NothingToConclude where too few finished."""
-    where = torch.device(devices(device)[0])
-    runs, task = {one.name: one for one in finished_runs(series)}, series.task
+    """Compare the networks of a series. Raises InputError if a network was not kept, and NothingToConclude if fewer than two
+    baseline runs finished."""
+    place = torch.device(devices(device)[0])
+    runs, task = {run.name: run for run in finished_runs(series)}, series.task
     torch.set_num_threads(task.budget.threads)
-    members = [Member.of(one) for one in runs.values()]
-    pairs, base = pairs_of(members), {one.name: one for one in members if (one.home, one.method) == (SEEDS, BASELINE)}
+    trained = [TrainedGenerator.of(run) for run in runs.values()]
+    pairs, base = group_pairs(trained), {one.name: one for one in trained if one.is_base}
     if NEITHER not in {pair.group for pair in pairs}:
         raise NothingToConclude("no two baseline networks of different seeds finished")
-    probe = Probe.of(task, check_latents(latents), where)
-    comparison = Comparison(resamples(latents, STREAMS.at("resamples")))
-    iterations = next(iter(runs.values())).iterations
+    probe, scores = Probe.of(task, check_latents(latents), place), PairScores(draw_resamples(latents, STREAMS.at("resamples")))
+    first = next(iter(runs.values()))
+    iterations, process = first.iterations, first.diffusion(probe.data, place)
     say(f"drawing {latents} images from each of {len(runs)} networks at {len(iterations)} evaluations")
 
-    process = next(iter(runs.values())).diffusion(probe.data, where)
-    before = {f"untrained seed {one.order}": one.order for one in base.values()}
-    started = {name: probe.draw(untrained_network(task, probe.data, seed, where), process) for name, seed in before.items()}
-    pairs_before = [Pair(UNTRAINED, a, b, frozenset((before[a], before[b]))) for a, b in combinations(before, 2)]
-    comparison.add(0, pairs_before, started)
-    known = {
-        GAUSSIAN: gaussian_denoiser(task, probe.data, process, where),
-        EXACT: exact_denoiser(task, probe.data, process, where),
-    }
-    ideal = {name: probe.draw(network, process) for name, network in known.items() if network}
-    pairs += [Pair(AGAINST.format(name), name, other, one.seeds) for name in ideal for other, one in base.items()]
-    pairs += [Pair(SHUFFLED, a, shuffled_latents(b), base[a].seeds | base[b].seeds) for a, b in pairwise(base)]
+    score_untrained(scores, probe, process, [one.order for one in base.values()])
+    denoisers = draw_from_denoisers(probe, process)
+    pairs += denoiser_pairs(list(denoisers), base)
+    pairs += [GeneratorPair(Group(Relation.SHUFFLED), a, shuffled(b), base[a].seeds | base[b].seeds) for a, b in pairwise(base)]
     order = torch.from_numpy(derangement(latents, STREAMS.at("shuffled")))
 
     strips: list[Strip] = []
     for iteration in iterations:
-        seen = {name: probe.draw(one.network(iteration, probe.data, where), process) for name, one in runs.items()}
-        comparison.add(iteration, pairs, seen | ideal | {shuffled_latents(name): seen[name].permute(order) for name in base})
-        strips += moment(iteration, iterations, members, {name: one.pixels for name, one in (seen | ideal).items()})
-    comparison.add_real(probe.real())
+        images = {name: probe.draw(run.network(iteration, probe.data, place), process) for name, run in runs.items()}
+        images |= denoisers
+        scores.add(iteration, pairs, images | {shuffled(name): images[name].permute(order) for name in base})
+        strips += draw_strips(iteration, iterations, trained, {name: one.pixels for name, one in images.items()})
+    scores.add_real(probe.real())
 
-    groups = group_table(comparison, task.name)
+    groups, distances = group_table(scores, task.name), frechet_distances(runs)
+    tables = {"consistency": pair_table(scores, task.name, distances), "consistency-groups": groups}
     return Outcome(
-        {"consistency": pair_table(comparison, task.name, distances_reached(runs)), "consistency-groups": groups},
+        {name: format_groups(table) for name, table in tables.items()},
         curves_png(groups),
-        findings(groups, comparison, task, latents, distances_reached(runs)),
+        findings(groups, scores, task, latents, distances),
         {"consistency-grid": strips_png(strips, task.name)},
     )
 
 
-def shuffled_latents(name: str) -> str:
+def score_untrained(scores: PairScores, probe: Probe, process: Diffusion, seeds: list[int]) -> None:
+    """Add the control before training: networks of `seeds` with their zero layers redrawn, as iteration 0."""
+    names, device = {f"untrained seed {seed}": seed for seed in seeds}, probe.latents.device
+    images = {
+        name: probe.draw(untrained_network(probe.task, probe.data, seed, device), process) for name, seed in names.items()
+    }
+    group = Group(Relation.UNTRAINED)
+    scores.add(0, [GeneratorPair(group, a, b, frozenset((names[a], names[b]))) for a, b in combinations(names, 2)], images)
+
+
+def draw_from_denoisers(probe: Probe, process: Diffusion) -> dict[str, GeneratedImages]:
+    """The images of each closed-form denoiser that the data are small enough for."""
+    networks = {name: of(probe.task, probe.data, process, probe.latents.device) for name, of in DENOISERS.items()}
+    return {name: probe.draw(network, process) for name, network in networks.items() if network}
+
+
+def denoiser_pairs(denoisers: list[str], base: dict[str, TrainedGenerator]) -> list[GeneratorPair]:
+    return [
+        GeneratorPair(Group(Relation.DENOISER, denoiser), denoiser, name, one.seeds)
+        for denoiser in denoisers
+        for name, one in base.items()
+    ]
+
+
+def shuffled(name: str) -> str:
+    """The name of a generator whose latents were permuted."""
     return f"{name}, latents shuffled"
 
 
-def distances_reached(runs: dict[str, TrainedRun]) -> dict[tuple[str, int], float]:
+def frechet_distances(runs: dict[str, TrainedRun]) -> dict[tuple[str, int], float]:
     """The Fréchet distance of each run, by its name and the iteration."""
-    tables = {name: read_table(one.directory / "evals.csv", EVAL_COLUMNS) for name, one in runs.items()}
+    tables = {name: read_table(run.directory / "evals.csv", EVAL_COLUMNS) for name, run in runs.items()}
     return {
         (name, int(n)): float(fd) for name, rows in tables.items() for n, fd in zip(rows["iteration"], rows["fd"], strict=True)
     }
 
 
-def moment(iteration: int, iterations: tuple[int, ...], members: list[Member], pixels: dict[str, Tensor]) -> Iterator[Strip]:
-    """The rows of the grid that show this iteration: a few networks at the first evaluation in training and halfway, and one
-    of each kind, with seeds that differ where that can be, and the ideal denoisers at the end."""
+def draw_strips(
+    iteration: int, iterations: tuple[int, ...], trained: list[TrainedGenerator], pixels: dict[str, Tensor]
+) -> Iterator[Strip]:
+    """The rows of the picture at this iteration: two baseline networks at the first evaluation in training and halfway; at the
+    end one network of each kind, of different seeds if possible, and the denoisers."""
     last = iterations[-1]
     if iteration not in (iterations[min(1, len(iterations) - 1)], iterations[len(iterations) // 2], last):
         return
-    own = [one for one in members if (one.home, one.method) == (SEEDS, BASELINE)]
-    shown = {one.name: f"baseline, seed {one.order}" for one in own[: RING if iteration == last else 2]}
+    base = [one for one in trained if one.is_base]
+    labels = {one.name: f"baseline, seed {one.order}" for one in base[: RING if iteration == last else 2]}
     if iteration == last:
-        kinds: dict[str, list[Member]] = {}
-        for one in members:
-            kinds.setdefault(one.subject, []).append(one)
-        for subject, several in kinds.items():
+        by_subject: dict[str, list[TrainedGenerator]] = {}
+        for one in trained:
+            by_subject.setdefault(one.subject, []).append(one)
+        for subject, several in by_subject.items():
             if subject != BASELINE:
-                shown[several[min(1, len(several) - 1)].name] = f"{subject}, seed {several[min(1, len(several) - 1)].order}"
-        shown |= {name: name for name in (GAUSSIAN, EXACT) if name in pixels}
-    for name, label in shown.items():
-        yield Strip(iteration, label, pixels[name][:PICTURED].cpu().numpy())
+                shown = several[min(1, len(several) - 1)]
+                labels[shown.name] = f"{subject}, seed {shown.order}"
+        labels |= {name: name for name in DENOISERS if name in pixels}
+    for name, label in labels.items():
+        yield Strip(iteration, label, pixels[name][:PICTURED_LATENTS].cpu().numpy())

@@ -1,4 +1,4 @@
-"""What networks are compared with: denoisers that were not trained, in place of networks.
+"""What trained networks are compared with: untrained networks, and denoisers that are known in closed form.
 
 x[B, C, H, W] is x_t, t[B] scaled to 0..1000 as networks take it; the output is what the process has its networks predict.
 """
@@ -9,23 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fidrace.data.base import Data, to_unit_range
-from fidrace.method.base import Floats
+from fidrace.data.base import Data, select_images
+from fidrace.evaluate.frechet import Moments
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
 from fidrace.train.architectures import build_network
 from fidrace.train.diffusion import Diffusion, Network
 
-LARGEST = 4096  # numbers per image, of which a covariance is taken
-MOST = 10_000_000  # numbers in all training images, to which each sample is compared
+COVARIANCE_LIMIT = 4096  # numbers in an image, above which no covariance is taken
+TRAINING_SET_LIMIT = 10_000_000  # numbers in all training images, above which samples are not compared with each of them
 ROWS = 2000  # images at a time
 Layer = nn.Conv1d | nn.Conv2d | nn.Linear
 
 
 def redraw_zero_layers(network: nn.Module, seed: int) -> nn.Module:
-    """`network` with every layer whose weights and bias are all zero at torch's own random initialisation.
+    """`network` with every layer whose weights and bias are all zero reset to torch's own random initialisation.
 
-    Our networks begin with zeroes at the end of each branch and at the output, so that untrained ones are all one function.
+    Our networks begin with zeros at the end of each branch and at the output, so untrained ones are all the same function.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Streams(seed).integer("outputs"))
@@ -36,13 +36,13 @@ def redraw_zero_layers(network: nn.Module, seed: int) -> nn.Module:
 
 
 def untrained_network(task: Task, data: Data, seed: int, device: torch.device) -> nn.Module:
-    """The network that a run of `seed` starts from, its zero layers drawn anew."""
+    """The network that a run of `seed` starts from, with its zero layers redrawn."""
     network = build_network(task.network, data.train.shape[1:], seed, task.diffusion.learned_sigma)
     return redraw_zero_layers(network, seed).to(device).eval()
 
 
-def from_x0(diffusion: Diffusion, x0_of: Callable[[Tensor, int], Tensor]) -> Network:
-    """A network of the process that predicts x0 as `x0_of(x, t)` says, for one t in the whole of x."""
+def network_from_x0(diffusion: Diffusion, x0_of: Callable[[Tensor, int], Tensor]) -> Network:
+    """A network of the process whose prediction corresponds to x0 = `x0_of(x, t)`; all of a batch must have one t."""
 
     def predict(x: Tensor, scaled: Tensor, labels: Tensor | None = None) -> Tensor:
         t = round(float(scaled[0]) * len(diffusion.abar) / 1000)
@@ -56,16 +56,17 @@ def from_x0(diffusion: Diffusion, x0_of: Callable[[Tensor, int], Tensor]) -> Net
 
 
 def gaussian_denoiser(task: Task, data: Data, diffusion: Diffusion, device: torch.device) -> Network | None:
-    """The exact denoiser of normally distributed images with the training images' mean and covariance; None where images are
-    so large that their covariance is not taken.
+    """The exact denoiser of normally distributed images with the training images' mean mu and covariance C; None if images
+    are too large for a covariance.
 
     E[x0 | x_t] = mu + a C (a^2 C + s^2 I)^-1 (x_t - a mu), a = sqrt(abar), s^2 = 1 - abar: linear in x_t. Labels are ignored.
     """
-    if np.prod(data.train.shape[1:]) > LARGEST:
+    if np.prod(data.train.shape[1:]) > COVARIANCE_LIMIT:
         return None
-    mean, covariance = mean_and_covariance(task, data)
-    values, vectors = np.linalg.eigh(covariance)
-    mu, spread, basis = (torch.from_numpy(one).to(device) for one in (mean, values.clip(min=0), vectors))
+    moments = training_moments(task, data)
+    # over N, not N - 1: the training images are the population here, not a sample of one
+    values, basis = torch.linalg.eigh(moments.scatter / moments.count)
+    mu, spread, basis = (one.to(device) for one in (moments.mean, values.clamp(min=0), basis))
 
     def x0_of(x: Tensor, t: int) -> Tensor:
         abar = float(diffusion.abar[t])
@@ -73,39 +74,37 @@ def gaussian_denoiser(task: Task, data: Data, diffusion: Diffusion, device: torc
         centred = x.flatten(1).double() - abar**0.5 * mu
         return (mu + centred @ basis * gain @ basis.T).float().reshape(x.shape)
 
-    return from_x0(diffusion, x0_of)
+    return network_from_x0(diffusion, x0_of)
 
 
 def exact_denoiser(task: Task, data: Data, diffusion: Diffusion, device: torch.device) -> Network | None:
-    """The exact denoiser of the training images and nothing else, the minimiser of their loss, whose samples are those images;
-    None where they are too many.
+    """The exact denoiser of the training images themselves, the minimiser of the training loss, whose samples are those
+    images; None if they are too many.
 
     E[x0 | x_t] is their mean, weighted by the softmax of -|x_t - a x0|^2 / (2 s^2). Labels are ignored.
     """
-    if data.train.size * (1 + task.data.flip) > MOST:
+    if data.train.size * (1 + task.data.flip) > TRAINING_SET_LIMIT:
         return None
     images = flatten_images(task, data, np.arange(len(data.train))).to(device)
 
     def x0_of(x: Tensor, t: int) -> Tensor:
         abar = float(diffusion.abar[t])
-        apart = torch.cdist(x.flatten(1).double(), abar**0.5 * images).square()
-        weights = torch.softmax(-apart / (2 * (1 - abar)), dim=1)
+        squared = torch.cdist(x.flatten(1).double(), abar**0.5 * images).square()
+        weights = torch.softmax(-squared / (2 * (1 - abar)), dim=1)
         return (weights @ images).float().reshape(x.shape)
 
-    return from_x0(diffusion, x0_of)
+    return network_from_x0(diffusion, x0_of)
 
 
 def flatten_images(task: Task, data: Data, rows: np.typing.NDArray[np.intp]) -> Tensor:
-    """Training images [len(rows), D] in float64, mirrored ones behind them where the task trains on those."""
-    images = to_unit_range(torch.from_numpy(data.train[rows])).double()
+    """Training images [len(rows), D] in float64, followed by their mirror images if the task trains on those."""
+    images = select_images(data.train, rows).double()
     return torch.cat([images, images.flip(-1)]).flatten(1) if task.data.flip else images.flatten(1)
 
 
-def mean_and_covariance(task: Task, data: Data) -> tuple[Floats, Floats]:
-    """Mean [D] and covariance [D, D] of the training images."""
-    count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
+def training_moments(task: Task, data: Data) -> Moments:
+    """Count, mean [D] and scatter [D, D] of the flattened training images."""
+    moments = Moments.empty(int(np.prod(data.train.shape[1:])))
     for rows in np.array_split(np.arange(len(data.train)), -(-len(data.train) // ROWS)):
-        images = flatten_images(task, data, rows)
-        count, total, squares = count + len(images), total + images.sum(0), squares + images.T @ images
-    mean = total / count
-    return mean.numpy(), (squares / count - torch.outer(mean, mean)).numpy()
+        moments.add(flatten_images(task, data, rows))
+    return moments

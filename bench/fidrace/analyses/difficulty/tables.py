@@ -1,7 +1,7 @@
-"""How early each timestep is learnt, as tables and in words.
+"""How early each band of timesteps is learnt, as tables and in words.
 
-loss[E] is the held-out loss of one cell of timesteps at iterations n[E], the last of them the budget, whose loss is called the
-final one: what a longer training would reach is not known here.
+loss[E] is the held-out loss of one band at iterations n[E]. The last of them is the budget, and the loss there is called the
+final one; what a longer training would reach is not known here.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from scipy import stats
 from fidrace.method.base import Floats
 from fidrace.storage.atomic import Row
 
-NEAR = 1.1  # times the final loss: settled there
-SHARE = 0.9  # of the reduction: most of what is learnt is learnt there
+FALL_SHARE = 0.9  # of the whole fall of the loss: then most of what is learnt is learnt
+FINAL_RATIO = 1.1  # to the final loss: then nothing much is left to gain
 KEYS = ["task", "t", "abar", "noise", "log_snr"]
 MEASURES = {
-    "reduced_at": f"{SHARE:.0%} of the fall is done",
-    "converged_at": f"within {NEAR - 1:.0%} of the final loss",
+    "reduced_at": f"{FALL_SHARE:.0%} of the fall is done",
+    "converged_at": f"within {FINAL_RATIO - 1:.0%} of the final loss",
 }
 
 
-def settled_at(n: Floats, loss: Floats, threshold: float) -> float:
-    """The iteration, interpolated, from which the loss stays at or below `threshold`; 0 where it always does, NaN where it
-    does not in the end."""
+def settling_time(n: Floats, loss: Floats, threshold: float) -> float:
+    """The iteration, interpolated, from which the loss stays at or below `threshold`; the first if it always does, NaN if it
+    ends above."""
     above = np.flatnonzero(~(loss <= threshold))
     if not len(above):
         return float(n[0])
@@ -35,21 +35,21 @@ def settled_at(n: Floats, loss: Floats, threshold: float) -> float:
     return float(np.interp(threshold, loss[[last + 1, last]], n[[last + 1, last]]))
 
 
-def converged_at(n: Floats, loss: Floats) -> float:
+def convergence_time(n: Floats, loss: Floats) -> float:
     """From which iteration the loss stays within 10 % of its final value: when nothing much is left to gain, in proportion."""
-    return settled_at(n, loss, NEAR * loss[-1])
+    return settling_time(n, loss, FINAL_RATIO * loss[-1])
 
 
-def reduced_at(n: Floats, loss: Floats) -> float:
+def reduction_time(n: Floats, loss: Floats) -> float:
     """From which iteration 90 % of the whole fall of the loss is done: the pace of learning, whatever the loss falls to; NaN
-    where it does not fall. For an exponential decay of time constant tau that has come to its end, tau ln 10."""
+    if it does not fall. For an exponential decay of time constant tau that has come to its end, tau ln 10."""
     if not loss[0] > loss[-1]:
         return float("nan")
-    return settled_at(n, loss, loss[-1] + (1 - SHARE) * (loss[0] - loss[-1]))
+    return settling_time(n, loss, loss[-1] + (1 - FALL_SHARE) * (loss[0] - loss[-1]))
 
 
 def network_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """One row per seed, iteration and cell; `relative`: the loss over the final one of the same seed and cell."""
+    """One row per seed, iteration and band; `relative`: the loss over the final one of the same seed and band."""
     table = pd.DataFrame(rows).sort_values(["seed", "iteration", "t"], ignore_index=True)
     table["noise"] = np.sqrt(1 - table["abar"])
     table["log_snr"] = np.log(table["abar"] / (1 - table["abar"]))
@@ -58,99 +58,103 @@ def network_table(rows: Sequence[Row]) -> pd.DataFrame:
     return table[columns]
 
 
-def per_seed(networks: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed and cell: when it was learnt, its first and final loss, and what the last interval of evaluations still
-    changed (`last_fall`, relative to the final loss)."""
+def seed_table(networks: pd.DataFrame) -> pd.DataFrame:
+    """One row per seed and band: when it was learnt, its first and final loss, and by how much the loss still fell between the
+    last two evaluations (`last_fall`, relative to the final loss)."""
     rows: list[Row] = []
     for (seed, t), curve in networks.groupby(["seed", "t"]):
         n, loss = curve["iteration"].to_numpy(float), curve["loss"].to_numpy(float)
         row: Row = {"seed": seed, "t": t, "initial": loss[0], "final": loss[-1]}
         row |= {"last_fall": loss[-2] / loss[-1] - 1, "grad_norm": curve["grad_norm"].iloc[-1]}
         row |= {"grad_noise": curve["grad_noise"].iloc[-1]}
-        rows.append(row | {"reduced_at": reduced_at(n, loss), "converged_at": converged_at(n, loss)})
+        rows.append(row | {"reduced_at": reduction_time(n, loss), "converged_at": convergence_time(n, loss)})
     return pd.DataFrame(rows)
 
 
-def cell_table(networks: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell: means over seeds, and of the two measures the least and the greatest seed too."""
-    seeds = per_seed(networks)
+def band_table(networks: pd.DataFrame) -> pd.DataFrame:
+    """One row per band: means over seeds, and the least and the greatest seed of the two measures."""
     table = networks[KEYS].drop_duplicates("t").set_index("t", drop=False)
-    grouped = seeds.groupby("t")
+    by_band = seed_table(networks).groupby("t")
     for name in ("initial", "final", "last_fall", "grad_noise"):
-        table[name] = grouped[name].mean()
-    table["grad_norm"] = grouped["grad_norm"].agg(rms)
+        table[name] = by_band[name].mean()
+    table["grad_norm"] = by_band["grad_norm"].agg(signed_rms)
     for name in MEASURES:
         table[name], table[f"{name}_least"], table[f"{name}_greatest"] = (
-            grouped[name].mean(), grouped[name].min(), grouped[name].max(),
+            by_band[name].mean(), by_band[name].min(), by_band[name].max(),
         )  # fmt: skip
     return table.reset_index(drop=True)
 
 
-def rms(signed: "pd.Series[float]") -> float:
-    """The root of the mean of squares that carry the sign of their root: estimates of a square may lie below 0."""
-    mean = float((signed * signed.abs()).mean())
+def signed_rms(roots: "pd.Series[float]") -> float:
+    """The root of the mean of squares, each with the sign of its root, since an estimate of a square may be below 0."""
+    mean = float((roots * roots.abs()).mean())
     return float(np.copysign(abs(mean) ** 0.5, mean))
 
 
-def correlation(t: Floats, values: Floats) -> float:
-    """Spearman's, of what was measured; NaN where that is constant or too little."""
+def rank_correlation(t: Floats, values: Floats) -> float:
+    """Spearman's, of the finite values; NaN if they are constant or fewer than 3."""
     known = np.isfinite(values)
     if known.sum() < 3 or np.ptp(values[known]) == 0:
         return float("nan")
     return float(stats.spearmanr(t[known], values[known]).statistic)
 
 
-def halves(table: pd.DataFrame, name: str) -> tuple[float, float, float]:
-    """Spearman's correlation of `name` with t over all cells, the lower half of t, and the upper."""
+def rank_correlations(table: pd.DataFrame, name: str) -> tuple[float, float, float]:
+    """Spearman's correlation of `name` with t over all bands, the lower half of t, and the upper."""
     t, values = table["t"].to_numpy(), table[name].to_numpy()
     low = t < t.mean()
-    return correlation(t, values), correlation(t[low], values[low]), correlation(t[~low], values[~low])
+    return rank_correlation(t, values), rank_correlation(t[low], values[low]), rank_correlation(t[~low], values[~low])
 
 
-def findings(networks: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+def findings(networks: pd.DataFrame, bands: pd.DataFrame) -> list[str]:
     """What a person reads first."""
-    task, budget, seeds = cells["task"].iloc[0], networks["iteration"].max(), networks["seed"].nunique()
+    task, budget, seeds = bands["task"].iloc[0], networks["iteration"].max(), networks["seed"].nunique()
     spacing = sorted(networks["iteration"].unique())[1]
     lines = [
-        f"{task}: {seeds} seeds, {len(cells)} cells of timesteps, {budget} iterations looked at every {spacing}; the final "
-        "loss is that at the budget. Noise level, log-SNR and t order cells alike, so one rank correlation serves all three",
+        f"{task}: {seeds} seeds, {len(bands)} bands of timesteps, {budget} iterations measured every {spacing}; the final loss "
+        "is that at the budget. Noise level, log-SNR and t order bands alike, so one rank correlation serves all three",
     ]
     for name, meaning in MEASURES.items():
-        lines += measure_lines(networks, cells, name, meaning)
+        lines += measure_lines(networks, bands, name, meaning)
     early = networks[networks["iteration"] <= budget / 2]
     if early["iteration"].nunique() > 1:
-        half = cell_table(early)
-        told = " and ".join(f"{halves(half, name)[0]:+.2f} ({meaning})" for name, meaning in MEASURES.items())
-        lines.append(f"had training ended at {early['iteration'].max()}: rank correlation with t {told}")
-    late = extreme(cells, "last_fall", np.nanargmax)
+        half = band_table(early)
+        values = " and ".join(f"{rank_correlations(half, name)[0]:+.2f} ({meaning})" for name, meaning in MEASURES.items())
+        lines.append(f"had training ended at {early['iteration'].max()}: rank correlation with t {values}")
+    late = extreme_band(bands, "last_fall", np.nanargmax)
     lines.append(
         f"still falling: between the last two evaluations the loss falls by {late['last_fall']:.1%} of its final value at "
-        f"t = {late['t']:.0f}, where that is most, and by {cells['last_fall'].median():.1%} in the median cell"
+        f"t = {late['t']:.0f}, the most of any band, and by {bands['last_fall'].median():.1%} in the median band"
     )
-    whole, lower, upper = halves(cells, "grad_norm")
-    largest, smallest = extreme(cells, "grad_norm", np.nanargmax), extreme(cells, "grad_norm", np.nanargmin)
-    lines += [
+    return [*lines, *gradient_lines(bands)]
+
+
+def gradient_lines(bands: pd.DataFrame) -> list[str]:
+    """The expected gradient at the budget: its extremes, and how it varies with t."""
+    whole, lower, upper = rank_correlations(bands, "grad_norm")
+    largest, smallest = extreme_band(bands, "grad_norm", np.nanargmax), extreme_band(bands, "grad_norm", np.nanargmin)
+    return [
         f"gradient at the budget: its expectation is largest at t = {largest['t']:.0f} ({largest['grad_norm']:.3g}), smallest "
         f"at t = {smallest['t']:.0f} ({smallest['grad_norm']:.3g})",
         f"  rank correlation with t {whole:+.2f}; in the lower half of t {lower:+.2f}, in the upper {upper:+.2f}",
     ]
-    return lines
 
 
-def extreme(cells: pd.DataFrame, name: str, place: Callable[[Floats], Any]) -> "pd.Series[Any]":
-    """The cell in which `name` is greatest or least, as `place` says."""
-    return cells.iloc[int(place(cells[name].to_numpy()))]
+def extreme_band(bands: pd.DataFrame, name: str, place: Callable[[Floats], Any]) -> "pd.Series[Any]":
+    """The band at which `place`, for instance numpy.nanargmax, finds `name`."""
+    return bands.iloc[int(place(bands[name].to_numpy()))]
 
 
-def measure_lines(networks: pd.DataFrame, cells: pd.DataFrame, name: str, meaning: str) -> list[str]:
-    """Where a measure is late and early, how it goes with t, for each seed too, and whether the upper end is easy by it."""
-    if cells[name].isna().all():
-        return [f"{meaning}: in no cell, the loss does not fall"]
-    late, early = extreme(cells, name, np.nanargmax), extreme(cells, name, np.nanargmin)
-    whole, lower, upper = halves(cells, name)
-    each = [correlation(one["t"].to_numpy(), one[name].to_numpy()) for _, one in per_seed(networks).groupby("seed")]
-    top = (cells["t"] >= cells["t"].quantile(0.9)).to_numpy()
-    end, rest = np.nanmean(cells[name].to_numpy()[top]), np.nanmean(cells[name].to_numpy()[~top])
+def measure_lines(networks: pd.DataFrame, bands: pd.DataFrame, name: str, meaning: str) -> list[str]:
+    """At which band a measure is latest and earliest, how it varies with t, for each seed too, and whether by it the upper end
+    is easy."""
+    if bands[name].isna().all():
+        return [f"{meaning}: in no band, since the loss does not fall"]
+    late, early = extreme_band(bands, name, np.nanargmax), extreme_band(bands, name, np.nanargmin)
+    whole, lower, upper = rank_correlations(bands, name)
+    each = [rank_correlation(rows["t"].to_numpy(), rows[name].to_numpy()) for _, rows in seed_table(networks).groupby("seed")]
+    top = (bands["t"] >= bands["t"].quantile(0.9)).to_numpy()
+    end, rest = np.nanmean(bands[name].to_numpy()[top]), np.nanmean(bands[name].to_numpy()[~top])
     return [
         f"{meaning}: last at t = {late['t']:.0f}, noise {late['noise']:.3f} (iteration {late[name]:.0f}; seeds "
         f"{late[f'{name}_least']:.0f} to {late[f'{name}_greatest']:.0f}), first at t = {early['t']:.0f}, noise "

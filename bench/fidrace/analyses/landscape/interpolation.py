@@ -33,35 +33,35 @@ class KeptNetwork:
 
 
 @dataclass(frozen=True)
-class Line:
-    """Two networks; `kind` tells what they share."""
+class NetworkPair:
+    """The two ends of a line; `kind` says what they share."""
 
     kind: str
     a: KeptNetwork
     b: KeptNetwork
 
 
-def pairs(starts: list[TrainedRun], orders: list[TrainedRun]) -> list[Line]:
-    """What is interpolated: `starts` are runs of several seeds, `orders` runs of the others' order of data from the first's
-    initial weights.
+def choose_pairs(starts: list[TrainedRun], orders: list[TrainedRun]) -> list[NetworkPair]:
+    """The pairs to interpolate. `starts` are runs of several seeds; `orders` are runs with the first one's initial weights and
+    the data order of another seed.
 
     seeds: neighbours among `starts`, which share nothing. order: the first and each of `orders`, which share their start.
-    start, early: each run's end, and its beginning or its first evaluation after that.
+    start, early: each run's first network, or that of its first evaluation in training, and its last.
     """
     first, last = starts[0], starts[0].iterations[-1]
-    apart = [Line("seeds", KeptNetwork(a, last), KeptNetwork(b, last)) for a, b in pairwise(starts)]
-    ordered = [Line("order", KeptNetwork(first, last), KeptNetwork(b, last)) for b in orders]
+    seeds = [NetworkPair("seeds", KeptNetwork(a, last), KeptNetwork(b, last)) for a, b in pairwise(starts)]
+    order = [NetworkPair("order", KeptNetwork(first, last), KeptNetwork(b, last)) for b in orders]
     along = [
-        Line(kind, KeptNetwork(run, run.iterations[place]), KeptNetwork(run, last))
+        NetworkPair(kind, KeptNetwork(run, run.iterations[place]), KeptNetwork(run, last))
         for place, kind in enumerate(("start", "early"))
         for run in starts
         if run.iterations[place] < last
     ]
-    return [*apart, *ordered, *along]
+    return [*seeds, *order, *along]
 
 
-def between(a: nn.Module, b: nn.Module, alpha: float) -> nn.Module:
-    """A network with (1 - alpha) a + alpha b as its weights."""
+def interpolate(a: nn.Module, b: nn.Module, alpha: float) -> nn.Module:
+    """A network with the weights (1 - alpha) a + alpha b."""
     mixed = deepcopy(a)
     with torch.no_grad():
         for weight, other in zip(mixed.parameters(), b.parameters(), strict=True):
@@ -69,15 +69,15 @@ def between(a: nn.Module, b: nn.Module, alpha: float) -> nn.Module:
     return mixed
 
 
-def losses(a: nn.Module, b: nn.Module, loss: Loss) -> tuple[Floats, Floats]:
+def losses_on_line(a: nn.Module, b: nn.Module, loss: Loss) -> tuple[Floats, Floats]:
     """The loss at each of ALPHAS [A], and by band [A, bands]."""
-    found = [loss(between(a, b, float(alpha))) for alpha in ALPHAS]
-    return np.array([whole for whole, _ in found]), np.array([parts for _, parts in found])
+    measured = [loss(interpolate(a, b, float(alpha))) for alpha in ALPHAS]
+    return np.array([whole for whole, _ in measured]), np.array([by_band for _, by_band in measured])
 
 
 def barrier(alphas: Floats, loss: Floats) -> tuple[float, float]:
-    """How far loss[A] rises above the line through its values at alpha 0 and 1, and at which alpha between them; 0 where it
-    does not."""
+    """How far loss[A] rises above the line through its values at alpha 0 and 1, and at which alpha between them; 0 if it does
+    not."""
     ends = np.interp([0.0, 1.0], alphas, loss)
     inside = (alphas >= 0) & (alphas <= 1)
     above = np.where(inside, loss - ((1 - alphas) * ends[0] + alphas * ends[1]), -np.inf)
@@ -85,9 +85,10 @@ def barrier(alphas: Floats, loss: Floats) -> tuple[float, float]:
     return max(0.0, float(above[highest])), float(alphas[highest])
 
 
-def distance(a: nn.Module, b: nn.Module) -> float:
-    """Between the weights: the Euclidean norm of their difference."""
-    return float(sum((one - other).double().square().sum() for one, other in zip(weights(a), weights(b), strict=True)) ** 0.5)
+def weight_distance(a: nn.Module, b: nn.Module) -> float:
+    """The Euclidean norm of the difference between the weights."""
+    pairs = zip(weights(a), weights(b), strict=True)
+    return float(sum((one - other).double().square().sum() for one, other in pairs) ** 0.5)
 
 
 def weights(network: nn.Module) -> list[Tensor]:

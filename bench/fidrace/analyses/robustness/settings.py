@@ -1,6 +1,6 @@
-"""A grid of settings: each cell is the same task at one learning rate, batch, noise schedule and gradient clipping.
+"""Settings: the same task at one learning rate, batch, noise schedule and gradient clipping.
 
-Every cell keeps the task's budget in iterations, so at half the batch half as many images are seen.
+Every setting keeps the task's budget in iterations, so at half the batch half as many images are seen.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,19 @@ from fidrace.errors import InputError, nearest
 from fidrace.method.noise_schedule import SCHEDULES
 from fidrace.spec.task import DiffusionConfig, OptimizerConfig, Task, validate
 
-NONE = "none"
+HYPERPARAMETERS = ("lr", "batch", "schedule", "clip")
+NONE = "none"  # how options and tables write that gradients are not clipped
 T = TypeVar("T")
+
+
+def format_level(level: object) -> object:
+    """A hyperparameter's level as tables have it."""
+    return NONE if level is None else level
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting; `clip` is the norm that a step's gradient may have, None for any."""
+    """One level of each hyperparameter; `clip` is the largest norm of a step's gradient, None for no limit."""
 
     lr: float
     batch: int
@@ -31,10 +37,11 @@ class Setting:
 
     @property
     def clipping(self) -> str:
+        """The norm as folders and tables write it."""
         return NONE if self.clip is None else repr(self.clip).removesuffix(".0")
 
-    def of(self, task: Task) -> Task:
-        """`task` at this setting, its networks not kept; raises InputError where a value is none that the task can take."""
+    def apply(self, task: Task) -> Task:
+        """`task` at this setting, keeping no networks; raises InputError if the task cannot take a value."""
         optimizer = task.optimizer.model_dump() | {"lr": self.lr, "batch": self.batch, "clip": self.clip}
         diffusion = task.diffusion.model_dump() | {"schedule": self.schedule}
         sections = {
@@ -47,7 +54,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of each setting, in the order in which they were given; the first of each is what others are held against."""
+    """The levels of each hyperparameter, in the order given; each is compared with the first."""
 
     lr: tuple[float, ...]
     batch: tuple[int, ...]
@@ -55,9 +62,9 @@ class Settings:
     clip: tuple[float | None, ...]
 
     @classmethod
-    def parsed(cls, task: Task, lr: str | None, batch: str | None, schedule: str, clip: str) -> "Settings":
-        """From lists as options have them; learning rates and batches that are not given are the task's and its half. Raises
-        InputError for what is no setting, and for one that is listed twice."""
+    def parse(cls, task: Task, lr: str | None, batch: str | None, schedule: str, clip: str) -> "Settings":
+        """From the options' lists; by default the task's learning rate and batch, and half of each. Raises InputError for a
+        level that is invalid or listed twice."""
         own = task.optimizer
         rates = [own.lr, own.lr / 2] if lr is None else [parse_positive("--lr", word) for word in split_list("--lr", lr)]
         sizes = (
@@ -68,31 +75,28 @@ class Settings:
         clips = [
             None if word == NONE else parse_positive("--clip", word, f" or {NONE!r}") for word in split_list("--clip", clip)
         ]
-        found = cls(
+        settings = cls(
             check_distinct("--lr", rates),
             check_distinct("--batch", [size for size in sizes if size]),  # a batch of 1 has no half
             check_distinct("--schedule", [check_schedule(word) for word in split_list("--schedule", schedule)]),
             check_distinct("--clip", clips),
         )
-        for cell in found.cells:
-            cell.of(task)
-        return found
+        for setting in settings.combinations:
+            setting.apply(task)
+        return settings
 
     @property
-    def cells(self) -> list[Setting]:
-        return [Setting(*setting) for setting in product(self.lr, self.batch, self.schedule, self.clip)]
-
-    def values(self, name: str) -> tuple[object, ...]:
-        """Of the setting `name`, as tables have them."""
-        return tuple(NONE if value is None else value for value in getattr(self, name))
+    def combinations(self) -> list[Setting]:
+        """Every setting; the last hyperparameter varies fastest."""
+        return [Setting(*levels) for levels in product(self.lr, self.batch, self.schedule, self.clip)]
 
 
 def split_list(option: str, text: str) -> list[str]:
-    """The parts of a list; raises InputError for one without any."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
+    """The parts of a list; raises InputError if it has none."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
         raise InputError(f"{option} {text!r}: nothing is listed")
-    return found
+    return parts
 
 
 def parse_positive(option: str, word: str, otherwise: str = "") -> float:
@@ -114,14 +118,15 @@ def parse_whole(option: str, word: str) -> int:
 
 
 def check_schedule(word: str) -> str:
+    """`word`; raises InputError if no noise schedule has that name."""
     if word not in SCHEDULES:
         raise InputError(f"--schedule {word}: no noise schedule of that name{nearest(word, SCHEDULES)}")
     return word
 
 
 def check_distinct(option: str, values: list[T]) -> tuple[T, ...]:
-    """`values`; raises InputError where one is there twice, however it is written."""
+    """`values`; raises InputError if two are equal, however they were written."""
     for value in values:
         if values.count(value) > 1:
-            raise InputError(f"{option}: {NONE if value is None else value} is listed twice")
+            raise InputError(f"{option}: {format_level(value)} is listed twice")
     return tuple(values)
