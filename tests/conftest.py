@@ -1,9 +1,11 @@
 """What several tests need: the command as a person calls it, and a study small enough to run in seconds."""
 
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,13 @@ import torch
 from hypothesis import settings
 from typer.testing import CliRunner
 
-from fidrace.cli.main import app
+from fidrace.cli.main import app, main
+from fidrace.execute.events import Event
+from fidrace.execute.local import LocalExecutor
+from fidrace.execute.locked_run import Ended
+from fidrace.execute.torchrun import TorchrunExecutor
+from fidrace.spec.study import RunSpec
+from fidrace.train.process_group import ProcessGroup
 
 settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=300)  # the same examples every time
 settings.load_profile("seeded")
@@ -61,20 +69,58 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def run_here(executor: LocalExecutor, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
+    """`LocalExecutor.execute` without worker processes: the runs go one after another in this one."""
+    yield from TorchrunExecutor(executor.root, ProcessGroup(torch.device("cpu"))).execute(specs)
+
+
+def command_here(
+    words: Iterable[str | Path], folder: Path, environment: dict[str, str] = {}
+) -> subprocess.CompletedProcess[str]:
+    """The command, called in this process with `folder` as its current one, and its runs in this process too."""
+    threads, code = torch.get_num_threads(), None
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["fidrace", *map(str, words)])
+        patch.setattr(LocalExecutor, "execute", run_here)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            torch.set_num_threads(threads)
+    said = (bytes(stream.buffer.getvalue()).decode() for stream in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(sys.argv, int(code or 0), *said)
+
+
+def command_apart(
+    words: Iterable[str | Path], folder: Path, environment: dict[str, str] = {}
+) -> subprocess.CompletedProcess[str]:
+    """The command as a person starts it: another process, with worker processes of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, words)],
+        cwd=folder,
+        env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 @pytest.fixture
 def fidrace(tmp_path: Path) -> Fidrace:
-    """`fidrace(*words)` runs the command in an empty folder, as another process."""
+    """`fidrace(*words)` runs the command in an empty folder: in this process, since importing torch anew would take most of
+    the time, or as another process where `apart` is asked for or `environment` says what is imported."""
 
-    def call(*words: str | Path, code: int = 0, environment: dict[str, str] = {}) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *map(str, words)],
-            cwd=tmp_path,
-            env=ENVIRONMENT | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def call(
+        *words: str | Path, code: int = 0, environment: dict[str, str] = {}, apart: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        command = command_apart if apart or "PYTHONPATH" in environment else command_here
+        done = command(words, tmp_path, environment)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
