@@ -16,10 +16,11 @@ import typer
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
-from tests.conftest import COMMAND, ENVIRONMENT, TINY, Fidrace
+from tests.conftest import TINY, Fidrace, command_apart
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("-m", "baseline", "-m", "clts+mdlrc", "-m", "uncertainty")
+ONCE = (*TINY, "--set", "budget.evaluations=1")
 STUDY = ("run", *TINY, *METHODS, "--seeds", "3", "--target", "117")
 TABLES = (
     "study.json",
@@ -37,10 +38,11 @@ TABLES = (
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of 3 methods and 3 seeds on two workers."""
+    """A finished study of 3 methods and 3 seeds on two workers; what it told is in `events` beside it."""
     folder = tmp_path_factory.mktemp("finished")
-    command = [*COMMAND, *STUDY, "--out", "study", "--workers", "2"]
-    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    done = command_apart([*STUDY, "--out", "study", "--workers", "2", "--json"], folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "events").write_text(done.stdout)
     return folder / "study"
 
 
@@ -77,9 +79,9 @@ def runs_of(folder: Path) -> list[dict[str, str]]:
 
 
 def test_more_seeds_and_methods_extend_a_study_and_late_seeds_are_said(fidrace: Fidrace, tmp_path: Path) -> None:
-    fidrace("run", *TINY, "-m", "baseline", "--seeds", "2", "--out", "s")
+    fidrace("run", *ONCE, "-m", "baseline", "--seeds", "2", "--out", "s")
     ended = {run["ended"] for run in runs_of(tmp_path / "s")}
-    fidrace("run", *TINY, "-m", "p2", "--seeds", "3", "--out", "s")
+    fidrace("run", *ONCE, "-m", "p2", "--seeds", "3", "--out", "s")
     runs = pd.read_csv(tmp_path / "s" / "runs.csv")
     found = sorted(zip(runs["method"], runs["seed"], strict=True))
     assert found == [(method, seed) for method in ("baseline", "p2") for seed in (0, 1, 2)]
@@ -87,15 +89,14 @@ def test_more_seeds_and_methods_extend_a_study_and_late_seeds_are_said(fidrace: 
     assert "extended" in pd.read_csv(tmp_path / "s" / "leaderboard.csv").set_index("method").loc["p2", "flags"]
 
 
-def test_json_is_one_object_per_line_and_nothing_else(fidrace: Fidrace) -> None:
-    done = fidrace("run", *TINY, "-m", "p2", "--seeds", "1", "--out", "s", "--json")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+def test_json_is_one_object_per_line_and_nothing_else(finished: Path) -> None:
+    events = [json.loads(line) for line in (finished.parent / "events").read_text().splitlines()]
     kinds = [event["event"] for event in events]
-    assert kinds.count("run_started") == kinds.count("run_ended") == 2
-    assert kinds.count("evaluation") == 2 * 5
+    assert kinds.count("run_started") == kinds.count("run_ended") == 9
+    assert kinds.count("evaluation") == 9 * 5
     assert kinds[-1] == "study_ended"
     assert events[-1]["failed"] == 0
-    assert {row["method"] for row in events[-1]["leaderboard"]} == {"baseline", "p2"}
+    assert {row["method"] for row in events[-1]["leaderboard"]} == {"baseline", "clts+mdlrc", "uncertainty"}
 
 
 def test_help_needs_neither_torch_nor_pandas() -> None:

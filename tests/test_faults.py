@@ -72,31 +72,27 @@ def test_killed_between_a_checkpoints_write_and_its_rename_and_at_random_moments
     assert_same(tmp_path / "killed", undisturbed)
 
 
-def test_three_commands_at_once_share_the_runs_and_do_none_twice(undisturbed: Path, tmp_path: Path) -> None:
+def test_three_commands_share_the_runs_and_wait_for_the_one_of_a_stopped_worker(undisturbed: Path, tmp_path: Path) -> None:
+    """All three start at once. A worker is stopped for three seconds after it is waited for; for 60 in tests/slow/kills.py."""
     words = [*SMALL, "--out", "s"]
     studies = [Study(words, tmp_path, f"number-{k}") for k in range(3)]
-    taken = [study.ended(0).starts() for study in studies]
-    assert sorted(run for runs in taken for run in runs) == sorted((method, seed, 0) for method, seed in RUNS)
-    assert sum(map(bool, taken)) > 1  # shared indeed
-    for study in studies:  # each of them ends with all of the table
-        assert len(study.events()[-1]["leaderboard"]) == 2
-    assert_same(tmp_path / "s", undisturbed)
-
-
-def test_of_two_commands_one_waits_for_the_others_stopped_worker_and_no_row_doubles(undisturbed: Path, tmp_path: Path) -> None:
-    """Stopped for three seconds here, for 60 in tests/slow/kills.py."""
-    words = [*SMALL, "--out", "s"]
-    first = Study(words, tmp_path, "first")
-    first.until(first.starts)
-    (row,) = rows(tmp_path / "s")
+    studies[0].until(lambda: any(study.starts() for study in studies))
+    first = next(study for study in studies if study.starts())
+    others = [study for study in studies if study is not first]
+    run = first.starts()[0][:2]
+    (row,) = (row for row in rows(tmp_path / "s") if (row["method"], row["seed"]) == run)
     os.kill(row["pid"], signal.SIGSTOP)
-    second = Study(words, tmp_path, "second")
-    second.until(lambda: "waiting for baseline seed 0" in second.err.read_text())
-    assert f"process {row['pid']} on {row['host']} is running it" in second.err.read_text()
+    held = f"process {row['pid']} on {row['host']} is running it"
+    for study in others:
+        study.until(lambda study=study: f"waiting for {run[0]} seed {run[1]}: {held}" in study.err.read_text())
     time.sleep(3)
     os.kill(row["pid"], signal.SIGCONT)
-    assert [run[:2] for run in first.ended(0).starts()] == RUNS[:1]
-    assert [run[:2] for run in second.ended(0).starts()] == RUNS[1:]
+    taken = {study: study.ended(0).starts() for study in studies}
+    assert sorted(start for starts in taken.values() for start in starts) == sorted((method, seed, 0) for method, seed in RUNS)
+    assert sum(map(bool, taken.values())) > 1  # shared indeed
+    assert taken[first] == [(*run, 0)]
+    for study in studies:  # each of them ends with all of the table
+        assert len(study.events()[-1]["leaderboard"]) == 2
     assert_same(tmp_path / "s", undisturbed)
 
 

@@ -53,7 +53,9 @@ def test_a_method_is_checked_by_a_race_of_its_own(fidrace: Fidrace, tmp_path: Pa
     assert failed.stderr == "fidrace: method 'failing' fails 5 of 10 checks\n"
 
 
-def test_a_method_of_an_installed_package_is_found_and_raced(fidrace: Fidrace, tmp_path: Path) -> None:
+def test_a_method_of_an_installed_package_is_found_and_raced(
+    fidrace: Fidrace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By its entry point, also in the worker processes; a package is a folder beside its `.dist-info` on sys.path."""
     (tmp_path / "halves.py").write_text(HALVING)
     info = tmp_path / "halves-1.0.dist-info"
@@ -61,16 +63,18 @@ def test_a_method_of_an_installed_package_is_found_and_raced(fidrace: Fidrace, t
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[fidrace.methods]\nhalving = halves:Halving\n")
     environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"}
-    assert "halving" in fidrace("methods", environment=environment).stdout
-    fidrace("run", *TINY, "-m", "halving+clts", "--seeds", "1", "--out", "s", environment=environment)
+    words = ("run", *TINY, "--set", "budget.evaluations=1", "-m", "halving+clts", "--seeds", "1", "--out", "s")
+    fidrace(*words, environment=environment)
     assert pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method").loc["clts+halving", "status"] == "finished"
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "halving" in fidrace("methods").stdout
     for broken, named in (
         ("halves:Nothing", "AttributeError"),
         ("halves:Floats", "neither a Method"),
         ("os", "neither a Method"),
     ):
         (info / "entry_points.txt").write_text(f"[fidrace.methods]\nhalving = {broken}\n")
-        said = fidrace("methods", environment=environment, code=2).stderr
+        said = fidrace("methods", code=2).stderr
         assert said.startswith(f"fidrace: entry point 'halving' of halves: {broken}")
         assert named in said
         assert said.count("\n") == 1
@@ -114,7 +118,7 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
 
 def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
     names = [word for name in [*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"] for word in ("-m", name)]
-    fidrace("run", *TINY, "--set", "budget.evaluations=1", *names, "--seeds", "1", "--out", "s")
+    fidrace("run", *TINY, "--budget", "2", "--set", "budget.evaluations=1", *names, "--seeds", "1", "--out", "s")
     runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
     assert (runs["status"] == "finished").all()
     assert set(runs.index) == {*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"}
@@ -139,9 +143,9 @@ def test_a_method_in_a_folder_of_ones_own_races(fidrace: Fidrace, tmp_path: Path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "halving.py").write_text(HALVING)
     assert "Every weight one half" in fidrace("methods", "halving", "--methods-path", "mine").stdout
-    fidrace("run", *TINY, "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1", "--out", "s")
+    again = ("run", *TINY, "--set", "budget.evaluations=1", "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1")
+    fidrace(*again, "--out", "s")
     runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
     assert runs.loc["halving+mdlrc", "status"] == "finished"
     (tmp_path / "mine" / "halving.py").write_text(HALVING.replace("0.5", "0.6"))
-    again = ("run", *TINY, "-m", "halving+mdlrc", "--methods-path", "mine", "--seeds", "1", "--out", "s")
-    assert "has changed since its runs" in fidrace(*again, code=2).stderr
+    assert "has changed since its runs" in fidrace(*again, "--out", "s", code=2).stderr

@@ -19,7 +19,7 @@ from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
-from tests.conftest import COMMAND, ENVIRONMENT, Refused
+from tests.conftest import ENVIRONMENT, Fidrace, Refused
 from tests.losses import CASES, STEPS, observed
 
 ALONE = ProcessGroup(torch.device("cpu"))
@@ -52,14 +52,14 @@ def test_losses_of_two_processes_are_those_of_one(case: str, two: Path) -> None:
     assert np.ptp(one[1], axis=1).min() > 0.1  # in another order they would not agree
 
 
-def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path) -> None:
+def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path, fidrace: Fidrace) -> None:
     """The sampling is shared out in chunks, too. Crossings may differ by a grid interval."""
     words = "run digits -m clts --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
     words += ["--set", "quality.final_samples=120"]
     words += ["--set", "sampler.batch=32", "--set", "optimizer.lr=0.01", "--set", "budget.evaluations=6"]
     said = torchrun(tmp_path, "fidrace", *words, "--out", "two")
     assert said.stdout.count("iterations to fd_digits") == 1  # one of the two speaks
-    subprocess.run([*COMMAND, *words, "--out", "one"], cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
+    fidrace(*words, "--out", "one")
     one, two = (pd.read_csv(tmp_path / side / "evals.csv") for side in ("one", "two"))
     np.testing.assert_allclose(two["val_loss"], one["val_loss"], rtol=1e-4)
     np.testing.assert_allclose(two["fd"], one["fd"], rtol=1e-2)

@@ -10,13 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from plotly.graph_objects import Figure
-from typer.testing import CliRunner
 
-from fidrace.cli.main import app
 from fidrace.report.page.build import FolderContent, make_charts, profiles_of
 from fidrace.report.style import styles
 from tests.browser import Opened, opened, reported, until
-from tests.conftest import TINY
+from tests.conftest import TINY, command_here
 
 AXES = {"iterations": "iteration", "seconds": "train_seconds", "images": "images"}
 
@@ -29,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(webbrowser, "open", lambda url: not shown.append(url))
-        result = CliRunner().invoke(app, [*map(str, words), "--open"])
-    assert result.exit_code == 0, result.output
+        result = command_here([*words, "--open"], out.parent)
+    assert result.returncode == 0, result.stderr
     assert shown == [(out / "report.html").as_uri()]
     assert f"to look at: {out / 'report.html'}" in result.stderr
     return out
