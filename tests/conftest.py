@@ -61,6 +61,16 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Kill the commands that a test started and did not end, stopped workers among them."""
+    from tests.faults import Study  # which needs this file
+
+    yield
+    while Study.started:
+        Study.started.pop().gone()
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """On tensors this small more threads only wait for each other."""
     threads = torch.get_num_threads()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -25,6 +25,8 @@ SMALL = (
 class Study:
     """A command in a process group of its own, in `folder`; what it prints is kept in files beside."""
 
+    started: ClassVar[list["Study"]] = []
+
     def __init__(self, words: Sequence[str | Path], folder: Path, name: str = "one", environment: dict[str, str] = {}):
         self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
         command = [*COMMAND, *map(str, words), "--json"]
@@ -32,6 +34,7 @@ class Study:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=ENVIRONMENT | environment, stdout=out, stderr=err, start_new_session=True
             )
+        self.started.append(self)
 
     def events(self) -> list[dict[str, Any]]:
         """What it has told so far."""

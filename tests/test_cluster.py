@@ -16,6 +16,7 @@ from fidrace.spec.study import load_study
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Refused
 from tests.faults import SMALL, Study, assert_same, rows
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
 NODE = dict(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
 
 

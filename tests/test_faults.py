@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import HALVING, TINY
 from tests.faults import SMALL, Study, assert_same, killed_again_and_again, rows
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
 RUNS = [("baseline", 0), ("uncertainty+mdlrc", 0), ("baseline", 1), ("uncertainty+mdlrc", 1)]
 
 # Files with methods may do anything where they are imported, in the command and in its workers; these do faults.
