@@ -123,13 +123,13 @@ def command_apart(
 
 @pytest.fixture
 def fidrace(tmp_path: Path) -> Fidrace:
-    """`fidrace(*words)` runs the command in an empty folder: in this process, since importing torch anew would take most of
-    the time, or as another process where `apart` is asked for or `environment` says what is imported."""
+    """`fidrace(*words)` runs the command in an empty folder: in this process, because importing torch again would take
+    most of the time, or as another process if that is asked for (`apart`) or if `environment` concerns Python itself."""
 
     def call(
         *words: str | Path, code: int = 0, environment: dict[str, str] = {}, apart: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        command = command_apart if apart or "PYTHONPATH" in environment else command_here
+        command = command_apart if apart or any(name.startswith("PYTHON") for name in environment) else command_here
         done = command(words, tmp_path, environment)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
-from tests.conftest import TINY, Fidrace, command_apart
+from tests.conftest import ENVIRONMENT, TINY, Fidrace, command_apart
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("-m", "baseline", "-m", "clts+mdlrc", "-m", "uncertainty")
