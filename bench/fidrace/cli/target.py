@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fidrace.cli.analyze import Budget, Change, Device, Retry, Workers, run_series
+from fidrace.cli.analyze import run_series
+from fidrace.cli.options import Budget, Change, Device, RetryFailed, Workers
+from fidrace.cli.shared import require_training
 from fidrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,16 +30,25 @@ def target(
     workers: Workers = None,
     device: Device = "auto",
     change: Change = [],
-    retry_failed: Retry = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
-    """Set the target of a study: the baseline's median FD at 0.6 of the budget over at least 5 seeds, rounded up to two
-    figures. TASK: race the baseline alone, then set it. DIR: set it from the runs there. Later runs in that folder race to
-    it. Exit code 2 if other methods have run there, 3 if the runs give no target."""
+    """Set the target of a study before other methods are raced.
+
+    It is the baseline's median FD at 0.6 of the budget over at least 5 seeds, rounded up to two figures. TASK: race the
+    baseline alone, then set it. DIR: set it from the runs there. Later runs in that folder race to it. Exit code 2 if other
+    methods have run there, 3 if the runs give no target.
+
+    \b
+    Examples:
+      fidrace target folder --set data.root=pictures
+      fidrace target results/local/folder
+    """
     if is_study_folder(source):
         if seeds or out or workers or device != "auto" or budget or change or retry_failed:
             raise InputError(f"target {source}: a folder takes no options; name a task to race the baseline")
         publish_target(Path(source), None)
         return
+    require_training("racing the baseline")
     from fidrace.execute.study_runner import default_out
     from fidrace.spec.study import BASELINE, load_study, parse_assignment
 
@@ -90,18 +101,23 @@ def prepare_study(study: "Study", folder: Path) -> "Study":
 
 
 def publish_target(folder: Path, command: list[str] | None) -> None:
-    """Set the target of the study in `folder`, print it and the distances it follows from, and say what to run next."""
+    """Set the target of the study in `folder`, print it and the distances it follows from, and say what to run next. Tables
+    without a study.json have nowhere to store it."""
     from fidrace.console import say
-    from fidrace.score.target_rule import TARGET_SHARE, baseline_distances, set_target
+    from fidrace.score.target_rule import TARGET_SHARE, baseline_distances, rule_target, set_target
     from fidrace.storage.study_folder import StudyFolder
 
-    value = set_target(folder)
-    manifest = StudyFolder(folder).manifest()
-    distances = " ".join(f"{fd:.2f}" for fd in sorted(baseline_distances(folder)))
-    where = f"{TARGET_SHARE * manifest.budget:g} of {manifest.budget:g} iterations"
-    print(f"{manifest.metric} of the baseline at {where}: {distances}")
+    directory = StudyFolder(folder)
+    value = set_target(folder) if directory.holds_study() else rule_target(folder)[0]
+    distances, budget = baseline_distances(folder)
+    manifest = directory.manifest() if directory.holds_study() else None
+    shown = " ".join(f"{fd:.2f}" for fd in sorted(distances))
+    metric = manifest.metric if manifest else "FD"
+    print(f"{metric} of the baseline at {TARGET_SHARE * budget:g} of {budget:g} iterations: {shown}")
     print(f"target: {value:g}")
-    if command:
+    if manifest is None:
+        say(f"not stored: {folder} has no study.json; `--target {value:g}` names it")
+    elif command:
         say(f"stored in {folder}; race other methods to it: {shlex.join(command)}")
     else:
         task = shlex.join(["fidrace", "run", manifest.task, "--out", str(folder)])

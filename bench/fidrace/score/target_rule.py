@@ -49,11 +49,11 @@ def round_up(value: float) -> float:
     return round(math.ceil(value / unit) * unit, 12)
 
 
-def baseline_distances(folder: Path) -> list[float]:
-    """FD at TARGET_SHARE of the budget of each baseline run that sets the target in `folder`."""
+def baseline_distances(folder: Path) -> tuple[list[float], float]:
+    """FD at TARGET_SHARE of the budget of each baseline run that sets the target in `folder`, and that budget in iterations."""
     curves = read_curves(folder)
     budget = read_rules(folder, curves, None, aimless=True).budget
-    return [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)]
+    return [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)], budget
 
 
 def refuse_other_methods(folder: Path, methods: Iterable[str]) -> None:
