@@ -11,7 +11,8 @@ import pytest
 from fidrace.data.digits import digits
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
-from fidrace.evaluate.digits_classifier import accuracy_of, load_classifier
+from fidrace.evaluate.digits_classifier import load_classifier
+from fidrace.evaluate.digits_training import accuracy_of
 from fidrace.evaluate.features import WEIGHTS
 from fidrace.score.leaderboard import score_folder
 from fidrace.spec.study import load_study

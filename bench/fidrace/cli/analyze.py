@@ -31,7 +31,8 @@ def load_base_study(
 ) -> "Study":
     """The study that the options describe, keeping its networks. Raises InputError if runs would end at different
     iterations."""
-    from fidrace.spec.study import load_study, parse_assignment
+    from fidrace.spec.study import load_study
+    from fidrace.spec.user_input import parse_assignment
 
     changes = dict(map(parse_assignment, change)) | {"budget.keep_weights": True}
     if "budget.gpu_hours" in changes:

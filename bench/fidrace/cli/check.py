@@ -37,7 +37,7 @@ def check(
     from fidrace.report.gate import checks_markdown, print_checks
     from fidrace.report.terminal import make_console
     from fidrace.score import gate
-    from fidrace.spec.study import parse_target
+    from fidrace.spec.user_input import parse_target
 
     if not require and against is None:
         raise InputError("check: nothing to check; give --require METHOD>=FACTOR or --against DIR2")

@@ -27,10 +27,10 @@ def claims(
     from fidrace.report.terminal import make_console
     from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
     from fidrace.storage.atomic import write_atomic
-    from fidrace.storage.study_folder import StudyFolder
+    from fidrace.storage.locks import lock_if_shared
 
     verdicts = verdicts_on(load_claims(file or CLAIMS), folder)
     if folder is not None and not is_published_name(folder):
-        with StudyFolder(folder).lock_for_writing():
+        with lock_if_shared(folder):
             write_atomic(folder / "claims.csv", claims_table(verdicts).to_csv(index=False, lineterminator="\n"))
     print_claims(verdicts, make_console())

@@ -29,8 +29,8 @@ def doctor(
     """
     require_training("fidrace doctor")
     from fidrace.execute import doctor as looks
-    from fidrace.spec.study import parse_assignment
     from fidrace.spec.task import load_task, task_names
+    from fidrace.spec.user_input import parse_assignment
 
     if name is None and (fetch or change):
         raise InputError("doctor: --fetch and --set need a TASK")

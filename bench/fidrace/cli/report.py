@@ -28,6 +28,7 @@ def report(
     from fidrace.packaged import find_tables, is_published_name
     from fidrace.report.page.build import FolderContent, open_in_browser, write_page
     from fidrace.report.publish import publish
+    from fidrace.storage.locks import lock_if_shared
     from fidrace.storage.study_folder import StudyFolder
 
     folder = find_tables(source)
@@ -36,7 +37,7 @@ def report(
         path = write_page(folder, content, methods_path, Path(f"{source}.html"))
     else:
         directory = StudyFolder(folder)
-        with directory.lock_for_writing():
+        with lock_if_shared(folder):
             if (folder / "runs").is_dir() and not directory.rows_without_directory():  # runs at work are ahead of the tables
                 directory.collect()
             content = FolderContent.of(folder)

@@ -5,7 +5,6 @@ step is a function below, in that order.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fidrace.cli import options
-from fidrace.cli.shared import SOME_FAILED, USAGE, fail, require_training
+from fidrace.cli.shared import USAGE, fail, require_training
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -132,6 +131,8 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
     elif place.is_first:
         with prepare(runner, place, folder) as specs:
             execute(runner, place, specs, output.as_json)
+            from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
+
             conclude(runner, output.as_json)
         report_end(runner, output.open_report)
     else:
@@ -140,7 +141,8 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
 
 def parse_study(options: StudyOptions) -> "Study":
     """The study that the options describe; raises InputError."""
-    from fidrace.spec.study import load_study, parse_assignment, parse_target
+    from fidrace.spec.study import load_study
+    from fidrace.spec.user_input import parse_assignment, parse_target
 
     changes = dict(map(parse_assignment, options.changes))
     if options.gpu_hours is not None:
@@ -208,6 +210,8 @@ def rehearse(runner: "StudyRunner", place: Place, folder: FolderOptions) -> None
 def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iterator[list[RunSpec]]":
     """Check that runs can start, then write study.json. Yields the runs to do; the folder is marked as in use until the
     context ends."""
+    from fidrace.storage.locks import lock_folder
+
     directory = runner.directory
     to_empty = folder.fresh and directory.holds_study()
     if not to_empty:
@@ -220,7 +224,7 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
     if to_empty and not folder.yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} is unchanged", USAGE)
     with ExitStack() as in_use:
-        with directory.lock():
+        with lock_folder(directory.path):
             if to_empty:
                 directory.empty()
             in_use.enter_context(directory.mark_in_use())
@@ -282,48 +286,3 @@ def follow(runner: "StudyRunner", place: Place) -> None:
 
     assert place.group
     TorchrunExecutor(runner.directory.path, place.group).follow(broadcast_specs(runner.study, [], place.group))
-
-
-def conclude(runner: "StudyRunner", as_json: bool) -> None:
-    """Score the folder, write its tables and its page, and show them."""
-    from fidrace.console import say
-    from fidrace.report.page.build import FolderContent, write_page
-    from fidrace.report.progress import emit
-    from fidrace.report.publish import publish
-    from fidrace.report.terminal import make_console, print_scores
-
-    folder = runner.directory.path
-    with runner.directory.lock():
-        runner.directory.collect()
-        content = FolderContent.of(folder)
-        if content.scores:
-            publish(folder, content.scores)
-        page = write_page(folder, content, runner.study.methods_path)
-    scores = content.scores
-    if as_json:
-        table = scores.leaderboard if scores else None
-        leaderboard = [] if table is None else table.astype(object).where(table.notna(), None).to_dict("records")
-        headline = scores.headline() if scores else content.reason
-        emit("study_ended", sys.stdout, failed=len(runner.failures()), headline=headline, leaderboard=leaderboard)
-    elif scores:
-        print_scores(scores, make_console())
-        say(f"tables and pictures: {folder}; report: {page}")
-    if scores is None:
-        say(f"{folder}: {content.reason}")
-
-
-def report_end(runner: "StudyRunner", open_report: bool) -> None:
-    """Open the report if asked. If runs failed, say which and why, and exit with code 4."""
-    from fidrace.console import say
-    from fidrace.report.page.build import PAGE, open_in_browser
-
-    if open_report:
-        open_in_browser(runner.directory.path / PAGE)
-    if failures := runner.failures():
-        total = len(runner.study.methods) * len(runner.study.seeds)
-        say(f"{len(failures)} of {total} runs failed; --retry-failed resumes them:")
-        for failure in failures:
-            say(f"  {failure}")
-        if unstarted := len(runner.plan()) - (len(failures) if runner.retry_failed else 0):
-            say(f"{unstarted} runs were not started; repeat the same command to run them")
-        raise typer.Exit(SOME_FAILED)

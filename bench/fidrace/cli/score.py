@@ -32,8 +32,8 @@ def score(
     from fidrace.report.publish import publish
     from fidrace.report.terminal import make_console, print_scores
     from fidrace.score.leaderboard import score_folder
-    from fidrace.spec.study import parse_contrast, parse_target
-    from fidrace.storage.study_folder import StudyFolder
+    from fidrace.spec.user_input import parse_contrast, parse_target
+    from fidrace.storage.locks import lock_if_shared
 
     scores = score_folder(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
     if is_published_name(folder):
@@ -41,6 +41,6 @@ def score(
     elif scores.rules.replaced:
         say(f"another target or contrast than the study declares: the tables in {folder} stay as they are")
     elif axis == "iterations":
-        with StudyFolder(folder).lock_for_writing():
+        with lock_if_shared(folder):
             publish(folder, scores)
     print_scores(scores, make_console())

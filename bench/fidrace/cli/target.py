@@ -50,7 +50,8 @@ def target(
         return
     require_training("racing the baseline")
     from fidrace.execute.study_runner import default_out
-    from fidrace.spec.study import BASELINE, load_study, parse_assignment
+    from fidrace.spec.study import load_study
+    from fidrace.spec.user_input import BASELINE, parse_assignment
 
     changes = dict(map(parse_assignment, change))
     if "budget.gpu_hours" in changes:
@@ -75,7 +76,7 @@ def is_study_folder(source: str) -> bool:
 
 def parse_target_seeds(text: str) -> str:
     """The value of --seeds as a list: a count starts at FIRST_SEED. Raises InputError as `parse_seeds` does."""
-    from fidrace.spec.study import parse_seeds
+    from fidrace.spec.user_input import parse_seeds
 
     first = 0 if "," in text else FIRST_SEED
     return "".join(f"{first + seed}," for seed in parse_seeds(text))

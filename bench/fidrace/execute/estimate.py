@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from fidrace.data.base import Data
 from fidrace.execute.run import device_name
 from fidrace.method.registry import Registry
-from fidrace.spec.study import BASELINE, Study
+from fidrace.spec.study import Study
 from fidrace.spec.task import Task
+from fidrace.spec.user_input import BASELINE
 from fidrace.train.architectures import build_network
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup

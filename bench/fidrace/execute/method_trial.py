@@ -12,8 +12,9 @@ from fidrace.data.loading import load_data
 from fidrace.execute.events import Event
 from fidrace.execute.run import Interrupted, Run
 from fidrace.method.registry import Registry
-from fidrace.spec.study import BASELINE, RunSpec, load_study
+from fidrace.spec.study import RunSpec, load_study
 from fidrace.spec.task import load_task
+from fidrace.spec.user_input import BASELINE
 from fidrace.train.loop import OBSERVE_EVERY, Training
 from fidrace.train.process_group import ProcessGroup
 

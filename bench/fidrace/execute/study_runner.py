@@ -10,6 +10,7 @@ from fidrace.console import say
 from fidrace.errors import InputError
 from fidrace.execute.events import Ended, Event
 from fidrace.spec.study import RunSpec, Study
+from fidrace.storage.locks import lock_folder
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.storage.tables import ENDED
 
@@ -71,7 +72,7 @@ class StudyRunner:
     def tabulate(self) -> None:
         """Rebuild runs.csv and evals.csv from the runs so far."""
         self.directory.refuse_gone()
-        with self.directory.lock():
+        with lock_folder(self.directory.path):
             self.directory.collect()
 
     def refuse_target_at_start(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from fidrace.execute.preflight import check_startable, resolve_content
 from fidrace.execute.study_runner import StudyRunner, relay_events
 from fidrace.spec.study import RunSpec, Study
 from fidrace.spec.task import Task
+from fidrace.storage.locks import lock_folder
 from fidrace.storage.study_folder import StudyFolder
 
 
@@ -49,7 +50,7 @@ class StudySeries:
         """Create and declare the homes, and mark them in use until the block ends; yields the runs still to do."""
         with ExitStack() as in_use:
             for runner in self.runners.values():
-                with runner.directory.lock():
+                with lock_folder(runner.directory.path):
                     in_use.enter_context(runner.directory.mark_in_use())
                     runner.declare()
             yield self.plan()

@@ -7,7 +7,7 @@ which is invisible on white paper. Their black is the baseline's.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 
 INK = "#000000"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

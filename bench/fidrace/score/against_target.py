@@ -12,7 +12,7 @@ from fidrace.method.base import Floats
 from fidrace.score.comparison import RunTable
 from fidrace.score.curves import Curve
 from fidrace.score.rules import FINAL
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 
 CURVE_COLUMNS = "task method axis target pairs reached baseline_reached speedup ci_low ci_high bound p_value".split()
 POINTS = 24

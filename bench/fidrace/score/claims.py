@@ -9,14 +9,13 @@ import pydantic
 from pydantic import Field
 
 from fidrace.errors import InputError
-from fidrace.method.registry import load_method
 from fidrace.packaged import find_tables
 from fidrace.score.comparison import MethodComparison, RunTable
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.speedups import NAN
-from fidrace.spec.study import BASELINE, Target
-from fidrace.spec.task import Goal, Model, Task, load_task, read_toml, task_names, validate
+from fidrace.spec.task import Task, load_task, task_names
+from fidrace.spec.user_input import BASELINE, Goal, Model, Target, read_toml, validate
 from fidrace.storage.manifest import differences
 
 CLAIMS = Path(__file__).with_name("claims.toml")
@@ -201,6 +200,8 @@ def measure_claim(claim: Claim, table: RunTable, verdict: str) -> ClaimVerdict:
 
 def is_reconstructed(method: str) -> bool:
     """True if a packaged method of that name is a reconstruction of its publication."""
+    from fidrace.method.registry import load_method  # late: most of scoring asks no method
+
     try:
         return load_method(method).evidence() == "reconstructed"
     except InputError:

@@ -12,7 +12,7 @@ from fidrace.score.crossings import TargetCost, cost_of_crossing, crossing, is_f
 from fidrace.score.curves import AXES, Curve, redundant_axes
 from fidrace.score.rules import FINAL, Rules
 from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
-from fidrace.spec.study import BASELINE, Target
+from fidrace.spec.user_input import BASELINE, Target
 from fidrace.storage.manifest import MethodRecord, differences
 from fidrace.storage.tables import GPU_HOURS
 

@@ -17,7 +17,7 @@ from fidrace.score.curves import check_axis
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.speedups import MIN_PAIRS, Speedup, half_width, log_costs, student
-from fidrace.spec.study import BASELINE, Target
+from fidrace.spec.user_input import BASELINE, Target
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
 

@@ -12,7 +12,7 @@ from fidrace.method.base import Floats
 from fidrace.score.comparison import RunTable
 from fidrace.score.curves import GUARDS, Curve
 from fidrace.score.speedups import MIN_PAIRS, NAN
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 from fidrace.storage.tables import REAL_MEMORISED
 
 GUARD_COLUMNS = "task method guard target pairs baseline value worse_by limit ceiling lost".split()

@@ -17,7 +17,7 @@ from fidrace.score.curves import AXES, Curve, check_axis, read_curves
 from fidrace.score.guards import FLAGGED, guard_table, lost_guards
 from fidrace.score.rules import FINAL, Rules, read_rules
 from fidrace.score.speedups import MIN_PAIRS, NAN, holm
-from fidrace.spec.study import BASELINE, Target
+from fidrace.spec.user_input import BASELINE, Target
 
 SPEEDUP_COLUMNS = (
     "task method axis target pairs reached baseline_reached median_to_target speedup ci_low ci_high bound p_value p_holm "

@@ -9,8 +9,8 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.curves import Curve
 from fidrace.score.speedups import NAN
-from fidrace.spec.study import Target
 from fidrace.spec.task import load_task, task_names
+from fidrace.spec.user_input import Target
 from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"

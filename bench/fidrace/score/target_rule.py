@@ -9,7 +9,8 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.curves import Curve, read_curves
 from fidrace.score.rules import read_rules
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
+from fidrace.storage.locks import lock_if_shared
 from fidrace.storage.study_folder import StudyFolder
 
 TARGET_SHARE, MIN_SEEDS = 0.6, 5
@@ -82,7 +83,7 @@ def set_target(folder: Path) -> float:
     directory = StudyFolder(folder)
     if not (folder / "study.json").exists():
         raise InputError(f"{folder}: no study.json, so no study whose target could be set; `fidrace run` writes one")
-    with directory.lock_for_writing():
+    with lock_if_shared(folder):
         if (folder / "runs").is_dir() and not directory.rows_without_directory():  # runs at work are ahead of the tables
             directory.collect()
         target, runs = rule_target(folder)

@@ -5,10 +5,9 @@ A study names a task, methods and seeds, and may change fields of the task.
 
 import dataclasses
 import hashlib
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -16,10 +15,8 @@ from fidrace.errors import InputError, nearest
 from fidrace.method.composition import Composition
 from fidrace.method.registry import Registry, content_hash
 from fidrace.packaged import packaged_studies
-from fidrace.spec.task import Model, Task, load_task, read_toml, task_names, validate
-
-BASELINE = "baseline"
-Target = float | Literal["baseline-final"]
+from fidrace.spec.task import Task, load_task, task_names
+from fidrace.spec.user_input import BASELINE, Model, Target, check_target, parse_contrast, parse_seeds, read_toml, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,21 +115,6 @@ def find_study(source: str) -> tuple[StudyFile, str]:
     return StudyFile(task=source), source
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """`3` is (0, 1, 2); `4,7` is (4, 7); `5,` is (5,). Raises InputError for no seeds, and for negative or repeated ones."""
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InputError(f"--seeds {text}: write a count (3 means 0, 1, 2) or seeds (0,5,7)") from None
-    if numbers and "," not in text:
-        if numbers[0] < 1:
-            raise InputError(f"--seeds {text}: at least 1 seed is needed")
-        numbers = list(range(*numbers))
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise InputError(f"--seeds {text}: seeds are different whole numbers from 0 up")
-    return tuple(numbers)
-
-
 def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedMethod, ...]:
     """The methods of these names with the baseline first, added if absent; raises InputError for an unknown name and for a
     method that is listed twice."""
@@ -147,45 +129,6 @@ def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedM
         listed[method] = name
         compositions[method] = composition
     return tuple(map(ResolvedMethod.of, compositions.values()))
-
-
-def parse_target(text: str | None) -> Target | None:
-    """The value of --target; raises InputError unless it is a distance or baseline-final."""
-    if text is None:
-        return None
-    if text == "baseline-final":
-        return "baseline-final"
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"--target {text}: write a distance or baseline-final") from None
-    check_target(value)
-    return value
-
-
-def check_target(target: Target) -> None:
-    """Raise InputError unless `target` is a distance above 0, or baseline-final."""
-    if target != "baseline-final" and not 0 < target < float("inf"):
-        raise InputError(f"--target {target:g}: a target is a distance above 0, or baseline-final")
-
-
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """`key=value` of `--set`; the value is read as TOML, or else as a word."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set {text}: write section.field=value")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        return key.strip(), value.strip()
-
-
-def parse_contrast(text: str) -> tuple[str, str]:
-    """`mdlrc/lr-decay` is the method mdlrc against its control lr-decay."""
-    method, slash, control = (part.strip() for part in text.partition("/"))
-    if not slash or not method or not control or method == control:
-        raise InputError(f"contrast {text!r}: write METHOD/CONTROL, two different methods")
-    return method, control
 
 
 def resolve_contrasts(texts: Sequence[str], registry: Registry, methods: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -3,29 +3,18 @@
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import AfterValidator, Field
 
 from fidrace.errors import InputError, nearest
 from fidrace.method.base import Prediction
+from fidrace.spec.user_input import Goal, Model, later, read_toml, validate
 
 TASKS = Path(__file__).parent / "tasks"
-M = TypeVar("M", bound="Model")
-
-
-class Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def later(default: Any, **rules: Any) -> Any:
-    """A field added after tables were published: at its default it is left out of the fixed part, so that their hashes stay
-    valid."""
-    return Field(default=default, exclude_if=lambda value: value == default, **rules)
 
 
 # A path on this machine, left out of the fixed part: content counts, its place does not.
@@ -183,9 +172,6 @@ class SpeedConfig(Model):
     checkpointing: bool = False  # recompute activations instead of storing them
 
 
-Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target in a file
-
-
 class TargetConfig(Model):
     fd: Goal
     how: str
@@ -281,31 +267,3 @@ def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
         if value == "none":
             del table[section][field]
     return validate(Task, table, f"task {name}")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # also no UTF-8, a number of thousands of digits, endless brackets
-        raise InputError(f"{path}: not a TOML file: {error}") from error
-
-
-def validate(model: type[M], table: dict[str, Any], where: str) -> M:
-    """`table` as `model`; raises InputError in one line: the first wrong field, what is wrong, the nearest name."""
-    try:
-        return model.model_validate(table)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            parent: Any = model
-            for step in first["loc"][:-1]:
-                parent = get_args(parent)[0] if isinstance(step, int) else parent.model_fields[step].annotation
-            raise InputError(f"{where}: unknown field {field!r}{nearest(str(first['loc'][-1]), parent.model_fields)}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        scalar = isinstance(first["input"], str | int | float) and first["type"] != "missing"
-        raise InputError(
-            ": ".join(filter(None, (where, field, message))) + (f" (got {first['input']!r})" if scalar else "")
-        ) from None

@@ -2,12 +2,15 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import filelock
 
 from fidrace.errors import InputError
+from fidrace.storage.atomic import sweep
+
+FOLDER_SECONDS = 60  # that a command waits for another one which writes the tables
 
 
 class Busy(Exception):
@@ -34,3 +37,22 @@ def hold_lock(path: Path, seconds: float = 0.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a study's folder while study.json and the tables are written. Raises InputError if another process
+    keeps it, or the file system has no locks."""
+    try:
+        with hold_lock(folder / ".lock", FOLDER_SECONDS):
+            sweep(folder)
+            yield
+    except Busy:
+        raise InputError(f"{folder} has been locked by another fidrace for {FOLDER_SECONDS} seconds") from None
+
+
+@contextmanager
+def lock_if_shared(folder: Path) -> Iterator[None]:
+    """`lock_folder`, but only in a folder that has a lock file: nobody runs in a folder of copied tables."""
+    with lock_folder(folder) if (folder / ".lock").exists() else nullcontext():
+        yield

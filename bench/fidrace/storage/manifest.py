@@ -5,15 +5,17 @@ Fields are only ever added. Fields that this version does not know are kept when
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 from pydantic import Field, PlainSerializer
 
 from fidrace.errors import InputError
-from fidrace.spec.study import BASELINE, ResolvedMethod, Study
-from fidrace.spec.task import Goal, Model, validate
+from fidrace.spec.user_input import BASELINE, Goal, Model, validate
 from fidrace.storage.atomic import read_record, write_json
+
+if TYPE_CHECKING:
+    from fidrace.spec.study import ResolvedMethod, Study
 
 SCHEMA = 1
 Iterations = Annotated[float, PlainSerializer(lambda n: int(n) if n.is_integer() else n)]  # written back as they were read
@@ -32,7 +34,7 @@ class MethodRecord(_Record):
     evidence: str = ""
 
     @classmethod
-    def of(cls, method: ResolvedMethod) -> "MethodRecord":
+    def of(cls, method: "ResolvedMethod") -> "MethodRecord":
         return cls(hash=method.hash, horizon=method.horizon, evidence=method.evidence)
 
     def same_code(self, other: "MethodRecord") -> bool:
@@ -62,7 +64,7 @@ class Manifest(_Record):
     methods_path: list[str] = Field(default=[])
 
     @classmethod
-    def of(cls, study: Study) -> "Manifest":
+    def of(cls, study: "Study") -> "Manifest":
         """The manifest of a study that is declared for the first time."""
         content = {
             "schema": SCHEMA,

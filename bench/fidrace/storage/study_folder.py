@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +16,7 @@ from uuid import uuid4
 from fidrace.console import printable
 from fidrace.errors import InputError
 from fidrace.spec.study import RunSpec, Study, run_directory
-from fidrace.storage.atomic import Row, read_record, sweep, write_json
+from fidrace.storage.atomic import Row, read_record, write_json
 from fidrace.storage.locks import Busy, hold_lock
 from fidrace.storage.manifest import Manifest, check_same_study, read_manifest
 from fidrace.storage.tables import (
@@ -33,7 +33,6 @@ from fidrace.storage.tables import (
 )
 
 INTERNAL = ("directory", "packages", "host", "pid")  # fields of run.json that no table shows
-LOCK_SECONDS = 60
 RUN = ("task", "method", "seed")  # the columns that identify the run of a row
 
 
@@ -72,24 +71,6 @@ class StudyFolder:
         """Write study.json for `study`, or extend the one that is there; seeds added later stay distinct from the declared
         ones. Raises InputError as `merged_manifest` does."""
         self.merged_manifest(study).write(self.path / "study.json")
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder's lock while study.json and the tables are written. Raises InputError if another process keeps it,
-        or the file system has no locks."""
-        with ExitStack() as hold:
-            try:
-                hold.enter_context(hold_lock(self.path / ".lock", LOCK_SECONDS))
-            except Busy:
-                raise InputError(f"{self.path} has been locked by another fidrace for {LOCK_SECONDS} seconds") from None
-            sweep(self.path)
-            yield
-
-    @contextmanager
-    def lock_for_writing(self) -> Iterator[None]:
-        """`lock`, but only in a folder that has a lock file: nobody runs in a folder of copied tables."""
-        with self.lock() if (self.path / ".lock").exists() else nullcontext():
-            yield
 
     def refuse_gone(self) -> None:
         """Raise InputError if the study was moved or removed while it runs; the folder is not created again."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fidrace.method.base import Floats, Prediction
-from fidrace.train.variational_bound import Bound, at
+from fidrace.train.variational_bound import Bound
 
 Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x[B, C, H, W], t[B] scaled, labels[B] -> output
 
@@ -32,19 +32,19 @@ class Diffusion:
     ):
         self.abar, self.prediction, self.learned_sigma = abar, prediction, learned_sigma
         signal, noise = np.sqrt(abar), np.sqrt(1 - abar)
-        self.signal = torch.tensor(signal, dtype=torch.float32, device=device)
-        self.noise = torch.tensor(noise, dtype=torch.float32, device=device)
+        self.signal = torch.tensor(signal, dtype=torch.float32, device=device)[:, None, None, None]  # [T, 1, 1, 1]
+        self.noise = torch.tensor(noise, dtype=torch.float32, device=device)[:, None, None, None]
         # A weight w on the eps-MSE is w S on the x0-MSE and w S / (S + 1) on the v-MSE, S the signal-to-noise ratio.
         snr = abar / (1 - abar)
         per_eps = {"eps": np.ones_like(snr), "x0": snr, "v": snr / (snr + 1)}[prediction]
         self.to_eps_mse = torch.tensor(per_eps, dtype=torch.float32, device=device)
         # An error in the prediction, times this, is the error in x0.
         per_x0 = {"eps": -noise / signal, "x0": np.ones_like(snr), "v": -noise}[prediction]
-        self.to_x0_error = torch.tensor(per_x0, dtype=torch.float32, device=device)
+        self.to_x0_error = torch.tensor(per_x0, dtype=torch.float32, device=device)[:, None, None, None]
         self.bound = Bound(abar, levels, device) if learned_sigma else None
 
     def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        return at(self.signal, t) * x0 + at(self.noise, t) * eps
+        return self.signal[t] * x0 + self.noise[t] * eps
 
     def split_output(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """The prediction and the variance's channels (None without learned_sigma) of a network's output, as float32."""
@@ -71,7 +71,7 @@ class Diffusion:
         prediction, spread = self.split_output(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
         assert spread is not None
         error = prediction - self._target(x0, eps, t)
-        bits = self.bound.bits(x0, at(self.to_x0_error, t) * error.detach(), spread, t)
+        bits = self.bound.bits(x0, self.to_x0_error[t] * error.detach(), spread, t)
         return self._mse(error, t), bits * (len(self.abar) / 1000)
 
     def x0_and_eps(self, x: Tensor, prediction: Tensor, t: int) -> tuple[Tensor, Tensor]:
@@ -87,7 +87,7 @@ class Diffusion:
 
     def _target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         if self.prediction == "v":  # v = sqrt(abar) eps - sqrt(1 - abar) x0, arXiv 2202.00512
-            return at(self.signal, t) * eps - at(self.noise, t) * x0
+            return self.signal[t] * eps - self.noise[t] * x0
         return eps if self.prediction == "eps" else x0
 
     def _mse(self, error: Tensor, t: Tensor) -> Tensor:

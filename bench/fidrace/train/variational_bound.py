@@ -35,11 +35,6 @@ class Posterior:
         return cls(x0_weight, xt_weight, np.log(beta), np.log(tilde))
 
 
-def at(values: Tensor, t: Tensor) -> Tensor:
-    """values[t], shape [B, 1, 1, 1], for broadcasting over [B, C, H, W]."""
-    return values[t][:, None, None, None]
-
-
 def learned_log_variance(spread: Tensor, log_beta: Tensor | float, log_tilde: Tensor | float) -> Tensor:
     """log sigma^2 = v log beta + (1 - v) log beta~ with v = (spread + 1) / 2 (eq. 15); v may leave [0, 1]."""
     v = (spread + 1) / 2
@@ -75,8 +70,8 @@ class Bound:
 
     def __init__(self, abar: Floats, levels: int, device: torch.device | str):
         posterior, self.levels = Posterior.of(abar), levels
-        self.x0_weight, self.log_beta, self.log_tilde = (
-            torch.tensor(values, dtype=torch.float32, device=device)
+        self.x0_weight, self.log_beta, self.log_tilde = (  # [T, 1, 1, 1]
+            torch.tensor(values, dtype=torch.float32, device=device)[:, None, None, None]
             for values in (posterior.x0_weight, posterior.log_beta, posterior.log_tilde)
         )
 
@@ -85,8 +80,8 @@ class Bound:
 
         The means of q and p have the same x_t term, so they differ by x0_error alone; at t = 0 the mean of p is x0_hat.
         """
-        log_p = learned_log_variance(spread, at(self.log_beta, t), at(self.log_tilde, t))
-        kl = gaussian_kl(at(self.log_tilde, t), at(self.x0_weight, t) * x0_error, log_p)
+        log_p = learned_log_variance(spread, self.log_beta[t], self.log_tilde[t])
+        kl = gaussian_kl(self.log_tilde[t], self.x0_weight[t] * x0_error, log_p)
         first = (t == 0)[:, None, None, None]
         # For t > 0, x0_error / sigma can be 1e5: its likelihood overflows, and 0 times that in the gradient is nan.
         error, log_variance = torch.where(first, x0_error, 0.0), torch.where(first, log_p, 0.0)

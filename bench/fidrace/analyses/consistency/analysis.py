@@ -37,8 +37,8 @@ from fidrace.evaluate.features import Features, full_precision, load_features
 from fidrace.execute.local import devices
 from fidrace.execute.study_series import StudySeries
 from fidrace.spec.random_streams import Streams
-from fidrace.spec.study import BASELINE
 from fidrace.spec.task import Task
+from fidrace.spec.user_input import BASELINE
 from fidrace.storage.tables import EVAL_COLUMNS, read_table
 from fidrace.train.diffusion import Diffusion, Network
 from fidrace.train.sampler import sample

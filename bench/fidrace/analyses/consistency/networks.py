@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from fidrace.analyses.consistency.pairs import AGAIN, SEEDS, START
 from fidrace.errors import InputError
-from fidrace.spec.study import Study, parse_assignment
-from fidrace.spec.task import NetworkConfig, validate
+from fidrace.spec.study import Study
+from fidrace.spec.task import NetworkConfig
+from fidrace.spec.user_input import parse_assignment, validate
 
 RING = 3  # seeds whose initial weights another seed's run gets; each costs a run
 

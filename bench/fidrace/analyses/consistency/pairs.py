@@ -10,7 +10,7 @@ from enum import Enum, auto
 from itertools import combinations
 
 from fidrace.analyses.trained import TrainedRun
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 
 # Homes of the series: the base study, its first run once more, runs with the initial weights of another seed.
 SEEDS, AGAIN, START = "seeds", "again", "start-"

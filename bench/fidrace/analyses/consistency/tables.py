@@ -14,8 +14,8 @@ from torch import Tensor
 from fidrace.analyses.consistency.agreement import Agreement, measure_agreement, pairwise_distances, percentile_interval
 from fidrace.analyses.consistency.pairs import NEITHER, GeneratorPair, Group, Relation, group_label
 from fidrace.method.base import Floats
-from fidrace.spec.study import BASELINE
 from fidrace.spec.task import Task
+from fidrace.spec.user_input import BASELINE
 from fidrace.storage.atomic import Row
 
 SPACES = ("pixels", "features")

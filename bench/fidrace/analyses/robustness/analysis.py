@@ -14,8 +14,9 @@ from fidrace.analyses.robustness.tables import effect_table, findings, idle_clip
 from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
 from fidrace.score.speedups import MIN_PAIRS
-from fidrace.spec.study import BASELINE, Study
+from fidrace.spec.study import Study
 from fidrace.spec.task import Task
+from fidrace.spec.user_input import BASELINE
 
 BUDGET_SHARE, EVALUATIONS = 0.4, 5  # of the task's budget, and in it: many settings make this a screening
 

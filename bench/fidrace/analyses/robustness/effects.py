@@ -13,7 +13,7 @@ from fidrace.analyses.robustness.own_target import SettingResult
 from fidrace.analyses.robustness.settings import HYPERPARAMETERS, Setting, Settings, format_level
 from fidrace.method.base import Floats
 from fidrace.score.speedups import student
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 from fidrace.storage.atomic import Row
 
 

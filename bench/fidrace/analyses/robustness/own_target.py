@@ -14,7 +14,7 @@ from fidrace.score.curves import read_curves
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.rules import read_rules
 from fidrace.score.target_rule import sets_target, target_of
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from fidrace.errors import InputError, nearest
 from fidrace.method.noise_schedule import SCHEDULES
-from fidrace.spec.task import DiffusionConfig, OptimizerConfig, Task, validate
+from fidrace.spec.task import DiffusionConfig, OptimizerConfig, Task
+from fidrace.spec.user_input import validate
 
 HYPERPARAMETERS = ("lr", "batch", "schedule", "clip")
 NONE = "none"  # how options and tables write that gradients are not clipped

@@ -16,7 +16,7 @@ from fidrace.analyses.robustness.settings import Settings
 from fidrace.score.comparison import RunTable
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.speedups import NAN, holm
-from fidrace.spec.study import BASELINE
+from fidrace.spec.user_input import BASELINE
 from fidrace.storage.atomic import Row
 
 COLUMNS = (
