@@ -34,9 +34,8 @@ SETTING = ("--lr", "0.01", "--batch", "16", "--schedule", "cosine")
 BUDGET = 40
 SHORT = {  # a study in which FD falls
     "budget.evaluations": 4,
-    "network.channels": 4,
     "quality.samples": 80,
-    "sampler.steps": 2,
+    "sampler.steps": 4,
     "optimizer.warmup": 0,
     "ema.decay": 0.7,
     "quality.heldout_repeats": 1,
