@@ -23,6 +23,8 @@ def run_series(folder: Path, studies: dict[str, Study]) -> StudySeries:
         for spec in specs:
             ended = execute_locked(spec, folder, ProcessGroup(torch.device("cpu")), lambda event: None, Event())
             assert isinstance(ended, Ended)
+    for runner in series.runners.values():
+        runner.tabulate()
     assert series.failures() == []
     assert series.plan() == []
     return series
