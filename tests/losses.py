@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from fidrace.data.loading import load_data
+from fidrace.execute.torchrun import join_group, leave_group
 from fidrace.method.base import Floats, Ints
 from fidrace.method.registry import Registry
 from fidrace.spec.task import load_task
 from fidrace.train.loop import Training
-from fidrace.train.process_group import ProcessGroup, join_group, leave_group
+from fidrace.train.process_group import ProcessGroup
 
 STEPS = 20
 CASES = {  # `uncertainty` adapts its weights to the losses, in the order of the batch

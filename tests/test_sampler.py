@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from fidrace.method.noise_schedule import cosine_abar, noise_schedule
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import SamplerConfig
+from fidrace.train.ancestral import ancestral, linspace_timesteps
 from fidrace.train.diffusion import Diffusion
-from fidrace.train.sampler import ancestral, ddim, leading_timesteps, linspace_timesteps, sample
+from fidrace.train.sampler import ddim, leading_timesteps, sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 THEIRS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}

@@ -169,7 +169,7 @@ def parse_place(place: Place) -> Place:
     if place.workers or place.executor != "local":
         option = "--workers" if place.workers else f"--executor {place.executor}"
         raise InputError(f"{option}: under torchrun all processes train one run at a time; omit it")
-    from fidrace.train.process_group import join_group
+    from fidrace.execute.torchrun import join_group
 
     return replace(place, group=join_group(place.devices()))
 

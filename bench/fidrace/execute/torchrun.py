@@ -1,18 +1,22 @@
 """All processes that torchrun started execute each run together, each on its slice of every batch; rank 0 reports."""
 
+import os
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 
 import torch
+import torch.distributed as dist
 
+from fidrace.errors import InputError
 from fidrace.execute.events import Ended, Event, Message, Stopped
 from fidrace.execute.locked_run import RunQueue, execute_locked
 from fidrace.execute.stop import handle_interrupts
 from fidrace.spec.study import RunSpec, Study
-from fidrace.train.process_group import ProcessGroup, leave_group
+from fidrace.train.process_group import ProcessGroup
 
 
 class TorchrunExecutor:
@@ -86,3 +90,22 @@ def broadcast_specs(study: Study, specs: Iterable[RunSpec], ranks: ProcessGroup)
     wanted = {spec.directory for spec in specs}
     flags = ranks.broadcast([spec.directory in wanted for spec in all_specs])
     return [spec for spec, is_wanted in zip(all_specs, flags, strict=True) if is_wanted]
+
+
+def leave_group() -> None:
+    """Destroy the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def join_group(devices: list[str]) -> ProcessGroup:
+    """Join the other processes of torchrun, each on its own device. Raises InputError if there are too few devices."""
+    rank, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if devices != ["cpu"] and local >= len(devices):
+        raise InputError(f"torchrun: process {local} of this machine has no GPU of its own ({len(devices)} available)")
+    device = torch.device("cpu" if devices == ["cpu"] else devices[local])
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # a long timeout: the other ranks wait while rank 0 computes the features of a whole data set
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
+    return ProcessGroup(device, rank, count)

@@ -1,8 +1,6 @@
 """Processes that train one network together. Each takes its slice of every global batch; a single process takes all of it."""
 
-import os
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -10,8 +8,6 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
-
-from fidrace.errors import InputError
 
 A = TypeVar("A", Tensor, NDArray[np.generic])
 
@@ -62,22 +58,3 @@ class ProcessGroup:
         buffer = torch.tensor(flags, dtype=torch.uint8, device=self.device)
         dist.broadcast(buffer, 0)
         return buffer.bool().tolist()
-
-
-def leave_group() -> None:
-    """Destroy the process group, if there is one."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def join_group(devices: list[str]) -> ProcessGroup:
-    """Join the other processes of torchrun, each on its own device. Raises InputError if there are too few devices."""
-    rank, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    if devices != ["cpu"] and local >= len(devices):
-        raise InputError(f"torchrun: process {local} of this machine has no GPU of its own ({len(devices)} available)")
-    device = torch.device("cpu" if devices == ["cpu"] else devices[local])
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    # a long timeout: the other ranks wait while rank 0 computes the features of a whole data set
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
-    return ProcessGroup(device, rank, count)
