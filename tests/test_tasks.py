@@ -1,5 +1,7 @@
 """The packaged tasks: their numbers are those of the repositories that they name, and they fit what races on them."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -99,7 +101,9 @@ def test_adm128_with_4_heads_differs_from_the_packaged_task_in_its_heads_alone()
 
 
 def test_the_command_lists_every_task_with_its_summary(fidrace: Fidrace) -> None:
-    said = fidrace("tasks").stdout
-    assert [line.split()[0] for line in said.splitlines()] == task_names()
-    assert all(load_task(name).summary in said for name in task_names())
+    tasks, _, studies = fidrace("tasks").stdout.partition("\n\n")
+    names = re.findall(r"(?m)^  (\S+)", tasks)
+    assert names == task_names()
+    assert all(load_task(name).summary in " ".join(tasks.split()) for name in names)
+    assert re.findall(r"(?m)^  (\S+)", studies) == sorted(file.stem for file in STUDIES.glob("*.toml"))
     assert "multipliers = [1, 1, 2, 3, 4]" in fidrace("tasks", "imagenet128").stdout
