@@ -18,7 +18,7 @@ from tests.test_formulas import GRIDS, HORIZON, NAMES, REGISTRY, prepared
 
 VARIANTS = [*NAMES, "speed[variant=code]", "logit-normal[weight=eps]", "clts[sigma=0.1]", "clts+stratified"]
 
-DRAWS = 200_000
+DRAWS = 400_000  # 100 expected at each of 4,000 timesteps
 ROOT = Path(__file__).parents[1]
 
 
