@@ -30,7 +30,7 @@ RUN = ("run", "--out", "s", "--device", "cpu")
     [
         (("run", "digit"), "did you mean 'digits'"),
         (("tasks", "digts"), "did you mean 'digits'"),
-        (("tasks", "../store"), "unknown task"),
+        (("tasks", "../store"), "no task or study"),
         ((*RUN, "-m", "minsnr"), "did you mean 'min-snr'"),
         (("methods", "ctls"), "did you mean 'clts'"),
         ((*RUN, "-m", "p2", "-m", "p2"), "listed twice"),
@@ -69,7 +69,7 @@ RUN = ("run", "--out", "s", "--device", "cpu")
         (("methods", "p2", "--grid", "cosine-99999999999"), "timesteps"),
         (("methods", "p2", "--csv", "absent/x.csv"), "absent"),
         (("run", "absent.toml"), "absent.toml"),
-        (("score", "absent"), "runs.csv: no such file"),
+        (("score", "absent"), "no folder or published tables"),
         (("methods", "p2", "--grid", "cosin-1000"), "did you mean 'cosine'"),
         (("methods", "--csv", "x.csv"), "NAME"),
         (("methods", "--check"), "NAME"),

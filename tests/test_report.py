@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = command_here([*words, "--open"], out.parent)
     assert result.returncode == 0, result.stderr
     assert shown == [(out / "report.html").as_uri()]
-    assert f"to look at: {out / 'report.html'}" in result.stderr
+    assert f"report: {out / 'report.html'}" in result.stderr
     return out
 
 
