@@ -13,6 +13,7 @@ from plotly.graph_objects import Figure
 
 from fidrace.report.page.build import FolderContent, make_charts, profiles_of
 from fidrace.report.style import styles
+from fidrace.storage.manifest import read_manifest
 from tests.browser import Opened, opened, reported, until
 from tests.conftest import TINY, command_here
 
@@ -245,7 +246,7 @@ def test_the_same_folder_gives_the_same_page(folder: Path, tmp_path: Path) -> No
 
 def test_figures_are_valid_ones_of_plotly(folder: Path) -> None:
     found = FolderContent.of(folder)
-    said, _ = profiles_of(found.races, json.loads((folder / "study.json").read_text()), [])
+    said, _ = profiles_of(found.races, read_manifest(folder / "study.json"), [])
     charts = make_charts(found, styles(found.races.methods), said, {})
     assert {*charts} == {"fd", "speedup", "loss", "density", "weight", "optimizer"}
     for variants in charts.values():
