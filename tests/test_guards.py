@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch_fidelity.metric_prc import prc_features_to_metric
 
 from fidrace.data.digits import digits
 from fidrace.evaluate.features import load_features
@@ -29,6 +30,22 @@ def test_precision_and_recall_equal_brute_force() -> None:
     assert precision == pytest.approx(share_inside(generated.numpy(), real.numpy()), abs=1e-6)
     assert recall == pytest.approx(share_inside(real.numpy(), generated.numpy()), abs=1e-6)
     assert 0 < min(precision, recall) < max(precision, recall) < 1  # or the test would tell nothing
+
+
+def test_precision_and_recall_are_torch_fidelitys_on_digits() -> None:
+    """Thousands of balls, some through other images: float by float the same comparisons."""
+    task, data = load_task("digits"), digits()
+    features = load_features(task.quality, torch.device("cpu"))
+    real = features(torch.from_numpy(data.train[:700]))
+    for seed, noise in enumerate((0.0, 0.2, 0.5, 0.8)):
+        chance = np.random.default_rng(seed)
+        images = data.train[700:1400] + noise * chance.normal(size=(700, 1, 8, 8)).astype(np.float32)
+        generated = features(torch.from_numpy(images).clamp(-1, 1))
+        options = {"prc_neighborhood": 3, "prc_batch_size": 10_000, "save_cpu_ram": False, "verbose": False}
+        theirs = prc_features_to_metric(generated, real, **options)
+        ours = precision_recall(generated, real)
+        assert ours == pytest.approx((theirs["precision"], theirs["recall"]), rel=1e-6)  # theirs are float32 means
+        assert 0 < min(ours) < 1
 
 
 def test_a_collapsed_generator_keeps_precision_and_loses_recall() -> None:

@@ -27,7 +27,7 @@ def describe_data(config: DataConfig) -> str:
     """Describe the data set in one line, without decoding or writing anything. Raises Missing if it is absent, and InputError
     if it is damaged."""
     if config.kind == "digits":
-        return "1,797 images in the package scikit-learn"
+        return "1,797 images of scikit-learn, packaged with fidrace"
     if config.kind == "cifar10":
         return f"{check_files(config)}: CIFAR-10, every file as published"
     root, names = list_images(config)
