@@ -46,6 +46,8 @@ def test_precision_and_recall_are_torch_fidelitys_on_digits() -> None:
         ours = precision_recall(generated, real)
         assert ours == pytest.approx((theirs["precision"], theirs["recall"]), rel=1e-6)  # theirs are float32 means
         assert 0 < min(ours) < 1
+    alike = torch.zeros(8, 6)
+    assert precision_recall(alike, alike) == (1, 1)  # balls of radius 0 hold what lies on them
 
 
 def test_a_collapsed_generator_keeps_precision_and_loses_recall() -> None:
