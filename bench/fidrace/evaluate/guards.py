@@ -30,7 +30,7 @@ def ball_radii(centres: Tensor) -> Tensor:
 
 
 def distances(features: Tensor, others: Tensor) -> Tensor:
-    """The L2 distances [N, M] of features[N, D] to others[M, D], on the CPU; in torch-fidelity's chunks, to agree bit for bit."""
+    """The L2 distances [N, M] of features[N, D] to others[M, D], on the CPU; bit for bit torch-fidelity's, with its chunks."""
     parts = [torch.cat([torch.cdist(part, other).cpu() for other in others.split(CHUNK)], 1) for part in features.split(CHUNK)]
     return torch.cat(parts)
 
