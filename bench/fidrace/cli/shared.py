@@ -16,8 +16,8 @@ from typer.core import TyperCommand
 from fidrace.errors import InputError
 
 GATE, USAGE, NOTHING, SOME_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
-TRAINING = ("torch", "torchvision", "torch_fidelity", "sklearn", "safetensors", "PIL")  # modules of fidrace[train]
-NEEDED = ("torch", "sklearn", "safetensors", "PIL")  # by every task; the others only by some
+TRAINING = ("torch", "torchvision", "torch_fidelity", "safetensors", "PIL")  # modules of fidrace[train]
+NEEDED = ("torch", "safetensors", "PIL")  # by every task; the others only by some
 INSTALL = "pip install 'fidrace[train]'"
 
 

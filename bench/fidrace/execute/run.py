@@ -27,7 +27,7 @@ from fidrace.train.checkpoint import Checkpoints
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
 
-PACKAGES = ("fidrace", "torch", "numpy", "scikit-learn", "safetensors", "torch-fidelity")
+PACKAGES = ("fidrace", "torch", "numpy", "safetensors", "torch-fidelity")
 GRID_SAMPLES = 100  # samples in the picture of the latest evaluation
 
 
