@@ -17,6 +17,6 @@ def split_timesteps(T: int, bands: int, fewest: int = 1) -> list[tuple[int, int]
     return [(int(low), int(high)) for low, high in pairwise(edges)]
 
 
-def evenly_spaced(low: int, high: int, count: int) -> Ints:
+def space_evenly(low: int, high: int, count: int) -> Ints:
     """t[count] in [low, high), at the midpoints of `count` equal intervals."""
     return low + ((np.arange(count) + 0.5) / count * (high - low)).astype(np.int64)

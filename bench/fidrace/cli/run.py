@@ -181,7 +181,7 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder.out or default_out(study))
-    if study.task.open:
+    if study.task.has_open_content:
         from fidrace.execute.preflight import resolve_content
 
         recorded = directory.manifest().fixed["data"] if directory.holds_study() else {}
@@ -196,7 +196,7 @@ def rehearse(runner: "StudyRunner", place: Place, folder: FolderOptions) -> None
     """Say what would be run, what it costs and what is missing. Exits with code 2 if the runs could not start."""
     from fidrace.cli.dry_run import report_needs_and_cost
 
-    if (folder.fresh and runner.directory.holds_study()) or runner.study.task.open:
+    if (folder.fresh and runner.directory.holds_study()) or runner.study.task.has_open_content:
         specs = list(runner.study.specs())
     else:
         runner.directory.merged_manifest(runner.study)  # refuses another study's folder

@@ -29,7 +29,9 @@ class StudySeries:
     @classmethod
     def of(cls, root: Path, studies: dict[str, Study], retry_failed: bool = False) -> "StudySeries":
         """Raises InputError if a home holds another study, or if a run could not start."""
-        resolved = {Path(home): resolve_content(study) if study.task.open else study for home, study in studies.items()}
+        resolved = {
+            Path(home): resolve_content(study) if study.task.has_open_content else study for home, study in studies.items()
+        }
         runners = {home: StudyRunner(study, StudyFolder(root / home), retry_failed) for home, study in resolved.items()}
         for runner in runners.values():
             runner.directory.merged_manifest(runner.study)

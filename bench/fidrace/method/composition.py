@@ -50,7 +50,7 @@ class Composition:
             part.prepare(schedule)
 
     def timestep_density(self, n: int) -> Floats | None:
-        p = self._shaped(self._timesteps, "timestep_density", n)
+        p = self._array_from(self._timesteps, "timestep_density", n)
         if p is not None:
             distribution(p, len(p))
         return p
@@ -59,10 +59,10 @@ class Composition:
         return self._timesteps.timesteps(self._uniforms.uniforms(u), self._timesteps.progress(n))
 
     def loss_weight(self, n: int) -> Floats | None:
-        return self._shaped(self._weight, "loss_weight", n)
+        return self._array_from(self._weight, "loss_weight", n)
 
     @staticmethod
-    def _shaped(part: Method, hook: str, n: int) -> Floats | None:
+    def _array_from(part: Method, hook: str, n: int) -> Floats | None:
         values: Floats | None = getattr(part, hook)(part.progress(n))
         if values is None:
             return None

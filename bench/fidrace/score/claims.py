@@ -168,7 +168,7 @@ def changed_field(table: RunTable) -> str:
         changed = (field for field, *_ in differences(task.fixed_part(), table.rules.fixed))
         return next((field for field in changed if not field.startswith("speed") and field not in open_fields(task)), "")
     hashes = {curve.config_hash for curve in table.curves} - {""}
-    return "" if task.open or hashes <= {task.fixed_hash()} else "config_hash"
+    return "" if task.has_open_content or hashes <= {task.fixed_hash()} else "config_hash"
 
 
 def open_fields(task: Task) -> set[str]:

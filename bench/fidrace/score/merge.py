@@ -89,7 +89,7 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
         whole = [row for row in taken if (folder.path / directory_of(row) / "run.json").exists()]
         for row in whole:
             shutil.copytree(folder.path / directory_of(row), out.path / directory_of(row))
-        out.bring([row for row in taken if row not in whole], folder)
+        out.import_rows([row for row in taken if row not in whole], folder)
     out.collect()
 
 

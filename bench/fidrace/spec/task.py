@@ -208,7 +208,7 @@ class Task(Model):
         return self
 
     @property
-    def open(self) -> bool:
+    def has_open_content(self) -> bool:
         """True if content that all runs must share is known only by its path so far, not by its hash."""
         return not self.data.sha256 or bool(self.quality.reference and not self.quality.reference_sha256)
 

@@ -140,9 +140,9 @@ class StudyFolder:
                 raise InputError(
                     f"{self.path}: {what} has no config_hash or method_hash, so nothing can be added; choose another --out"
                 )
-        self.bring(rows, self)
+        self.import_rows(rows, self)
 
-    def bring(self, rows: list[Row], source: "StudyFolder") -> None:
+    def import_rows(self, rows: list[Row], source: "StudyFolder") -> None:
         """Create run directories from rows of runs.csv and the matching rows of evals.csv in `source`."""
         lines: dict[tuple[str, ...], list[Row]] = {}
         for line in read_rows(source.path / "evals.csv", RUN) if rows else []:

@@ -107,14 +107,16 @@ def analyze_consistency(series: StudySeries, latents: int, device: str) -> Outco
     score_untrained(scores, probe, process, [one.order for one in base.values()])
     denoisers = draw_from_denoisers(probe, process)
     pairs += denoiser_pairs(list(denoisers), base)
-    pairs += [GeneratorPair(Group(Relation.SHUFFLED), a, shuffled(b), base[a].seeds | base[b].seeds) for a, b in pairwise(base)]
+    pairs += [
+        GeneratorPair(Group(Relation.SHUFFLED), a, shuffled_name(b), base[a].seeds | base[b].seeds) for a, b in pairwise(base)
+    ]
     order = torch.from_numpy(derangement(latents, STREAMS.at("shuffled")))
 
     strips: list[Strip] = []
     for iteration in iterations:
         images = {name: probe.draw(run.network(iteration, probe.data, place), process) for name, run in runs.items()}
         images |= denoisers
-        scores.add(iteration, pairs, images | {shuffled(name): images[name].permute(order) for name in base})
+        scores.add(iteration, pairs, images | {shuffled_name(name): images[name].permute(order) for name in base})
         strips += draw_strips(iteration, iterations, trained, {name: one.pixels for name, one in images.items()})
     scores.add_real(probe.real())
 
@@ -152,7 +154,7 @@ def denoiser_pairs(denoisers: list[str], base: dict[str, TrainedGenerator]) -> l
     ]
 
 
-def shuffled(name: str) -> str:
+def shuffled_name(name: str) -> str:
     """The name of a generator whose latents were permuted."""
     return f"{name}, latents shuffled"
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fidrace.analyses.timesteps import evenly_spaced
+from fidrace.analyses.timesteps import space_evenly
 from fidrace.data.base import Data, select_images
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
@@ -33,7 +33,7 @@ class Examples:
         """At least HELDOUT_EXAMPLES with evenly spaced timesteps, so that their mean has a small error."""
         streams, images = Streams("difficulty"), min(HELDOUT_EXAMPLES, len(data.heldout))
         index = np.tile(streams.at("images", band).permutation(len(data.heldout))[:images], -(-HELDOUT_EXAMPLES // images))
-        t = streams.at("timesteps", band).permutation(evenly_spaced(low, high, len(index)))
+        t = streams.at("timesteps", band).permutation(space_evenly(low, high, len(index)))
         eps = streams.normal("noise", band, (len(index), *data.heldout.shape[1:]))
         x0, labels = select_images(data.heldout, index), data.heldout_labels[index]
         return cls(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fidrace.analyses.timesteps import evenly_spaced, split_timesteps
+from fidrace.analyses.timesteps import space_evenly, split_timesteps
 from fidrace.data.base import Data, select_images
 from fidrace.spec.random_streams import Streams
 from fidrace.train.diffusion import Diffusion, Network
@@ -49,6 +49,6 @@ def training_examples(
     if bands > 1:
         ranges |= {str(k): ends for k, ends in enumerate(split_timesteps(T, bands))}
     return [
-        BandExamples(name, low, high, x0, eps, torch.from_numpy(evenly_spaced(low, high, examples)).to(device), labels)
+        BandExamples(name, low, high, x0, eps, torch.from_numpy(space_evenly(low, high, examples)).to(device), labels)
         for name, (low, high) in ranges.items()
     ]
