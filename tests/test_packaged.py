@@ -1,5 +1,9 @@
 """Published tables by name: for somebody who has only the wheel, and no checkout in the current folder."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +72,13 @@ def test_an_unknown_name_gets_the_nearest_and_hears_that_a_path_works(words: tup
 def test_a_path_that_leads_nowhere_is_named_as_a_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent/runs\.csv: no such file"):
         score_folder(tmp_path / "absent")
+
+
+def test_a_checkout_without_its_methods_says_how_to_get_them_back(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    own = os.environ | {"PYTHONPATH": str(tmp_path / "bench")}
+    done = subprocess.run([sys.executable, "-m", "fidrace", "methods"], env=own, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"fidrace: {tmp_path}/methods: no such folder; `git checkout -- methods` restores it"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fidrace.cli import options
-from fidrace.cli.shared import USAGE, fail, require_training
+from fidrace.cli.shared import USAGE, fail, require_training, with_examples
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -82,6 +82,12 @@ class OutputOptions:
     open_report: bool
 
 
+@with_examples(
+    "fidrace run --dry-run",
+    "fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10",
+    "fidrace run controls --out results/local/controls",
+    "fidrace run folder --set data.root=pictures --budget 2000",
+)
 def run(
     source: options.Source = "digits",
     method: options.Methods = [],
@@ -106,16 +112,7 @@ def run(
 ) -> None:
     """Race methods to a target distance.
 
-    Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun, all
-    its processes train each run together.
-
-    \b
-    Examples:
-      fidrace run --dry-run
-      fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
-      fidrace run controls --out results/local/controls
-      fidrace run folder --set data.root=pictures --budget 2000
-    """
+    Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun its processes train each run together."""
     require_training("fidrace run")
     study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path))
     place = parse_place(Place(executor, address, gpus, device, workers))
