@@ -9,6 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
+from fidrace.errors import InputError
+from fidrace.execute.study_series import StudySeries
+from fidrace.packaged import packaged_studies
 from fidrace.report.page.build import FolderContent, profiles_of
 from fidrace.spec.study import load_study
 from fidrace.storage.manifest import Manifest, read_manifest
@@ -94,3 +97,15 @@ def test_another_folder_of_methods_makes_no_other_study(halving: Path) -> None:
 
 def test_a_study_of_packaged_methods_records_no_folder() -> None:
     assert "methods_path" not in Manifest.of(load_study("digits")).model_dump(exclude_unset=True)
+
+
+def test_seeds_of_a_study_are_a_count_a_list_or_text() -> None:
+    for seeds, expected in ((2, (0, 1)), ([4, 7], (4, 7)), ("5,", (5,))):
+        assert load_study("digits", seeds=seeds).seeds == expected
+    assert load_study(packaged_studies()["ci"]).name == "ci"
+
+
+def test_a_series_of_studies_takes_no_folder_that_holds_a_study(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "s", ("baseline",), (0,))
+    with pytest.raises(InputError, match="holds a study of its own"):
+        StudySeries.of(folder, {"baseline": load_study("digits", ["baseline"])})

@@ -82,3 +82,16 @@ def test_a_checkout_without_its_methods_says_how_to_get_them_back(tmp_path: Path
     done = subprocess.run([sys.executable, "-m", "fidrace", "methods"], env=own, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"fidrace: {tmp_path}/methods: no such folder; `git checkout -- methods` restores it"]
+
+
+def test_an_empty_folder_hides_no_published_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert "1.22×" in invoke("score", "digits").output
+    assert not list((tmp_path / "digits").iterdir())
+
+
+@pytest.mark.parametrize("target", [-1, float("nan"), float("inf"), "x", 0])
+def test_no_table_is_scored_to_a_target_that_is_no_distance(target: object) -> None:
+    with pytest.raises(InputError, match="a target is a distance above 0"):
+        score_folder("digits", target=target)

@@ -2,7 +2,8 @@
 
     import fidrace
 
-    fidrace.load_method("clts[sigma=0.3]+mdlrc")      one training method, or several composed (a Composition)
+    fidrace.load_method("clts[sigma=0.3]+mdlrc")      one training method, or several composed (a Composition,
+                                                      which answers once `prepare(NoiseSchedule(abar))` was called)
     fidrace.load_study("controls", seeds="5")         task, methods and seeds, from a name or a TOML file (a Study)
     fidrace.score_folder("results/local/digits")      the tables of a folder: speedups, leaderboard, guards (Scores)
     fidrace.speedup_of("digits", "min-snr")           one method's factor with its interval and verdict (a Speedup)
@@ -44,4 +45,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

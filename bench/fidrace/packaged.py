@@ -31,20 +31,26 @@ def published_tables() -> dict[str, Path]:
 
 
 def is_published_name(source: str | Path) -> bool:
-    """True if `source` names published tables; a folder or file of that name wins over them."""
-    return not Path(source).exists() and is_bare_name(source) and str(source) in published_tables()
+    """True if `source` names published tables; a folder of that name that holds runs wins over them."""
+    return not holds_runs(source) and is_bare_name(source) and str(source) in published_tables()
 
 
 def find_tables(source: str | Path) -> Path:
     """The folder at the path `source`, or else the published tables of that name. Raises InputError for a name that is
     neither; a path is not checked further."""
-    if Path(source).exists() or not is_bare_name(source):
+    if holds_runs(source) or not is_bare_name(source):
         return Path(source)
     published = published_tables()
+    if str(source) not in published and Path(source).exists():
+        return Path(source)
     if str(source) not in published:
         known = nearest(str(source), published)
         raise InputError(f"no folder or published tables {str(source)!r} (write a path or a name){known}")
     return published[str(source)]
+
+
+def holds_runs(source: str | Path) -> bool:
+    return any(Path(source, name).exists() for name in ("runs.csv", "study.json"))
 
 
 def is_bare_name(source: str | Path) -> bool:

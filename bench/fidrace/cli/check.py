@@ -41,6 +41,8 @@ def check(
 
     if not require and against is None:
         raise InputError("check: nothing to check; give --require METHOD>=FACTOR or --against DIR2")
+    if summary and summary.is_dir():
+        raise InputError(f"--summary {summary}: a folder, not a file")
     if summary and not summary.parent.is_dir():
         raise InputError(f"--summary {summary}: no folder {summary.parent}")
     requirements = [gate.parse_requirement(text) for text in require]

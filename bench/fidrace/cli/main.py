@@ -94,10 +94,13 @@ def main() -> None:
         code = app(prog_name="fidrace", standalone_mode=False)
     except typer.Abort:
         sys.exit(USAGE)
+    except OSError as error:  # of what is printed before a verb begins, as --version on a full disk
+        print(f"fidrace: {error.strerror or error}", file=sys.stderr)
+        sys.exit(USAGE)
     except Exception as error:
         if not hasattr(error, "format_message"):  # not a usage error of click, which typer may carry a copy of
             raise
-        if len(sys.argv) == 1:
+        if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]  # the help
         else:
             print(f"fidrace: {' '.join(error.format_message().split())} (see --help)", file=sys.stderr)

@@ -21,12 +21,13 @@ def merge(
       fidrace merge results/local/laptop results/local/cluster --out both
     """
     from fidrace.console import say
+    from fidrace.packaged import find_tables
     from fidrace.report.publish import publish
     from fidrace.report.terminal import make_console, print_scores
     from fidrace.score.leaderboard import read_run_table, score_folder
     from fidrace.score.merge import merge_folders
 
-    merge_folders(folders, out)
+    merge_folders([find_tables(folder) for folder in folders], out)
     if not read_run_table(out, aimless=True).rules.aims:
         say(f"merged; `fidrace score {out} --target FD` scores it")
         return

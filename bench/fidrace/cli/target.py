@@ -11,6 +11,7 @@ from fidrace.cli.analyze import run_series
 from fidrace.cli.options import Budget, Change, Device, RetryFailed, Workers
 from fidrace.cli.shared import require_training
 from fidrace.errors import InputError
+from fidrace.packaged import find_tables
 
 if TYPE_CHECKING:
     from fidrace.spec.study import Study
@@ -46,7 +47,7 @@ def target(
     if is_study_folder(source):
         if seeds or out or workers or device != "auto" or budget or change or retry_failed:
             raise InputError(f"target {source}: a folder takes no options; name a task to race the baseline")
-        publish_target(Path(source), None)
+        publish_target(find_tables(source), None)
         return
     require_training("racing the baseline")
     from fidrace.execute.study_runner import default_out
@@ -65,13 +66,13 @@ def target(
 
 def is_study_folder(source: str) -> bool:
     """True if `source` is the folder of a study, not the name of a task or study."""
-    from fidrace.packaged import packaged_studies
+    from fidrace.packaged import is_published_name, packaged_studies
     from fidrace.spec.task import task_names
 
     path = Path(source)
     if source in task_names() or source in packaged_studies():
         return any((path / name).exists() for name in ("study.json", "runs.csv"))
-    return path.is_dir()
+    return path.is_dir() or is_published_name(source)
 
 
 def parse_target_seeds(text: str) -> str:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fidrace.errors import InputError
 from fidrace.execute.events import Ended, Event
 from fidrace.execute.local import LocalExecutor, default_workers
 from fidrace.execute.preflight import check_startable, resolve_content
@@ -28,7 +29,9 @@ class StudySeries:
 
     @classmethod
     def of(cls, root: Path, studies: dict[str, Study], retry_failed: bool = False) -> "StudySeries":
-        """Raises InputError if a home holds another study, or if a run could not start."""
+        """Raises InputError if `root` or a home holds another study, or if a run could not start."""
+        if "" not in studies and StudyFolder(root).holds_study():
+            raise InputError(f"{root} holds a study of its own; choose another --out")
         resolved = {
             Path(home): resolve_content(study) if study.task.has_open_content else study for home, study in studies.items()
         }

@@ -10,7 +10,7 @@ from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.curves import Curve
 from fidrace.score.speedups import NAN
 from fidrace.spec.task import load_task, task_names
-from fidrace.spec.user_input import Target
+from fidrace.spec.user_input import Target, check_target
 from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"
@@ -66,6 +66,8 @@ def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless
         # The last evaluation only confirms, so the budget is the one before it.
         budget = max((curve.iteration[-2] for curve in curves if len(curve.fd) > 1), default=0.0)
         rules = Rules(NAN, "", float(budget))
+    if target is not None:
+        check_target(target)
     if target is not None and target != rules.target:
         return replace(rules, target=target, how="post hoc: --target", replaced=declared)
     if not rules.aims and not aimless:

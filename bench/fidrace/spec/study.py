@@ -144,9 +144,9 @@ def resolve_contrasts(texts: Sequence[str], registry: Registry, methods: Sequenc
 
 
 def load_study(
-    source: str,
+    source: str | Path,
     methods: Sequence[str] = (),
-    seeds: str | None = None,
+    seeds: str | int | Sequence[int] | None = None,
     budget: int | None = None,
     target: Target | None = None,
     changes: Mapping[str, Any] = {},
@@ -154,17 +154,19 @@ def load_study(
 ) -> Study:
     """The study that `source` (a task, a packaged study or a study's TOML file) and the options given beside it describe.
 
-    Options win over the file, the file over the task's defaults. Raises InputError.
+    Options win over the file, the file over the task's defaults. `seeds`: a count, a list, or either as --seeds has it. Raises
+    InputError.
     """
-    file, name = find_study(source)
+    file, name = find_study(str(source))
     in_file = {} if file.budget is None else {"budget.iterations": file.budget}
     by_flag = {} if budget is None else {"budget.iterations": budget}
     merged = {**file.set, **in_file, **changes, **by_flag}
     task = load_task(file.task, merged)
     names = methods or file.methods or task.defaults.methods
     if seeds is None:
-        given = file.seeds if file.seeds is not None else task.defaults.seeds
-        seeds = str(given) if isinstance(given, int) else "".join(f"{seed}," for seed in given)
+        seeds = file.seeds if file.seeds is not None else task.defaults.seeds
+    if not isinstance(seeds, str):
+        seeds = str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds)
     registry = Registry(methods_path)
     resolved = resolve_methods(names, registry)
     contrasts = () if methods else resolve_contrasts(file.contrasts, registry, [method.name for method in resolved])

@@ -84,8 +84,8 @@ def parse_target(text: str | None) -> Target | None:
 
 def check_target(target: Target) -> None:
     """Raise InputError unless `target` is a distance above 0, or baseline-final."""
-    if target != "baseline-final" and not 0 < target < float("inf"):
-        raise InputError(f"--target {target:g}: a target is a distance above 0, or baseline-final")
+    if target != "baseline-final" and not (isinstance(target, int | float) and 0 < target < float("inf")):
+        raise InputError(f"--target {target}: a target is a distance above 0, or baseline-final")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
