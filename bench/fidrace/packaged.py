@@ -38,15 +38,12 @@ def is_published_name(source: str | Path) -> bool:
 def find_tables(source: str | Path) -> Path:
     """The folder at the path `source`, or else the published tables of that name. Raises InputError for a name that is
     neither; a path is not checked further."""
-    if holds_runs(source) or not is_bare_name(source):
-        return Path(source)
-    published = published_tables()
-    if str(source) not in published and Path(source).exists():
-        return Path(source)
-    if str(source) not in published:
-        known = nearest(str(source), published)
+    if is_published_name(source):
+        return published_tables()[str(source)]
+    if is_bare_name(source) and not Path(source).exists():
+        known = nearest(str(source), published_tables())
         raise InputError(f"no folder or published tables {str(source)!r} (write a path or a name){known}")
-    return published[str(source)]
+    return Path(source)
 
 
 def holds_runs(source: str | Path) -> bool:

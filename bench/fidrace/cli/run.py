@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fidrace.cli import options
-from fidrace.cli.shared import USAGE, fail, require_training, with_examples
+from fidrace.cli.shared import USAGE, fail, require_training
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -82,12 +82,6 @@ class OutputOptions:
     open_report: bool
 
 
-@with_examples(
-    "fidrace run --dry-run",
-    "fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10",
-    "fidrace run controls --out results/local/controls",
-    "fidrace run folder --set data.root=pictures --budget 2000",
-)
 def run(
     source: options.Source = "digits",
     method: options.Methods = [],
@@ -117,6 +111,17 @@ def run(
     study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path))
     place = parse_place(Place(executor, address, gpus, device, workers))
     race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
+
+
+run.__doc__ = f"""{run.__doc__}
+
+    \b
+    Examples:
+      fidrace run --dry-run
+      fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
+      fidrace run controls --out results/local/controls
+      fidrace run folder --set data.root=pictures --budget 2000
+"""
 
 
 def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOptions) -> None:

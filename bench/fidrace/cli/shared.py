@@ -38,16 +38,6 @@ class Verb(TyperCommand):
                     formatter.write_dl(rows)
 
 
-def with_examples(*commands: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a paragraph of example commands to a verb's help."""
-
-    def add(function: Callable[..., None]) -> Callable[..., None]:
-        function.__doc__ = "\n".join([f"{function.__doc__}\n\n    \b\n    Examples:", *(f"      {one}" for one in commands)])
-        return function
-
-    return add
-
-
 def guard_errors(function: Callable[..., None]) -> Callable[..., None]:
     """Turn errors that the user can mend into one line and an exit code; any other is a defect and keeps its traceback."""
 
