@@ -7,8 +7,8 @@ import typer
 from fidrace.cli.shared import SOME_FAILED
 from fidrace.console import say
 from fidrace.execute.study_runner import StudyRunner
+from fidrace.report.json_lines import emit
 from fidrace.report.page.build import PAGE, FolderContent, open_in_browser, write_page
-from fidrace.report.progress import emit
 from fidrace.report.publish import publish
 from fidrace.report.terminal import make_console, print_scores
 from fidrace.storage.locks import lock_folder

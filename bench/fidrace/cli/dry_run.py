@@ -1,11 +1,25 @@
 """`fidrace run --dry-run`: what the runs still need on this machine, and what they will cost."""
 
+from fidrace.cli.run import FolderOptions, Place, describe_study
 from fidrace.cli.shared import USAGE, fail
 from fidrace.console import say
 from fidrace.execute.doctor import check_study
 from fidrace.execute.estimate import estimate
+from fidrace.execute.study_runner import StudyRunner
 from fidrace.report.cost import cost_lines
 from fidrace.spec.study import Study
+
+
+def rehearse(runner: StudyRunner, place: Place, folder: FolderOptions) -> None:
+    """Say what would be run, what it costs and what is missing. Exits with code 2 if the runs could not start."""
+    if (folder.fresh and runner.directory.holds_study()) or runner.study.task.has_open_content:
+        specs = list(runner.study.specs())
+    else:
+        runner.directory.merged_manifest(runner.study)  # refuses another study's folder
+        specs = runner.plan()
+    device = place.devices()[0]
+    describe_study(runner, specs)
+    report_needs_and_cost(runner.study, len(specs), device)
 
 
 def report_needs_and_cost(study: Study, runs: int, device: str) -> None:

@@ -129,6 +129,8 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
     runner = plan(study, folder, output.dry_run)
     if output.dry_run:
         if place.is_first:
+            from fidrace.cli.dry_run import rehearse
+
             rehearse(runner, place, folder)
     elif place.is_first:
         with prepare(runner, place, folder) as specs:
@@ -192,20 +194,6 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     if not folder.fresh:
         study = directory.adopt_target(study)
     return StudyRunner(study, directory, folder.retry_failed)
-
-
-def rehearse(runner: "StudyRunner", place: Place, folder: FolderOptions) -> None:
-    """Say what would be run, what it costs and what is missing. Exits with code 2 if the runs could not start."""
-    from fidrace.cli.dry_run import report_needs_and_cost
-
-    if (folder.fresh and runner.directory.holds_study()) or runner.study.task.has_open_content:
-        specs = list(runner.study.specs())
-    else:
-        runner.directory.merged_manifest(runner.study)  # refuses another study's folder
-        specs = runner.plan()
-    device = place.devices()[0]
-    describe_study(runner, specs)
-    report_needs_and_cost(runner.study, len(specs), device)
 
 
 @contextmanager

@@ -1,12 +1,9 @@
 """Progress of a running study: moving lines in a terminal, plain lines elsewhere, or JSON."""
 
-import json
-import math
-import sys
 from collections.abc import Generator
 from contextlib import closing
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Protocol
 
 from rich.console import Console
 
@@ -36,18 +33,6 @@ class Silent:
         pass
 
 
-class JsonLines(Silent):
-    """One JSON object per line on what stdout is at the start, even if it is redirected later."""
-
-    def __init__(self) -> None:
-        self.out = sys.stdout
-
-    def hear(self, event: Event) -> None:
-        if event.kind != "step":
-            place = {"task": event.task, "method": event.method, "seed": event.seed, "iteration": event.iteration}
-            emit(event.kind, self.out, **place, **event.facts)
-
-
 class PlainLines(Silent):
     """A line on stderr whenever a run is evaluated or ends."""
 
@@ -69,6 +54,8 @@ def watch(events: Generator[Event], runs: int, task: Task, as_json: bool = False
     console = Console(stderr=True)
     reporter: Reporter
     if as_json:
+        from fidrace.report.json_lines import JsonLines
+
         reporter = JsonLines()
     elif console.is_terminal:
         from fidrace.report.live import Live
@@ -79,9 +66,3 @@ def watch(events: Generator[Event], runs: int, task: Task, as_json: bool = False
     with reporter, closing(events):
         for event in events:
             reporter.hear(event)
-
-
-def emit(kind: str, out: TextIO, **facts: Any) -> None:
-    """Print one JSON object; NaN and infinity, which JSON lacks, become null."""
-    finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in facts.items()}
-    print(json.dumps({"event": kind, **finite}), file=out, flush=True)
