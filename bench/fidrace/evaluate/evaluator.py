@@ -12,7 +12,7 @@ from torch import Tensor
 from fidrace.data.base import Data, quantise, to_unit_range
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.frechet import frechet_with_error
-from fidrace.evaluate.heldout import HeldoutSet
+from fidrace.evaluate.guards import HeldoutSet
 from fidrace.evaluate.kid import kid_columns
 from fidrace.evaluate.reference import load_reference
 from fidrace.spec.task import Task

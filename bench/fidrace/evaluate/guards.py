@@ -1,17 +1,23 @@
-"""Guards against what the Frechet distance does not see: precision, recall, and samples that repeat training images.
+"""Guards against what the Frechet distance does not see: precision, recall, samples that repeat training images, and the
+held-out loss, which weighted training losses cannot replace because they do not compare between methods.
 
 f[N, D] features, in the task's feature network. Precision and recall (k-nearest-neighbour balls, arXiv 1904.06991) are those
 of torch-fidelity, whose import would take longer than a short run; they use as many generated images as real ones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fidrace.data.base import Images
 from fidrace.spec.random_streams import Streams
 from fidrace.storage.tables import REAL_MEMORISED
+from fidrace.train.process_group import ProcessGroup
 
+EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index of x0 -> eps-MSE [B]
 NEIGHBOURS = 3
 CHUNK = 10_000
 
@@ -67,3 +73,31 @@ class Guards:
         precision, recall = precision_recall(features[: len(self.real)], self.real)
         memorised = (nearest_distance(features, self.train) < self.bound).double().mean()
         return {"precision": precision, "recall": recall, "memorised": float(memorised)}
+
+
+@dataclass(frozen=True)
+class HeldoutSet:
+    """One set of x0[M, C, H, W] as stored, eps of its shape, t[M] ascending and evenly spread, and index[M] of x0 in the
+    held-out images: the same for every method and seed."""
+
+    x0: Tensor
+    eps: Tensor
+    t: Tensor
+    index: Tensor
+
+    @classmethod
+    def of(cls, images: Images, T: int, repeats: int) -> "HeldoutSet":
+        """Every held-out image `repeats` times, in shuffled order, with t at the midpoints of M equal cells of [0, T)."""
+        streams = Streams("heldout")
+        index = np.concatenate([streams.at("order", k).permutation(len(images)) for k in range(repeats)])
+        eps = streams.normal("noise", 0, (len(index), *images.shape[1:]))
+        t = ((np.arange(len(index)) + 0.5) / len(index) * T).astype(np.int64)
+        return cls(*(torch.from_numpy(array) for array in (images[index], eps, t, index)))
+
+    @torch.no_grad()
+    def loss(self, eps_mse: EpsMse, bins: int, ranks: ProcessGroup, batch: int) -> tuple[float, list[float]]:
+        """The mean eps-MSE, and its mean in `bins` equal ranges of t. The ranks share the work."""
+        mine = (tensor.tensor_split(ranks.count)[ranks.rank] for tensor in (self.x0, self.eps, self.t, self.index))
+        parts = zip(*(tensor.split(batch) for tensor in mine), strict=True)
+        loss = ranks.gather(torch.cat([eps_mse(*part) for part in parts])).double().cpu()
+        return float(loss.mean()), [float(part.mean()) for part in loss.tensor_split(bins)]

@@ -49,7 +49,7 @@ from fidrace.data.base import Data, to_unit_range
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
 from fidrace.evaluate.evaluator import HELDOUT_BATCH
-from fidrace.evaluate.heldout import HeldoutSet
+from fidrace.evaluate.guards import HeldoutSet
 from fidrace.execute.local import default_workers, devices
 from fidrace.execute.study_series import StudySeries
 from fidrace.spec.random_streams import Streams
