@@ -182,7 +182,7 @@ def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(t
 def test_a_killed_workers_run_goes_on_from_its_checkpoint_with_retry_failed(undisturbed: Path, tmp_path: Path) -> None:
     words = [*SMALL, "--out", "s"]
     study = Study(words, tmp_path)
-    study.until(lambda: ("baseline", 20) in [(event["method"], event["iteration"]) for event in study.events()])
+    study.until(lambda: ("baseline", 15) in [(event["method"], event["iteration"]) for event in study.events()])
     os.kill(rows(tmp_path / "s")[0]["pid"], signal.SIGKILL)
     study.ended(4)
     found = {(row["method"], row["seed"]): row["status"] for row in rows(tmp_path / "s")}
