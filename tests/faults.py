@@ -17,7 +17,7 @@ from tests.conftest import COMMAND, ENVIRONMENT, TINY
 TIMES = {"train_seconds", "eval_seconds", "started", "ended", "seconds_per_1000"}
 TABLES = ("runs.csv", "evals.csv", "speedups.csv", "guards.csv", "curve.csv", "leaderboard.csv")
 SMALL = (
-    *("run", *TINY, "--budget", "45", "--set", "budget.checkpoint_minutes=0", "--target", "117"),
+    *("run", *TINY, "--budget", "45", "--set", "budget.checkpoint_minutes=0", "--target", "120"),
     *("-m", "uncertainty+mdlrc", "--seeds", "2"),
 )
 
