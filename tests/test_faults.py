@@ -24,7 +24,7 @@ from pathlib import Path
 rename, marker = os.replace, Path("struck")
 
 def replace(source, target, **options):
-    if "checkpoint-000000020" in str(target) and os.environ.get("STRIKE") and not marker.exists():
+    if "checkpoint-000000030" in str(target) and os.environ.get("STRIKE") and not marker.exists():
         marker.touch()
         os.killpg(0, signal.SIGKILL)
     rename(source, target, **options)
