@@ -43,7 +43,7 @@ def configured_folder(config: pytest.Config) -> Path | None:
 
 @pytest.fixture(scope="session")
 def fidrace_speedup(request: pytest.FixtureRequest) -> "Callable[..., Speedup]":
-    """`fidrace_speedup(method, axis="iterations", target=None)`: the method's Speedup over the baseline in the configured
+    """`fidrace_speedup(method, axis=None, target=None)`: the method's Speedup over the baseline in the configured
     folder, with pairs, factor, ci_low, ci_high, bound, p_value and verdict. The test fails, in one line, if there is none;
     `target` is for tables without a study.json."""
     try:
@@ -53,7 +53,7 @@ def fidrace_speedup(request: pytest.FixtureRequest) -> "Callable[..., Speedup]":
 
     folder = configured_folder(request.config)
 
-    def speedup(method: str, axis: str = "iterations", target: float | None = None) -> "Speedup":
+    def speedup(method: str, axis: str | None = None, target: float | None = None) -> "Speedup":
         if folder is None:
             pytest.fail("fidrace_speedup: give --fidrace-dir=DIR, or set FIDRACE_DIR or the ini key fidrace_dir", pytrace=False)
         try:

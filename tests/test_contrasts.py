@@ -29,7 +29,7 @@ def curves(noise: float = 0.03) -> list[Curve]:
         of_seed = rng.normal(0, 0.1)
         for method, rate in RATES.items():
             speed = rate * np.exp(of_seed + rng.normal(0, noise)) / 2
-            made.append(curve(*(80 * 2.0 ** (-speed * np.arange(12))), method=method, seed=seed))
+            made.append(curve(*(80 * 2.0 ** (-speed * np.arange(60) / 5)), method=method, seed=seed, step=20))
     return made
 
 

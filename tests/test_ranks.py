@@ -14,7 +14,7 @@ from fidrace.errors import InputError
 from fidrace.execute.torchrun import TorchrunExecutor
 from fidrace.method.registry import Registry
 from fidrace.score.crossings import cost_of_target
-from fidrace.score.curves import read_curves
+from fidrace.score.reading import read_curves
 from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
 from fidrace.train.loop import Training

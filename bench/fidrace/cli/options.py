@@ -10,7 +10,13 @@ Folder = Annotated[
     Path, Argument(metavar="DIR", help="A folder with runs, or the name of published tables.", show_default=False)
 ]
 Goal = Annotated[str | None, Option(metavar="FD|baseline-final", help="Score against another target, marked post hoc.")]
-Axis = Annotated[str, Option(metavar="AXIS", help="iterations, images, seconds or forwards.")]
+Axis = Annotated[str | None, Option(metavar="AXIS", help="iterations, images, seconds or forwards. Default: the table's unit.")]
+Baseline = Annotated[str | None, Option(metavar="NAME", help="The method to compare with. Default: baseline.")]
+Unit = Annotated[str | None, Option(metavar="UNIT", help="What training is counted in: iterations, kimg, images, epochs.")]
+Length = Annotated[float | None, Option("--budget", metavar="N", min=0, help="Look at N units of training only.")]
+Paired = Annotated[
+    bool | None, Option("--paired/--unpaired", help="Equal seeds share (or do not share) their start, data and noise.")
+]
 
 # run and analyze: what is trained
 Source = Annotated[str, Argument(metavar="TASK|STUDY|FILE.toml", help="What to race on (`fidrace tasks`).")]

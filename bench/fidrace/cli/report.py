@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.options import Folder, MethodsPath
+from fidrace.cli.options import Baseline, Folder, Goal, Length, MethodsPath, Paired, Unit
 
 
 def report(
     source: Folder,
+    target: Goal = None,
+    baseline: Baseline = None,
+    unit: Unit = None,
+    budget: Length = None,
+    paired: Paired = None,
     methods_path: MethodsPath = [],
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
@@ -28,20 +33,22 @@ def report(
     from fidrace.packaged import find_tables, is_published_name
     from fidrace.report.page.build import FolderContent, open_in_browser, write_page
     from fidrace.report.publish import publish
+    from fidrace.score.rules import Question
+    from fidrace.spec.user_input import parse_target
     from fidrace.storage.locks import lock_if_shared
     from fidrace.storage.study_folder import StudyFolder
 
-    folder = find_tables(source)
+    folder, asked = find_tables(source), Question(parse_target(target), baseline, unit, budget, paired)
     if is_published_name(source):
-        content = FolderContent.of(folder)
+        content = FolderContent.of(folder, asked)
         path = write_page(folder, content, methods_path, Path(f"{source}.html"))
     else:
         directory = StudyFolder(folder)
         with lock_if_shared(folder):
             if (folder / "runs").is_dir() and not directory.rows_without_directory():  # runs at work are ahead of the tables
                 directory.collect()
-            content = FolderContent.of(folder)
-            if content.scores:
+            content = FolderContent.of(folder, asked)
+            if content.scores and not content.scores.rules.replaced:
                 publish(folder, content.scores)
             path = write_page(folder, content, methods_path)
     say(content.scores.headline() if content.scores else f"nothing can be compared yet: {content.reason}")

@@ -4,13 +4,17 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.options import Axis, Folder, Goal
+from fidrace.cli.options import Axis, Baseline, Folder, Goal, Length, Paired, Unit
 
 
 def score(
     folder: Folder,
     target: Goal = None,
-    axis: Axis = "iterations",
+    axis: Axis = None,
+    baseline: Baseline = None,
+    unit: Unit = None,
+    budget: Length = None,
+    paired: Paired = None,
     contrast: Annotated[
         list[str],
         typer.Option(metavar="METHOD/CONTROL", help="Compare METHOD with CONTROL, not only with the baseline; repeat."),
@@ -18,7 +22,8 @@ def score(
 ) -> None:
     """Show who reaches the target faster, from runs.csv and evals.csv.
 
-    Rewrites the tables and plots in DIR; with another --target, --axis or --contrast it only shows them.
+    An evals.csv of your own is enough: columns method, step (or kimg, images, epoch) and fid; seed if there are several.
+    Rewrites the tables and plots in DIR; if another target, axis or contrast is asked than DIR declares, it only shows them.
 
     \b
     Examples:
@@ -26,21 +31,26 @@ def score(
       fidrace score results/local/digits --axis seconds
       fidrace score results/local/digits --target baseline-final
       fidrace score results/local/controls --contrast mdlrc/lr-decay
+      fidrace score my-logs --baseline edm --target 2.0
     """
     from fidrace.console import say
-    from fidrace.packaged import is_published_name
+    from fidrace.packaged import find_tables, is_published_name
     from fidrace.report.publish import publish
     from fidrace.report.terminal import make_console, print_scores
-    from fidrace.score.leaderboard import score_folder
+    from fidrace.score.leaderboard import score_tables
+    from fidrace.score.rules import Question
     from fidrace.spec.user_input import parse_contrast, parse_target
     from fidrace.storage.locks import lock_if_shared
 
-    scores = score_folder(folder, parse_target(target), axis, [parse_contrast(text) for text in contrast])
+    asked = Question(parse_target(target), baseline, unit, budget, paired)
+    scores = score_tables(find_tables(folder), asked, axis, [parse_contrast(text) for text in contrast])
+    for remark in scores.remarks:
+        say(remark)
     if is_published_name(folder):
         say(f"{folder}: tables that come with fidrace; nothing is written")
     elif scores.rules.replaced:
-        say(f"another target or contrast than the study declares: the tables in {folder} stay as they are")
-    elif axis == "iterations":
+        say(f"this is not what {folder} declares: its tables stay as they are")
+    elif axis in (None, scores.rules.unit):
         with lock_if_shared(folder):
             publish(folder, scores)
     print_scores(scores, make_console())

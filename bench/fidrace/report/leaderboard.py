@@ -7,29 +7,33 @@ import pandas as pd
 
 from fidrace.score.claims import Claim, load_claims
 from fidrace.score.leaderboard import Scores
+from fidrace.score.rules import Rules
+from fidrace.score.speedups import SLOWER
 
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]
 CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
 GUARD_HEADINGS = ["method", "pairs", "precision", "recall", "memorised", "held-out loss", "loses"]
-CONTRASTS = "each method against its control, paired by seed"
+CONTRASTS = "each method against its control"
 GUARDS = "guards: means where each run has reached the target, beside its baselines' there"
 WORDS = {*"method verdict notes loses claim on asked outcome claimed FD".split(), "", "its control", "measured on"}
 BOUNDS = {"=": "", ">=": "≥ ", "<=": "≤ "}
 
 
 def factor_cells(row: dict[str, Any]) -> list[str]:
-    """The speedup, its interval, Holm's p and the verdict."""
+    """The speedup, its interval, Holm's p (of `slower` if that is the verdict) and the verdict."""
+    p = row["p_slower_holm" if str(row["verdict"]).startswith(SLOWER) else "p_holm"]
     return [
         "–" if np.isnan(row["speedup"]) else f"{BOUNDS[row['bound']]}{row['speedup']:.2f}×",
         "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f} – {row['ci_high']:.2f}".replace("inf", "∞"),
-        "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}",
+        "" if pd.isna(p) else f"{p:.2g}",
         "" if pd.isna(row["verdict"]) else row["verdict"],
     ]
 
 
-def leaderboard_cells(row: dict[str, Any], budget: float, axis: str) -> list[str]:
+def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]:
     """One row of the leaderboard, in the order of HEADINGS."""
-    limit = f"> {budget:.0f}" if axis == "iterations" else "not reached"
+    budget, unit = rules.budget, rules.unit
+    limit = f"> {budget:.0f}" if axis == unit and np.isfinite(budget) else "not reached"
     return [
         str(row["rank"]),
         row["method"],
@@ -42,16 +46,18 @@ def leaderboard_cells(row: dict[str, Any], budget: float, axis: str) -> list[str
 
 
 def title(scores: Scores, axis: str) -> str:
-    target = scores.rules.target
-    goal = "each seed's baseline at the budget" if isinstance(target, str) else f"{scores.metric} ≤ {target:g}"
-    return f"{scores.leaderboard['task'].iloc[0]}: {axis} to {goal}, paired by seed"
+    target, paired = scores.rules.target, scores.rules.paired
+    goal = f"{scores.metric} ≤ {target:g}" if not isinstance(target, str) else "each seed's baseline at the budget"
+    if isinstance(target, str) and not paired:
+        goal = "the baseline at its end"
+    return f"{scores.leaderboard['task'].iloc[0]}: {axis} to {goal}{', paired by seed' if paired else ''}"
 
 
 def leaderboard_lines(scores: Scores) -> tuple[str, list[list[str]]]:
     """The axis, and the rows of the leaderboard."""
     axis = str(scores.leaderboard["axis"].iloc[0])
     records = scores.leaderboard.to_dict("records")
-    return axis, [leaderboard_cells({str(k): v for k, v in row.items()}, scores.rules.budget, axis) for row in records]
+    return axis, [leaderboard_cells({str(k): v for k, v in row.items()}, scores.rules, axis) for row in records]
 
 
 def contrast_lines(scores: Scores) -> list[list[str]]:

@@ -29,9 +29,9 @@ def png(figure: Figure) -> bytes:
 
 
 def fd_png(scores: Scores) -> bytes:
-    """FD against iterations: each run thin, each method's median over seeds thick, target and budget as lines."""
+    """FD against training: each run thin, each method's median over seeds thick, target and budget as lines."""
     figure, axes = canvas()
-    for method, style in styles(scores.leaderboard["method"]).items():
+    for method, style in styles(scores.leaderboard["method"], scores.rules.baseline).items():
         runs = [curve for curve in scores.curves if curve.method == method and len(curve.fd)]
         thin = LineCollection(
             [np.column_stack([curve.iteration, curve.fd]) for curve in runs], color=style.colour, alpha=0.25, linewidths=0.7
@@ -43,9 +43,13 @@ def fd_png(scores: Scores) -> bytes:
             axes.plot(whole[0].iteration, middle, style.linestyle, color=style.colour, linewidth=2, label=label)
     if not isinstance(scores.rules.target, str):
         axes.axhline(scores.rules.target, color="grey", linestyle="--", label=f"target {scores.rules.target:g}")
-    axes.axvline(scores.rules.budget, color="grey", linestyle=":", label=f"budget {scores.rules.budget:g}")
+    if np.isfinite(scores.rules.budget):
+        axes.axvline(scores.rules.budget, color="grey", linestyle=":", label=f"budget {scores.rules.budget:g}")
     axes.set(
-        yscale="log", xlabel="iterations", ylabel=scores.metric, title=f"{scores.leaderboard['task'].iloc[0]}: median and runs"
+        yscale="log",
+        xlabel=scores.rules.unit,
+        ylabel=scores.metric,
+        title=f"{scores.leaderboard['task'].iloc[0]}: median and runs",
     )
     for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatted("{x:g}")
@@ -54,11 +58,11 @@ def fd_png(scores: Scores) -> bytes:
 
 
 def speedup_png(scores: Scores) -> bytes:
-    """Speedup in iterations against target, the hardest at the right, with 95 % bands. Triangles without a band are bounds:
+    """Speedup against target, the hardest at the right, with 95 % bands. Triangles without a band are bounds:
     some run does not reach that target."""
     figure, axes = canvas()
-    table = scores.curve[scores.curve["axis"] == "iterations"]
-    for method, style in styles(scores.leaderboard["method"]).items():
+    table = scores.curve[scores.curve["axis"] == scores.rules.unit]
+    for method, style in styles(scores.leaderboard["method"], scores.rules.baseline).items():
         rows = table[(table["method"] == method) & table["speedup"].notna()]
         if len(rows):
             points = rows["bound"] == "="
@@ -77,7 +81,7 @@ def speedup_png(scores: Scores) -> bytes:
         yscale="log",
         xlabel=f"target {scores.metric}, harder to the right",
         ylabel="speedup over the baseline",
-        title=f"{scores.leaderboard['task'].iloc[0]}: speedup in iterations against target",
+        title=f"{scores.leaderboard['task'].iloc[0]}: speedup in {scores.rules.unit} against target",
     )
     factors = table["speedup"].dropna()
     for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):

@@ -27,11 +27,11 @@ class Style:
         return DASHES[self.dash]
 
 
-def styles(methods: Iterable[str]) -> dict[str, Style]:
+def styles(methods: Iterable[str], baseline: str = BASELINE) -> dict[str, Style]:
     """A style for each method; up to 24 methods beside the baseline have different ones."""
-    others = sorted({*methods} - {BASELINE})
+    others = sorted({*methods} - {baseline})
     found = {
         method: Style(COLOURS[k % len(COLOURS)], list(DASHES)[(k + k // 12) % len(DASHES)])  # 12: of 6 and 4
         for k, method in enumerate(others)
     }
-    return {BASELINE: Style(INK, "solid"), **found}
+    return {baseline: Style(INK, "solid"), **found}

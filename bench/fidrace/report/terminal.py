@@ -86,6 +86,8 @@ def print_scores(scores: Scores, console: Console) -> None:
         print_line(console, CLAIMED)
     if note := scores.redundancy_note():
         print_line(console, note)
+    for line in scores.without_interval:
+        print_line(console, line)
     print_line(console, scores.headline())
     if against := contrast_lines(scores):
         print_table(console, CONTRASTS, CONTRAST_HEADINGS, against, CONTRAST)

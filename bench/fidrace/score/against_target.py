@@ -12,7 +12,6 @@ from fidrace.method.base import Floats
 from fidrace.score.comparison import RunTable
 from fidrace.score.curves import Curve
 from fidrace.score.rules import FINAL
-from fidrace.spec.user_input import BASELINE
 
 CURVE_COLUMNS = "task method axis target pairs reached baseline_reached speedup ci_low ci_high bound p_value".split()
 POINTS = 24
@@ -30,7 +29,7 @@ def targets(table: RunTable) -> Floats:
     baseline runs keep by the budget, and the study's own target; the highest first."""
     curves = [curve for seeds in table.usable.values() for curve in seeds.values()]
     starts = [curve.fd[0] for curve in curves if len(curve.fd) and curve.iteration[0] == 0 and np.isfinite(curve.fd[0])]
-    ends = [lowest_kept_target(curve, table.rules.budget) for curve in table.usable[BASELINE].values()]
+    ends = [lowest_kept_target(curve, table.rules.budget) for curve in table.usable[table.rules.baseline].values()]
     own = [] if table.rules.target == FINAL else [float(table.rules.target)]
     if not starts or not np.isfinite(ends).any():
         return np.array(own)
@@ -45,9 +44,9 @@ def speedup_curve(table: RunTable) -> pd.DataFrame:
     at_targets = [table.at(float(target)) for target in targets(table)]
     rows: list[dict[str, Any]] = []
     for axis, method in product(table.axes, table.methods):
-        for at_target in at_targets if method != BASELINE else []:
+        for at_target in at_targets if method != table.rules.baseline else []:
             comparison = at_target.compare(method, axis)
-            if comparison.seeds:
+            if comparison.speedup:
                 identity = {"task": table.task, "method": method, "axis": axis, "target": at_target.rules.target}
                 rows.append({**identity, **comparison.figures()})
     return pd.DataFrame(rows, columns=pd.Index(CURVE_COLUMNS))

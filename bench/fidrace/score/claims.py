@@ -11,8 +11,10 @@ from pydantic import Field
 from fidrace.errors import InputError
 from fidrace.packaged import find_tables
 from fidrace.score.comparison import MethodComparison, RunTable
+from fidrace.score.curves import check_axis
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
+from fidrace.score.notes import notes_of
 from fidrace.score.speedups import NAN
 from fidrace.spec.task import Task, load_task, task_names
 from fidrace.spec.user_input import BASELINE, Goal, Model, Target, read_toml, validate
@@ -180,9 +182,10 @@ def measure_claim(claim: Claim, table: RunTable, verdict: str) -> ClaimVerdict:
     """What the runs say about the claim's method; a measured verdict replaces NOT_RUN, EVIDENCE stays."""
     task, target = table.task, table.rules.target
     try:
-        comparison = table.compare(claim.method, claim.axis)
-        notes = table.notes(claim.method, claim.axis, len(comparison.seeds)) + lost_guards(guard_table(table), claim.method)
-    except InputError as error:  # a run starts at the claim's target
+        axis = check_axis(claim.axis, table.curves)
+        comparison = table.compare(claim.method, axis)
+        notes = notes_of(table, claim.method, axis, comparison) + lost_guards(guard_table(table), claim.method)
+    except InputError as error:  # a run starts at the claim's target, or its axis was not measured
         return ClaimVerdict(claim, verdict if verdict == EVIDENCE else "inconclusive", None, task, target, (str(error),))
     if "as reconstructed" not in notes and is_reconstructed(claim.method):  # tables without a study.json do not say so
         notes.append("as reconstructed")
@@ -190,7 +193,7 @@ def measure_claim(claim: Claim, table: RunTable, verdict: str) -> ClaimVerdict:
         notes = [note for note in notes if note != "post hoc"]
     if field := changed_field(table):
         notes = [f"the task is changed: {field}", *notes]
-    if comparison.why_nothing and verdict == NOT_RUN and comparison.seeds:
+    if comparison.why_nothing and verdict == NOT_RUN and comparison.speedup:
         verdict, notes = "inconclusive", [comparison.why_nothing, *notes]
     elif comparison.speedup and verdict == NOT_RUN:
         verdict, note = verdict_word(comparison.speedup.ci_low, comparison.speedup.ci_high, claim.factor)

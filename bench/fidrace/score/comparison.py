@@ -8,46 +8,64 @@ from typing import Any
 import numpy as np
 
 from fidrace.errors import InputError
-from fidrace.score.crossings import TargetCost, cost_of_crossing, crossing, is_flat
-from fidrace.score.curves import AXES, Curve, redundant_axes
+from fidrace.method.base import Floats
+from fidrace.score.crossings import Crossing, TargetCost, cost_of_crossing, find_crossing
+from fidrace.score.curves import NO_SEED, Curve, axes_of, redundant_axes
+from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_runs
 from fidrace.score.rules import FINAL, Rules
-from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, speedup
-from fidrace.spec.user_input import BASELINE, Target
-from fidrace.storage.manifest import MethodRecord, differences
-from fidrace.storage.tables import GPU_HOURS
+from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, grid_bracket, speedup
+from fidrace.spec.user_input import Target
+from fidrace.storage.manifest import differences
 
-OPEN = "runs that did not arrive, on both sides, leave both limits open"
-UNUSABLE = ("failed", "diverged", "running", "incomplete")  # statuses that a note counts
+NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
+OPEN = "costs that are not known, on both sides, leave both limits open"
+Crossings = dict[int, Crossing | None]
 
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The costs of runs that are paired by seed, and the speedup that follows; None if there are no pairs."""
+    """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds` and
+    `their_seeds`: of the runs on each side; equal if they are `paired`. `notes`: what the comparison itself found."""
 
     seeds: list[int]
     ours: list[TargetCost]
     theirs: list[TargetCost]
     speedup: Speedup | None
+    paired: bool = True
+    notes: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, Any]:
-        """The values of a table's columns; without pairs those of the speedup are absent."""
+        """The values of a table's columns; without runs on both sides those of the speedup are absent."""
         counts = {
-            "pairs": len(self.seeds),
+            "pairs": len(self.seeds) if self.paired else 0,
             "reached": sum(not cost.censored for cost in self.ours),
             "baseline_reached": sum(not cost.censored for cost in self.theirs),
         }
         if self.speedup is None:
             return {**counts, "bound": "none"}
         fields = asdict(self.speedup)
-        return {**fields, **counts, "speedup": fields["factor"], "verdict": self.speedup.verdict}
+        factors = {"speedup": fields["factor"], "factor_low": fields["grid_low"], "factor_high": fields["grid_high"]}
+        return {**fields, **factors, **counts, "verdict": self.speedup.verdict}
+
+    @property
+    def is_too_small(self) -> bool:
+        """True if there are too few pairs, or too few runs on a side, for an interval."""
+        return min(len(self.ours), len(self.theirs)) < MIN_PAIRS
+
+    @property
+    def size(self) -> str:
+        """`2 pairs`, or `3 and 1 runs` of the method and the reference."""
+        return f"{len(self.ours)} pairs" if self.paired else f"{len(self.ours)} and {len(self.theirs)} runs"
 
     @property
     def why_nothing(self) -> str:
         """The reason why nothing was measured; empty if an interval bounds the factor."""
-        if len(self.seeds) < MIN_PAIRS:
-            return f"{len(self.seeds)} pairs; an interval takes {MIN_PAIRS}"
+        if self.is_too_small:
+            return f"{self.size}; an interval takes {MIN_PAIRS}{'' if self.paired else ' of each'}"
         if all(cost.censored for cost in self.ours + self.theirs):
             return "no run reached the target"
+        if self.speedup and self.speedup.detectable == np.inf:
+            return NO_SCATTER_NOTE
         if self.speedup and (self.speedup.ci_low, self.speedup.ci_high) == (0, np.inf):
             return OPEN
         return ""
@@ -55,15 +73,18 @@ class MethodComparison:
 
 @dataclass(frozen=True)
 class RunTable:
-    """The runs of one table, ready to be compared: `curves` of all runs, and the methods in the table's order."""
+    """The runs of one table, ready to be compared: `curves` of all runs, the methods in the table's order, the metric's name,
+    and remarks on how the table was read."""
 
     curves: list[Curve]
     rules: Rules
     methods: list[str]
+    metric: str = ""
+    remarks: tuple[str, ...] = ()
 
     # Needed repeatedly: the baseline's costs for every method, a crossing once for each axis.
     known_costs: dict[tuple[str, str], dict[int, TargetCost]] = field(default_factory=dict, init=False)
-    known_crossings: dict[str, dict[int, tuple[int, float] | None]] = field(default_factory=dict, init=False)
+    known_crossings: dict[str, Crossings] = field(default_factory=dict, init=False)
 
     @property
     def task(self) -> str:
@@ -77,14 +98,19 @@ class RunTable:
     @property
     def axes(self) -> tuple[str, ...]:
         """The axes that have rows of their own in the tables."""
-        return tuple(axis for axis in AXES if axis not in self.redundant_axes)
+        return tuple(axis for axis in axes_of(self.curves) if axis not in self.redundant_axes)
+
+    @cached_property
+    def has_one_grid(self) -> bool:
+        """True if all runs are evaluated alike."""
+        return common_iterations(self.curves) is None
 
     @cached_property
     def usable(self) -> dict[str, dict[int, Curve]]:
         """The runs that can be compared, by method and seed."""
         runs: dict[str, dict[int, Curve]] = {method: {} for method in self.methods}
         for curve in self.curves:
-            if curve.method == BASELINE and self.rules.target == FINAL and not self.is_usable_target(curve):
+            if curve.method == self.rules.baseline and self.rules.target == FINAL and not self.is_usable_target(curve):
                 continue
             if curve.status == "diverged" or (curve.status == "finished" and len(curve.fd)):
                 runs[curve.method][curve.seed] = curve
@@ -98,13 +124,15 @@ class RunTable:
 
     def at(self, target: Target) -> "RunTable":
         """The same runs, compared at another target."""
-        return RunTable(self.curves, replace(self.rules, target=target), self.methods)
+        return RunTable(self.curves, replace(self.rules, target=target), self.methods, self.metric)
 
     def target(self, seed: int) -> float:
-        """The distance to reach: the study's target, or at `baseline-final` the final FD of this seed's baseline."""
+        """The distance to reach: the study's target, or at `baseline-final` the final FD of this seed's baseline, and if seeds
+        share nothing the median over all baseline runs."""
         if self.rules.target != FINAL:
             return float(self.rules.target)
-        return self.final(self.usable[BASELINE][seed])
+        goals = self.usable[self.rules.baseline]
+        return self.final(goals[seed]) if self.rules.paired else float(np.median([self.final(c) for c in goals.values()]))
 
     def final(self, curve: Curve) -> float:
         """FD at the budget; NaN for a run that ended before it."""
@@ -116,23 +144,21 @@ class RunTable:
         target."""
         if (method, axis) not in self.known_costs:
             costs = self.all_costs(method, axis)
-            self.known_costs[method, axis] = {seed: cost for seed, cost in sorted(costs.items()) if 0 < cost.cost < np.inf}
+            self.known_costs[method, axis] = known_costs(costs)
         return self.known_costs[method, axis]
 
     def all_costs(self, method: str, axis: str) -> dict[int, TargetCost]:
         """The costs of a method's runs by seed; NaN if the axis was not measured."""
-        budget, runs = self.rules.budget, self.usable[method]
-        if self.rules.target == FINAL and method == BASELINE:  # by definition, at the budget
-            ends = {seed: (curve.at_budget(axis, budget), curve) for seed, curve in runs.items()}
-            return {
-                seed: TargetCost(at, at, at, int(np.searchsorted(curve.iteration, curve.within(budget))))
-                for seed, (at, curve) in ends.items()
-            }
-        costs = {seed: cost_of_crossing(runs[seed], crossed, axis, budget) for seed, crossed in self.crossings(method).items()}
-        for seed, cost in costs.items():
-            if cost.censored and not np.isfinite(cost.cost):  # it did not arrive, whatever its cost would have been
-                costs[seed] = TargetCost(self.typical_cost(axis), np.nan, np.inf)
-        return costs
+        runs = self.usable[method]
+        if self.rules.target == FINAL and method == self.rules.baseline:  # by definition, at the budget
+            return {seed: self.cost_of_end(curve, axis) for seed, curve in runs.items()}
+        return {seed: self.cost_of(runs[seed], crossing, axis) for seed, crossing in self.crossings(method).items()}
+
+    def cost_of_end(self, curve: Curve, axis: str) -> TargetCost:
+        """What a baseline's own final FD costs it: its budget."""
+        cost, budget = curve.at_budget(axis, self.rules.budget), curve.within(self.rules.budget)
+        end = min(int(np.searchsorted(curve.iteration, budget)), len(curve.fd) - 1)
+        return TargetCost(cost, cost, cost, Crossing(end, end, 1.0))
 
     def typical_cost(self, axis: str) -> float:
         """The median over all runs of the budget's cost on the axis, for a censored run whose own cost is not known."""
@@ -140,71 +166,112 @@ class RunTable:
         known = [cost for cost in costs if np.isfinite(cost)]
         return float(np.median(known)) if known else NAN
 
-    def crossings(self, method: str) -> dict[int, tuple[int, float] | None]:
+    def crossings(self, method: str) -> Crossings:
         """By seed, where each run crosses the target, or None; runs whose baseline sets no target are left out."""
         if method not in self.known_crossings:
-            goals = self.usable[BASELINE if self.rules.target == FINAL else method]
             self.known_crossings[method] = {
-                seed: crossing(curve, self.target(seed), self.rules.budget)
+                seed: find_crossing(curve, self.target(seed), self.rules.budget)
                 for seed, curve in self.usable[method].items()
-                if seed in goals
+                if self.has_target(seed)
             }
         return self.known_crossings[method]
 
-    def compare(self, method: str, axis: str, reference: str = BASELINE) -> MethodComparison:
-        """`method` against `reference`, over the seeds that both have."""
-        our_costs, their_costs = self.costs(method, axis), self.costs(reference, axis)
-        seeds = [seed for seed in our_costs if seed in their_costs]
-        ours, theirs = [our_costs[seed] for seed in seeds], [their_costs[seed] for seed in seeds]
-        identical = bool(seeds) and all(
-            our_cost.cost == their_cost.cost and self.usable[reference][seed].equals(self.usable[method][seed])
-            for seed, our_cost, their_cost in zip(seeds, ours, theirs, strict=True)
+    def has_target(self, seed: int) -> bool:
+        return self.rules.target != FINAL or not self.rules.paired or seed in self.usable[self.rules.baseline]
+
+    def failed(self, method: str) -> dict[int, Curve]:
+        """The method's runs that failed, by seed."""
+        runs = (curve for curve in self.curves if curve.method == method and curve.status == "failed")
+        return {curve.seed: curve for curve in runs if self.has_target(curve.seed)}
+
+    def compare(self, method: str, axis: str, reference: str = "") -> MethodComparison:
+        """`method` against `reference` (default: the baseline).
+
+        Runs are paired by seed if seeds share their chances; otherwise, or with too few pairs, the two groups are compared. A
+        failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
+        reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations."""
+        reference = reference or self.rules.baseline
+        failed, lost = self.failed(method), self.failed(reference)
+        our_runs, their_runs = self.usable[method] | failed, self.usable[reference]
+        our_costs = self.costs(method, axis) | known_costs({seed: self.cost(curve, axis) for seed, curve in failed.items()})
+        their_costs = self.costs(reference, axis)
+        ours = [seed for seed in distinct_runs(our_runs) if seed in our_costs]
+        theirs = [seed for seed in distinct_runs(their_runs) if seed in their_costs]
+        shared = [seed for seed in ours if seed in theirs and seed != NO_SEED]
+        enough = len(shared) >= MIN_PAIRS or min(len(ours), len(theirs)) < MIN_PAIRS  # Welch would not do better
+        paired = self.rules.paired and bool(shared) and enough
+        if paired:
+            ours = theirs = shared
+        sides = [[runs[seed] for seed in seeds] for runs, seeds in ((our_runs, ours), (their_runs, theirs))]
+        full = [[costs[seed] for seed in seeds] for costs, seeds in ((our_costs, ours), (their_costs, theirs))]
+        if not ours or not theirs:
+            return MethodComparison(ours, full[0], full[1], None, paired)
+        identical = len(ours) == len(theirs) and all(
+            a.cost == b.cost and one.equals(other) for a, b, one, other in zip(*full, *sides, strict=True)
         )
-        return MethodComparison(seeds, ours, theirs, speedup(theirs, ours, identical) if seeds else None)
+        common = None if identical or self.has_one_grid else common_iterations([*sides[0], *sides[1]])
+        thinned = None if common is None else self.costs_at(common, sides, full, axis, reference)
+        used = thinned or full
+        unlike = common is not None and thinned is None
+        grids = Grids.UNLIKE if unlike else Grids.COARSE if are_coarse(used) else Grids.FINE
+        found = speedup(
+            used[1],
+            used[0],
+            identical,
+            paired,
+            grid_bracket(full[1], full[0]),
+            grids,
+            lost=bool(lost),
+        )
+        notes = ["grids differ"] if common is not None else []
+        if grids is Grids.COARSE and not identical:
+            notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
+        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes))
 
-    def notes(self, method: str, axis: str, pairs: int, reference: str = BASELINE) -> list[str]:
-        """What a reader must know before believing a factor of `method` over `reference`."""
-        runs = [curve for curve in self.curves if curve.method == method]
-        record = self.rules.methods.get(method, MethodRecord())
-        paired = [curve for seed, curve in self.usable[method].items() if seed in self.usable[BASELINE]]
-        declared = self.rules.declared_seeds
-        devices = {curve.about.get("device") for curve in [*self.usable[method].values(), *self.usable[BASELINE].values()]}
-        unmeasured = len(set(self.crossings(method)) - set(self.costs(method, axis))) if method != BASELINE else 0
-        notes = {
-            "post hoc": self.rules.post_hoc,
-            "extended": declared is not None and any(curve.seed not in declared for curve in runs),
-            f"fewer than {MIN_PAIRS} pairs": pairs < MIN_PAIRS,
-            "horizon": record.horizon,
-            "as reconstructed": record.evidence == "reconstructed",
-            "flat at target": bool(paired) and np.mean([is_flat(c, self.target(c.seed)) for c in paired]) > 0.5,
-            "mixed devices": axis == "seconds" and len(devices) > 1,
-            f"{unmeasured} without {axis}": unmeasured > 0,
-        }
-        counts = self.count_unusable(method)
-        theirs = self.count_unusable(BASELINE) if method != BASELINE and reference == BASELINE else []
-        return [*(note for note, holds in notes.items() if holds), *counts, *(f"baseline: {count}" for count in theirs)]
+    def cost(self, curve: Curve, axis: str) -> TargetCost:
+        """The cost of one run."""
+        return self.cost_of(curve, find_crossing(curve, self.target(curve.seed), self.rules.budget), axis)
 
-    def count_unusable(self, method: str) -> list[str]:
-        """Notes such as `2 failed`: how many runs of the method failed, ended early, or have not ended."""
-        statuses = [curve.status for curve in self.curves if curve.method == method]
-        late = sum(curve.timed_out for curve in self.curves if curve.method == method)
-        others = [f"{late} ended by {GPU_HOURS}"] if late else []
-        if method == BASELINE and self.rules.target == FINAL:
-            ended = [curve for curve in self.curves if curve.method == BASELINE and curve.status == "finished"]
-            aimless = sum(not self.is_usable_target(curve) for curve in ended)
-            others += [f"{aimless} no better than at the start"] if aimless else []
-        return [f"{statuses.count(status)} {status}" for status in UNUSABLE if status in statuses] + others
+    def cost_of(self, curve: Curve, crossing: Crossing | None, axis: str) -> TargetCost:
+        """The cost of a crossing; a run that did not arrive, whatever its cost would have been, has the typical one."""
+        found = cost_of_crossing(curve, crossing, axis, self.rules.budget)
+        if found.censored and not 0 < found.cost < np.inf:
+            return TargetCost(self.typical_cost(axis), 0.0, np.inf)
+        return found
+
+    def costs_at(
+        self, common: Floats, sides: list[list[Curve]], full: list[list[TargetCost]], axis: str, reference: str
+    ) -> list[list[TargetCost]] | None:
+        """The costs of both sides' runs if they had been evaluated at the `common` iterations only; None if some run is then
+        no longer seen to cross, or from the first evaluation on."""
+        by_definition = self.rules.target == FINAL and reference == self.rules.baseline
+        found = []
+        for k, side in enumerate(sides):
+            if k == 1 and by_definition:
+                found.append(full[k])
+                continue
+            thinned = [self.cost(curve.restricted_to(common), axis) for curve in side]
+            states = ([(c.censored, c.may_be_less) for c in costs] for costs in (thinned, full[k]))
+            if next(states) != next(states):
+                return None
+            found.append(thinned)
+        return found
 
 
-def make_run_table(curves: list[Curve], rules: Rules) -> RunTable:
+def known_costs(costs: dict[int, TargetCost]) -> dict[int, TargetCost]:
+    """The costs that were measured, by seed in order."""
+    return {seed: cost for seed, cost in sorted(costs.items()) if 0 < cost.cost < np.inf}
+
+
+def make_run_table(curves: list[Curve], rules: Rules, metric: str = "", remarks: tuple[str, ...] = ()) -> RunTable:
     """One table of all curves; a run that is marked finished but has lost rows becomes `incomplete`."""
     marked = [
         replace(curve, status="incomplete") if curve.status == "finished" and not rules.whole(curve) else curve
         for curve in curves
     ]
     present = {curve.method for curve in curves}
-    methods = dict.fromkeys([BASELINE, *rules.methods, *(curve.method for curve in curves)])
-    return RunTable(marked, rules, [method for method in methods if method in present])
+    methods = dict.fromkeys([rules.baseline, *rules.methods, *(curve.method for curve in curves)])
+    return RunTable(marked, rules, [method for method in methods if method in present], metric, remarks)
 
 
 def check_comparable(folder: Path, table: RunTable, other_folder: Path, other: RunTable) -> None:

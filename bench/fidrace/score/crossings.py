@@ -1,6 +1,7 @@
 """Crossings: from a curve of Frechet distances to the cost of reaching a target, on any axis.
 
-x[E] an axis (iterations, images, seconds, forward passes) at the E evaluations of one run, fd[E] distances.
+An evaluation says where a run was, not when it got there: the cost of the target lies between two evaluations. x[E] an axis
+(iterations, images, seconds, forward passes) at the E evaluations of one run, fd[E] distances.
 """
 
 from dataclasses import dataclass
@@ -9,24 +10,51 @@ import numpy as np
 
 from fidrace.errors import InputError
 from fidrace.method.base import Floats
-from fidrace.score.curves import AXES, Curve
+from fidrace.score.curves import Curve
 
 TINY = np.finfo(float).tiny
+RELAPSE = 2.0  # times the target; a single evaluation that is less far above it is within what FD scatters
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where FD falls to the target: between the evaluations `before` (-1: the run was at the target at its first evaluation)
+    and `at`, after `share` of the way, log-linear in FD. `confirmed`: the evaluation after it is at the target too; False if
+    there is none. `relapsed`: the run ends above the target: in its last two evaluations, or in the last one by
+    more than RELAPSE times."""
+
+    before: int
+    at: int
+    share: float
+    confirmed: bool = True
+    relapsed: bool = False
 
 
 @dataclass(frozen=True)
 class TargetCost:
-    """The cost of reaching the target on an axis, interpolated between the evaluations at `low` and `high`; `evaluation` is
-    the index of the latter. A censored run needed more than `cost`, which is then the budget."""
+    """The cost of reaching the target on an axis: in (`low`, `high`], interpolated to `cost`. A run that did not arrive is
+    right-censored: it needed more than `cost`, then the budget, and `high` is inf. One that had arrived by its first
+    evaluation is left-censored: it needed `cost` at most, and `low` is 0. `crossing` is None if there was none."""
 
     cost: float
     low: float
     high: float
-    evaluation: int | None = None
+    crossing: Crossing | None = None
 
     @property
     def censored(self) -> bool:
+        """True if the run did not arrive."""
         return self.high == np.inf
+
+    @property
+    def may_be_more(self) -> bool:
+        """True if the cost may be above its bracket: the run did not arrive, not certainly, or not to stay."""
+        return self.censored or (self.crossing is not None and not (self.crossing.confirmed and not self.crossing.relapsed))
+
+    @property
+    def may_be_less(self) -> bool:
+        """True if nothing bounds the cost from below."""
+        return self.crossing is not None and self.crossing.before < 0
 
 
 def crossing_index(fd: Floats, target: float) -> int | None:
@@ -36,41 +64,44 @@ def crossing_index(fd: Floats, target: float) -> int | None:
     return int(np.argmax(sustained)) if sustained.any() else None
 
 
-def crossing(curve: Curve, target: float, budget: float) -> tuple[int, float] | None:
-    """k and the share of the way from evaluation k to k + 1 at which FD falls to `target`, log-linear in FD, and stays there
-    for two evaluations, the first of them by the budget; None if it does not.
-
-    k is -1 if iteration 0 was not evaluated and the first evaluation is at the target. Raises InputError for a run that is
-    at the target before it trains.
-    """
+def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None:
+    """The first crossing by the budget after which FD stays at the target for two evaluations, or that is the run's last
+    evaluation; None if there is none. An evaluation that is NaN only widens the bracket. Raises InputError for a run that is
+    at the target before it trains."""
     fd, n = curve.fd, curve.iteration
     skipped = int(len(n) > 0 and n[0] > 0)
     if skipped:  # at iteration 0 the run was above the target, by an unknown distance
         fd, n = np.append(np.inf, fd), np.append(0.0, n)
     elif len(fd) and fd[0] <= target:
-        raise InputError(f"{curve.method} seed {curve.seed} is at the target {target:g} at iteration 0: choose a lower one")
-    k = crossing_index(fd, target)
+        raise InputError(f"{curve.name} is at the target {target:g} before it trains: choose a lower one")
+    k, confirmed = crossing_index(fd, target), True
+    if k is None and len(fd) > 1 and fd[-1] <= target:
+        k, confirmed = len(fd) - 2, False
     if k is None or n[k + 1] > curve.within(budget):
         return None
-    if not np.isfinite(fd[k]):
-        return k - skipped, 1.0
-    above, goal, below = np.log([fd[k], target, max(fd[k + 1], TINY)])
-    return k - skipped, float((above - goal) / (above - below))
+    relapsed = bool(fd[-2:].min() > target or fd[-1] > RELAPSE * target)
+    known = np.flatnonzero(np.isfinite(fd[: k + 1]))
+    if not len(known):
+        return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed)
+    before = int(known[-1])
+    above, goal, below = np.log([fd[before], target, max(fd[k + 1], TINY)])
+    share = float((above - goal) / (above - below)) if above > below else 1.0
+    return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed)
 
 
 def cost_of_target(curve: Curve, target: float, axis: str, budget: float) -> TargetCost:
     """The cost of bringing FD to `target` and keeping it there; a run that does not cross is censored at the budget."""
-    return cost_of_crossing(curve, crossing(curve, target, budget), axis, budget)
+    return cost_of_crossing(curve, find_crossing(curve, target, budget), axis, budget)
 
 
-def cost_of_crossing(curve: Curve, crossed: tuple[int, float] | None, axis: str, budget: float) -> TargetCost:
+def cost_of_crossing(curve: Curve, crossing: Crossing | None, axis: str, budget: float) -> TargetCost:
     """The cost of a crossing on an axis; a run without a crossing is censored at the budget's cost."""
-    if crossed is None:
+    if crossing is None:
         limit = curve.at_budget(axis, budget)
         return TargetCost(limit, limit, np.inf)
-    x, (k, share) = curve.columns[AXES[axis]], crossed
-    low, high = float(x[k]) if k >= 0 else 0.0, float(x[k + 1])
-    return TargetCost(low + share * (high - low), low, high, k + 1)
+    x = curve.axis(axis)
+    low, high = float(x[crossing.before]) if crossing.before >= 0 else 0.0, float(x[crossing.at])
+    return TargetCost(low + crossing.share * (high - low), low, high, crossing)
 
 
 def is_flat(curve: Curve, target: float) -> bool:

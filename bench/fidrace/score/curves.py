@@ -1,29 +1,26 @@
-"""Curves: the evaluations of each run in runs.csv and evals.csv, in order of iteration."""
+"""Curves: the evaluations of each run in runs.csv and evals.csv, in order of training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fidrace.errors import InputError, nearest
 from fidrace.method.base import Floats
-from fidrace.storage.tables import BINS, GPU_HOURS, STATUSES, read_table, refuse_name
+from fidrace.score.columns import ITERATIONS
+from fidrace.storage.tables import BINS, GPU_HOURS
 
 GUARDS = ("precision", "recall", "memorised", "val_loss", *(f"val_loss_bin{k}" for k in range(BINS)))
 AXES = {"iterations": "iteration", "images": "images", "seconds": "train_seconds", "forwards": "forwards"}
-LARGEST = 1e18  # no measurement is larger, and larger values would overflow
-RUN = ["task", "method", "seed"]
-RUNS_NEEDED = [*RUN, "status"]
-EVALS_NEEDED = [*RUN, "metric", "fd", *AXES.values()]
+NO_SEED = -1  # of a run whose table does not tell its seed
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run of E evaluations: fd[E], its standard error se[E], and columns[E] by name (all axes, and the guards that were
-    measured); `about` is its row of runs.csv."""
+    """One run of E evaluations: fd[E], its standard error se[E], and columns[E] by name (all axes, NaN where they were not
+    measured, and guards); `about` is its row of runs.csv. `unit`: what its column iteration counts."""
 
     task: str
     method: str
@@ -33,6 +30,35 @@ class Curve:
     fd: Floats
     se: Floats
     about: dict[str, Any] = field(default_factory=dict)
+    unit: str = ITERATIONS
+
+    @property
+    def name(self) -> str:
+        """How messages call the run."""
+        return self.method if self.seed == NO_SEED else f"{self.method} seed {self.seed}"
+
+    def axis(self, name: str) -> Floats:
+        """The cost [E] of training on an axis; NaN if it was not measured."""
+        return self.iteration if name == self.unit else self.columns[AXES[name]]
+
+    @cached_property
+    def grid(self) -> Floats:
+        """The iterations at which FD is known: without evaluations that are NaN while later ones are not."""
+        finite = np.flatnonzero(np.isfinite(self.fd))
+        inside = np.arange(len(self.fd)) < (finite[-1] if len(finite) else 0)
+        return self.iteration[np.isfinite(self.fd) | ~inside]
+
+    def restricted_to(self, iterations: Floats) -> "Curve":
+        """The same run as if it had been evaluated at some of its iterations only."""
+        kept = np.isin(self.iteration, iterations)
+        columns = {name: values[kept] for name, values in self.columns.items()}
+        return replace(self, columns=columns, fd=self.fd[kept], se=self.se[kept])
+
+    @property
+    def is_dead(self) -> bool:
+        """True if the run diverged or ends no lower than it began."""
+        known = self.fd[np.isfinite(self.fd)]
+        return self.status == "diverged" or (self.status == "finished" and len(known) > 1 and bool(known[-1] >= known[0]))
 
     @property
     def iteration(self) -> Floats:
@@ -49,13 +75,16 @@ class Curve:
         return self.about.get("ended_by") == GPU_HOURS and len(self.iteration) > 1
 
     def within(self, budget: float) -> float:
-        """The run's own budget in iterations: for a run that was ended by its GPU-hours the last evaluation but one, because
-        the last one only confirms."""
-        return min(budget, float(self.iteration[-2])) if self.timed_out else budget
+        """The run's own budget in its unit: no later than the end of a finished run, whose last evaluation only confirms if its
+        GPU-hours ended it."""
+        if self.timed_out:
+            return min(budget, float(self.iteration[-2]))
+        return min(budget, float(self.iteration[-1])) if self.status == "finished" and len(self.iteration) else budget
 
     def ends_by(self, budget: float) -> bool:
         """True if its evaluations reach its budget; otherwise a finished run has lost rows."""
-        return bool(len(self.fd) and self.iteration[-1] >= self.within(budget))
+        due = min(budget, float(self.iteration[-2])) if self.timed_out else budget
+        return bool(len(self.fd) and self.iteration[-1] >= (due if np.isfinite(due) else self.iteration[-1]))
 
     @property
     def never_trained(self) -> bool:
@@ -73,8 +102,10 @@ class Curve:
     def at_budget(self, axis: str, budget: float) -> float:
         """The cost of the budget on an axis, extrapolated from the last evaluation of a run that ended before it; NaN if no
         evaluation comes after iteration 0."""
-        x, budget = self.columns[AXES[axis]], self.within(budget)
-        if axis == "iterations":
+        x, budget = self.axis(axis), self.within(budget)
+        if budget == np.inf:  # of a run that did not finish, where no budget is known
+            budget = float(self.iteration[-1]) if len(self.iteration) else 0.0
+        if axis == self.unit:
             return float(budget)
         if len(x) and budget <= self.iteration[-1]:
             return float(np.interp(budget, self.iteration, x))
@@ -82,15 +113,29 @@ class Curve:
 
 
 def longest_runs(curves: Sequence[Curve]) -> list[Curve]:
-    """The runs with the most evaluations, over which medians are taken; empty if no run has any."""
+    """The runs that were evaluated as often as any, and at the same iterations, over which medians are taken; empty if no run
+    has evaluations."""
     most = max((len(curve.fd) for curve in curves), default=0)
-    return [curve for curve in curves if len(curve.fd) == most > 0]
+    longest = [curve for curve in curves if len(curve.fd) == most > 0]
+    return [curve for curve in longest if np.array_equal(curve.iteration, longest[0].iteration)]
 
 
-def check_axis(axis: str) -> str:
-    """`axis`, if there is one of that name; else raises InputError."""
-    if axis not in AXES:
-        raise InputError(f"unknown axis {axis!r} (choices: {', '.join(AXES)})")
+def axes_of(curves: Sequence[Curve]) -> tuple[str, ...]:
+    """The axes on which training can be counted, the runs' own unit first."""
+    unit = curves[0].unit if curves else ITERATIONS
+    measured = [axis for axis in AXES if axis != ITERATIONS and any(np.isfinite(c.axis(axis)).any() for c in curves)]
+    return tuple(dict.fromkeys([unit, *measured]))
+
+
+def check_axis(axis: str | None, curves: Sequence[Curve]) -> str:
+    """`axis`, or the runs' own unit if it is None; raises InputError unless it was measured."""
+    axes = axes_of(curves)
+    if axis is None:
+        return axes[0]
+    if axis not in (*AXES, *axes):
+        raise InputError(f"unknown axis {axis!r}{nearest(axis, axes)}")
+    if axis not in axes:
+        raise InputError(f"{axis} were not measured here (choices: {', '.join(axes)})")
     return axis
 
 
@@ -101,78 +146,8 @@ def redundant_axes(curves: Sequence[Curve]) -> tuple[str, ...]:
     trained = iteration > 0
 
     def is_redundant(axis: str) -> bool:
-        cost = np.concatenate([curve.columns[AXES[axis]] for curve in curves])
+        cost = np.concatenate([curve.axis(axis) for curve in curves])
         ratio = cost[trained] / iteration[trained]
         return bool((cost[~trained] == 0).all() and (ratio > 0).all() and np.allclose(ratio, ratio[0], rtol=1e-9, atol=0))
 
     return tuple(axis for axis in ("images", "forwards") if trained.any() and is_redundant(axis))
-
-
-def read_curves(folder: Path) -> list[Curve]:
-    """All runs of the tables in `folder`; failed runs may have no evaluations. Raises InputError for tables that cannot be
-    read, mix metrics or fixed parts, or contradict themselves."""
-    if not (folder / "runs.csv").exists():
-        raise InputError(f"{folder / 'runs.csv'}: no such file")
-    # evals.csv first: a study at work writes it last, so every evaluation then has its run
-    evals = read_table(folder / "evals.csv", EVALS_NEEDED).drop_duplicates()
-    runs = read_table(folder / "runs.csv", RUNS_NEEDED).drop_duplicates()
-    for names in evals.groupby("task")["metric"].unique():
-        if len(names) > 1:
-            raise InputError(f"{folder / 'evals.csv'}: one task, two metrics ({', '.join(names)}): they do not compare")
-    for table, key, file in ((runs, RUN, "runs.csv"), (evals, [*RUN, "iteration"], "evals.csv")):
-        twice = table[table.duplicated(key)]
-        if len(twice):
-            where = ", ".join(f"{name} {value}" for name, value in zip(key, twice.iloc[0][key], strict=True))
-            raise InputError(f"{folder / file}: two different rows for {where}")
-        if table[key].isna().any().any() or (table["seed"] % 1 != 0).any():
-            raise InputError(f"{folder / file}: a seed or iteration is blank, or a seed is no whole number")
-    check_rows(folder, runs, evals)
-    for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
-        check_unique(folder / "runs.csv", runs, column, key)
-    groups = {key: group.sort_values("iteration") for key, group in evals.groupby(RUN)}
-    records = sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in RUN])
-    return [curve_of(row, groups.get(tuple(row[name] for name in RUN), evals.iloc[:0])) for row in records]
-
-
-def check_rows(folder: Path, runs: pd.DataFrame, evals: pd.DataFrame) -> None:
-    """Raise InputError for an invalid name, status or number, a distance below 0, or evaluations of a run that runs.csv does
-    not list."""
-    for table, columns, file in ((runs, ("task", "method"), "runs.csv"), (evals, ("task", "method", "metric"), "evals.csv")):
-        for column in columns:
-            for name in table[column].unique():
-                refuse_name(folder / file, column, name)
-    for status in set(runs["status"]) - {*STATUSES}:
-        raise InputError(f"{folder / 'runs.csv'}: unknown status {status!r}{nearest(status, STATUSES)}")
-    for column in ("fd", *AXES.values()):
-        for value in evals[column][evals[column].abs().between(LARGEST, float("inf"), inclusive="left")].head(1):
-            raise InputError(f"{folder / 'evals.csv'}: {column} = {value:g} is too large to be a measurement")
-    for _, row in evals[evals["fd"] < 0].head(1).iterrows():
-        raise InputError(f"{folder / 'evals.csv'}: {row['method']} seed {row['seed']} has a distance below 0 ({row['fd']:g})")
-    known = set(runs[RUN].itertuples(index=False, name=None))
-    for task, method, seed in set(evals[RUN].itertuples(index=False, name=None)) - known:
-        raise InputError(f"{folder / 'evals.csv'}: {task}, {method} seed {seed:g} has no row in runs.csv")
-
-
-def check_unique(path: Path, runs: pd.DataFrame, column: str, key: list[str]) -> None:
-    """Raise InputError if runs that share `key` differ in `column`: one table never mixes two fixed parts, or two versions of
-    a method's code."""
-    if column not in runs:
-        return
-    for _, group in runs[runs[column] != ""].groupby(key):
-        if group[column].nunique() > 1:
-            first = group.iloc[0]
-            other = group[group[column] != first[column]].iloc[0]
-            what = "fixed parts differ" if column == "config_hash" else "the method's code differs"
-            raise InputError(
-                f"{path}: {what} ({column}) between {first['method']} seed {first['seed']} and {other['method']} seed "
-                f"{other['seed']}: they do not compare"
-            )
-
-
-def curve_of(row: dict[Any, Any], evals: pd.DataFrame) -> Curve:
-    """The curve of one run, from its row of runs.csv and its rows of evals.csv."""
-    columns = {name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS) if name in evals}
-    se = evals["fd_se"].to_numpy(float) if "fd_se" in evals else np.full(len(evals), np.nan)
-    fd, about = evals["fd"].to_numpy(float), {str(name): value for name, value in row.items()}
-    identity = row["task"], row["method"], int(row["seed"]), row["status"]
-    return Curve(*identity, columns, fd, se, about)

@@ -4,7 +4,7 @@ A check fails only if its 95 % interval excludes what is asked; if the interval 
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from fidrace.packaged import find_tables
 from fidrace.score.comparison import OPEN, MethodComparison, RunTable, check_comparable
 from fidrace.score.curves import check_axis
 from fidrace.score.guards import guard_table, lost_guards
-from fidrace.score.leaderboard import read_run_table
-from fidrace.score.speedups import MIN_PAIRS, Speedup, half_width, log_costs, student
-from fidrace.spec.user_input import BASELINE, Target
+from fidrace.score.leaderboard import median_cost, read_run_table
+from fidrace.score.notes import notes_of
+from fidrace.score.rules import Question
+from fidrace.score.speedups import MIN_PAIRS, Speedup, are_open, interval, log_costs, speedup, student
+from fidrace.spec.user_input import Target
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
 
@@ -77,35 +79,46 @@ def check(
     requirements: Sequence[tuple[str, float]] = (),
     against: str | Path | None = None,
     max_regression: float = 0.1,
-    axis: str = "iterations",
+    axis: str | None = None,
     target: Target | None = None,
+    absolute: bool = False,
+    asked: Question | None = None,
 ) -> list[Check]:
     """Check the speedups in `folder` against required factors, and method by method against those in another folder, both at
-    another `target` if one is given. Folders are paths or names of published tables. Raises InputError for methods that the
-    tables do not hold and for folders that do not compare, NothingToConclude without a baseline or a common method."""
-    check_axis(axis)
+    another `target` if one is given; with `absolute` also the costs themselves, the baseline's among them, because a factor
+    stays if both sides get slower. Folders are paths or names of published tables; `asked` is what else is asked of them.
+    Raises InputError for methods that the tables do not hold and for folders that do not compare, NothingToConclude without
+    a baseline or a common method."""
+    asked = replace(asked or Question(), target=target)
     folder = find_tables(folder)
-    table = read_run_table(folder, target)
+    table = read_run_table(folder, asked)
+    axis = check_axis(axis, table.curves)
     checks = [check_requirement(table, method, factor, axis) for method, factor in requirements]
     if against is not None:
         against = find_tables(against)
-        before = read_run_table(against, target)
+        before = read_run_table(against, asked)
+        check_axis(axis, before.curves)
         check_comparable(folder, table, against, before)
         if table.rules.target != before.rules.target:
             targets = f"the target is {table.rules.target} in {folder} and {before.rules.target} in {against}"
             raise InputError(f"{targets}: they do not compare")
-        common = [method for method in table.methods if method in before.methods and method != BASELINE]
-        if not common:
+        common = [method for method in table.methods if method in before.methods]
+        raced = [method for method in common if method != table.rules.baseline]
+        if not raced and not absolute:
             raise NothingToConclude(f"{folder} and {against} have no method in common but the baseline")
-        checks += [check_regression(table, before, method, max_regression, axis) for method in common]
+        checks += [check_regression(table, before, method, max_regression, axis) for method in raced]
+        if absolute:
+            checks += [check_cost(table, before, method, max_regression, axis) for method in common]
     return checks
 
 
-def speedup_of(folder: str | Path, method: str, axis: str = "iterations", target: Target | None = None) -> Speedup:
-    """The method's speedup over the baseline in `folder`, a path or the name of published tables. Raises InputError for an
-    unknown method or axis, NothingToConclude with fewer than MIN_PAIRS pairs or if no run reached the target."""
+def speedup_of(folder: str | Path, method: str, axis: str | None = None, target: Target | None = None) -> Speedup:
+    """The method's speedup over the baseline in `folder`, a path or the name of published tables, on `axis` (default: the
+    table's unit). Raises InputError for an unknown method or axis, NothingToConclude with too few runs for an interval or if
+    no run reached the target."""
     folder = find_tables(folder)
-    comparison = compare_to_baseline(read_run_table(folder, target), method, check_axis(axis))
+    table = read_run_table(folder, Question(target))
+    comparison = compare_to_baseline(table, method, check_axis(axis, table.curves))
     if comparison.speedup is None or comparison.why_nothing:
         raise NothingToConclude(f"{folder}: {method}: {comparison.why_nothing}")
     return comparison.speedup
@@ -113,7 +126,7 @@ def speedup_of(folder: str | Path, method: str, axis: str = "iterations", target
 
 def compare_to_baseline(table: RunTable, method: str, axis: str) -> MethodComparison:
     """The method against the baseline; raises InputError, with the nearest name, if it has no runs."""
-    methods = [name for name in table.methods if name != BASELINE]
+    methods = [name for name in table.methods if name != table.rules.baseline]
     if not methods:
         raise NothingToConclude("there are no runs but the baseline's")
     if method not in methods:
@@ -122,9 +135,13 @@ def compare_to_baseline(table: RunTable, method: str, axis: str) -> MethodCompar
 
 
 def check_requirement(table: RunTable, method: str, factor: float, axis: str) -> Check:
-    """Check that the method's factor is at least `factor`."""
+    """Check that the method's factor is at least `factor`, and that none of its runs is dead: no factor makes up for that."""
     comparison = compare_to_baseline(table, method, axis)
     asked = f"{method} >= {factor:g}x"
+    runs = [curve for curve in table.curves if curve.method == method]
+    if dead := sum(curve.is_dead for curve in runs):
+        why = f"{dead} of {len(runs)} runs diverged or end no lower than they began"
+        return Check(asked, FAILS, str(comparison.speedup or ""), notes=why)
     if comparison.speedup is None or comparison.why_nothing:
         return Check(asked, NOTHING, notes=comparison.why_nothing)
     result = outcome(comparison.speedup.ci_low, comparison.speedup.ci_high, factor)
@@ -133,7 +150,25 @@ def check_requirement(table: RunTable, method: str, factor: float, axis: str) ->
 
 def warnings(table: RunTable, method: str, axis: str, comparison: MethodComparison) -> list[str]:
     """The notes of the method's row in a table: failed runs, seeds added later, guards that are lost."""
-    return table.notes(method, axis, len(comparison.seeds)) + lost_guards(guard_table(table), method)
+    return notes_of(table, method, axis, comparison) + lost_guards(guard_table(table), method)
+
+
+def check_cost(now: RunTable, before: RunTable, method: str, share: float, axis: str) -> Check:
+    """Check that the method's own cost of the target is at most 1 / (1 - `share`) of what it was, whatever the baseline's."""
+    asked = f"{method} itself slows down by at most {100 * share:g}%"
+    ours, theirs = (table.costs(method, axis) for table in (now, before))
+    shared = [seed for seed in ours if seed in theirs] if now.rules.paired and before.rules.paired else []
+    paired = len(shared) >= MIN_PAIRS
+    sides = [[costs[seed] for seed in (shared if paired else costs)] for costs in (ours, theirs)]
+    if min(map(len, sides)) < MIN_PAIRS:
+        return Check(asked, NOTHING, notes=f"{len(sides[0])} runs now and {len(sides[1])} before; it takes {MIN_PAIRS}")
+    same = paired and all(now.usable[method][seed].equals(before.usable[method][seed]) for seed in shared)
+    found = speedup(sides[1], sides[0], same, paired)
+    costs = [f"{median_cost(side):.4g} {axis}" if np.isfinite(median_cost(side)) else "not reached" for side in sides]
+    bounded = found.ci_low > 0 or found.ci_high < np.inf
+    result = outcome(found.ci_low, found.ci_high, 1 - share) if bounded else NOTHING
+    ratio = Change(found.factor, found.ci_low, found.ci_high, f"paired, {len(shared)} seeds" if paired else "unpaired")
+    return Check(asked, result, costs[0], costs[1], str(ratio), "; ".join([ratio.how, *([] if bounded else [OPEN])]))
 
 
 def check_regression(now: RunTable, before: RunTable, method: str, share: float, axis: str) -> Check:
@@ -153,7 +188,7 @@ def check_regression(now: RunTable, before: RunTable, method: str, share: float,
 
 def unchanged_seeds(now: RunTable, before: RunTable, method: str) -> set[int]:
     """The seeds at which the distances of both the method and the baseline are equal to the last digit."""
-    sides = [[table.usable[name] for table in (now, before)] for name in (method, BASELINE)]
+    sides = [[table.usable[name] for table in (now, before)] for name in (method, now.rules.baseline)]
     seeds = set.intersection(*({*runs} for side in sides for runs in side))
     return {seed for seed in seeds if all(ours[seed].equals(theirs[seed]) for ours, theirs in sides)}
 
@@ -165,23 +200,25 @@ def outcome(low: float, high: float, bound: float) -> str:
 
 
 def change(now: MethodComparison, before: MethodComparison, unchanged: Set[int] = frozenset()) -> Change:
-    """The ratio of two factors of one method, each from MIN_PAIRS pairs or more.
+    """The ratio of two factors of one method, each from MIN_PAIRS pairs or runs a side, or more.
 
     A side whose curves are identical to its baseline's has the factor 1 for any seed and adds no scatter. Otherwise, with
-    MIN_PAIRS or more seeds in common, Student on the differences: equal seeds share their random numbers, so unchanged code
-    gives exactly 1. Otherwise Welch, over all seeds of both. Limits that censored runs leave open are 0 and inf; in pairs, a
-    seed whose runs are `unchanged` has the ratio 1 even if they are censored.
+    MIN_PAIRS or more pairs' seeds in common, Student on the differences: equal seeds share their random numbers, so unchanged
+    code gives exactly 1. Otherwise Welch, over all runs of both. Limits that costs leave open are 0 and inf; in pairs, a seed
+    whose runs are `unchanged` has the ratio 1 even if they are censored.
     """
     same_now, same_before = is_identical(now.speedup), is_identical(before.speedup)
-    shared = [seed for seed in now.seeds if seed in before.seeds]
+    shared = [seed for seed in now.seeds if seed in before.seeds] if now.paired and before.paired else []
     paired = len(shared) >= MIN_PAIRS and not same_now and not same_before
     ours, theirs = (restrict_to_seeds(side, shared) if paired else side for side in (now, before))
     if paired:
-        mean, low, high, *_ = student(log_factors(ours) - log_factors(theirs))
+        mean, low, high, *_ = student(log_factors(ours)[0] - log_factors(theirs)[0])
         how = f"paired, {len(shared)} seeds"
     else:
-        mean, low, high = welch(log_factors(ours), log_factors(theirs))
-        how = "identical to its baseline" if same_now or same_before else f"{len(now.seeds)} and {len(before.seeds)} seeds"
+        mean = sum(sign * mean_log_factor(side) for sign, side in ((1, ours), (-1, theirs)))
+        groups = [group for side in (ours, theirs) if not is_identical(side.speedup) for group in log_factors(side)]
+        mean, low, high, *_ = interval(mean, groups) if groups else (mean, mean, mean)
+        how = "identical to its baseline" if same_now or same_before else f"{now.size} and {before.size}"
     exact = unchanged if paired else frozenset()
     (now_low, now_high), (before_low, before_high) = (open_limits(side, exact) for side in (ours, theirs))
     low = -np.inf if now_low or before_high else low
@@ -190,34 +227,34 @@ def change(now: MethodComparison, before: MethodComparison, unchanged: Set[int] 
 
 
 def open_limits(comparison: MethodComparison, exact: Set[int]) -> tuple[bool, bool]:
-    """True for the lower and for the upper limit of a factor if censored runs leave it open; seeds in `exact` do not count."""
+    """True for the lower and for the upper limit of a factor if costs leave it open; seeds in `exact` do not count."""
     if is_identical(comparison.speedup):
         return False, False
-    seeds = zip(comparison.seeds, comparison.ours, comparison.theirs, strict=True)
-    pairs = [pair for seed, *pair in seeds if seed not in exact]
-    return any(ours.censored for ours, _ in pairs), any(theirs.censored for _, theirs in pairs)
+    ours, theirs = comparison.ours, comparison.theirs
+    if comparison.paired:
+        pairs = [pair for seed, *pair in zip(comparison.seeds, ours, theirs, strict=True) if seed not in exact]
+        ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return are_open(theirs, ours)
 
 
 def restrict_to_seeds(comparison: MethodComparison, seeds: Sequence[int]) -> MethodComparison:
-    """The same comparison over some of its seeds."""
+    """The same comparison over some of its pairs."""
     places = [comparison.seeds.index(seed) for seed in seeds]
     ours, theirs = ([side[place] for place in places] for side in (comparison.ours, comparison.theirs))
     return MethodComparison([*seeds], ours, theirs, comparison.speedup)
 
 
-def log_factors(comparison: MethodComparison) -> Floats:
-    """ln of the factor, pair by pair."""
-    return log_costs(comparison.theirs) - log_costs(comparison.ours)
+def log_factors(comparison: MethodComparison) -> list[Floats]:
+    """ln of the factor, pair by pair; of groups that are not paired, the ln costs of either."""
+    theirs, ours = log_costs(comparison.theirs), log_costs(comparison.ours)
+    return [theirs - ours] if comparison.paired else [theirs, ours]
+
+
+def mean_log_factor(comparison: MethodComparison) -> float:
+    if is_identical(comparison.speedup):
+        return 0.0
+    return float(log_costs(comparison.theirs).mean() - log_costs(comparison.ours).mean())
 
 
 def is_identical(speedup: Speedup | None) -> bool:
     return speedup is not None and speedup.identical
-
-
-def welch(a: Floats, b: Floats) -> tuple[float, float, float]:
-    """The difference of two means with its 95 % limits for unequal variances (Welch, Biometrika 34, 1947)."""
-    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
-    total = float(variances.sum())
-    freedom = total**2 / float((variances**2 / [len(a) - 1, len(b) - 1]).sum()) if total > 0 else 1.0
-    mean, half = float(a.mean() - b.mean()), half_width(total**0.5, freedom)
-    return mean, mean - half, mean + half

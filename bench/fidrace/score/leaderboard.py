@@ -13,30 +13,34 @@ from fidrace.packaged import find_tables
 from fidrace.score.against_target import speedup_curve
 from fidrace.score.comparison import RunTable, make_run_table
 from fidrace.score.crossings import TargetCost
-from fidrace.score.curves import AXES, Curve, check_axis, read_curves
+from fidrace.score.curves import Curve, axes_of, check_axis
 from fidrace.score.guards import FLAGGED, guard_table, lost_guards
-from fidrace.score.rules import FINAL, Rules, read_rules
-from fidrace.score.speedups import MIN_PAIRS, NAN, holm
+from fidrace.score.notes import notes_of
+from fidrace.score.one_seed import describe_without_interval
+from fidrace.score.reading import read_tables
+from fidrace.score.rules import FINAL, Question, Rules, read_declaration, read_rules
+from fidrace.score.speedups import FASTER, LEVEL, NAN, SLOWER, holm
 from fidrace.spec.user_input import BASELINE, Target
 
 SPEEDUP_COLUMNS = (
-    "task method axis target pairs reached baseline_reached median_to_target speedup ci_low ci_high bound p_value p_holm "
-    "detectable correlation verdict flags"
+    "task method axis target pairs reached baseline_reached median_to_target speedup ci_low ci_high bound factor_low "
+    "factor_high p_value p_holm p_slower p_slower_holm detectable correlation verdict flags"
 ).split()
 CONTRAST_COLUMNS = (
-    "task method control axis target pairs reached control_reached speedup ci_low ci_high bound p_value p_holm "
-    "detectable correlation verdict flags"
+    "task method control axis target pairs reached control_reached speedup ci_low ci_high bound factor_low factor_high "
+    "p_value p_holm p_slower p_slower_holm detectable correlation verdict flags"
 ).split()
 LEADERBOARD_COLUMNS = (
-    "rank task method axis target reached runs median_to_target speedup ci_low ci_high bound p_holm verdict final_fd "
-    "seconds_per_1000 flags"
+    "rank task method axis target reached runs median_to_target speedup ci_low ci_high bound factor_low factor_high p_holm "
+    "p_slower_holm verdict final_fd seconds_per_1000 flags"
 ).split()
 
 
 @dataclass(frozen=True)
 class Scores:
     """speedups.csv, contrasts.csv, leaderboard.csv, guards.csv and curve.csv as tables, the curves they were made from, the
-    metric's name, the rules, and the axes without rows because their factors repeat those in iterations."""
+    metric's name, the rules, the axes without rows because their factors repeat those in the table's unit, what one seed can
+    say of methods without an interval, and remarks on how the tables were read."""
 
     speedups: pd.DataFrame
     contrasts: pd.DataFrame
@@ -47,17 +51,22 @@ class Scores:
     metric: str
     rules: Rules
     redundant_axes: tuple[str, ...]
+    without_interval: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def headline(self) -> str:
         """The fastest method, if one is shown to be faster than the baseline."""
         table = self.leaderboard
-        shown = table[(table["p_holm"] < 0.05) & (table["verdict"] == "faster") & (table["bound"] != "<=")]
+        shown = table[(table["verdict"] == FASTER) & (table["bound"] != "<=")]
+        name = "the baseline" if self.rules.baseline == BASELINE else self.rules.baseline
         if len(shown):
             best = shown.iloc[0]
-            factor = f"{'at least ' if best['bound'] == '>=' else ''}{best['speedup']:.2f}x the baseline"
+            factor = f"{'at least ' if best['bound'] == '>=' else ''}{best['speedup']:.2f}x {name}"
             price = "".join(f"; it {note}" for note in best["flags"].split("; ") if note in FLAGGED.values())
             return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {best['p_holm']:.2g}){price}"
-        return "no method is shown to be faster than the baseline (Holm-adjusted p < 0.05, one-sided)"
+        if len(table) < 2:
+            return f"only {name} was raced: no method to compare with it"
+        return f"no method is shown to be faster than {name} (Holm-adjusted p < 0.05, one-sided)"
 
     def redundancy_note(self) -> str:
         """Which axes have no rows of their own, and why; empty if all have."""
@@ -65,31 +74,45 @@ class Scores:
             return ""
         axes = " and ".join(self.redundant_axes)
         return (
-            f"{axes}: the same factors as in iterations, because every run costs the same per iteration; no rows of their own"
+            f"{axes}: the same factors as in {self.rules.unit}, because every run costs the same per iteration; no rows of "
+            "their own"
         )
 
     def axis_with_rows(self, axis: str) -> str:
         """The axis whose rows hold the factors on `axis`."""
-        return "iterations" if axis in self.redundant_axes else axis
+        return self.rules.unit if axis in self.redundant_axes else axis
 
 
 def score_folder(
-    folder: str | Path, target: Target | None = None, axis: str = "iterations", contrasts: Sequence[tuple[str, str]] = ()
+    folder: str | Path,
+    target: Target | None = None,
+    axis: str | None = None,
+    contrasts: Sequence[tuple[str, str]] = (),
+    *,
+    baseline: str | None = None,
+    unit: str | None = None,
+    budget: float | None = None,
+    paired: bool | None = None,
 ) -> Scores:
-    """Score runs.csv and evals.csv in `folder`, a path or the name of published tables. The leaderboard is on `axis`, which
-    then has rows in `speedups` and `contrasts` even if they repeat those in iterations. `contrasts` replace the study's own.
-    Raises InputError for tables that cannot be read and for contrasts of methods that they do not hold, NothingToConclude
-    without a baseline."""
-    check_axis(axis)
-    folder = find_tables(folder)
-    table = read_run_table(folder, target)
+    """Score runs.csv and evals.csv in `folder`, a path or the name of published tables. The leaderboard is on `axis` (default:
+    the table's unit), which then has rows in `speedups` and `contrasts` even if they repeat those in the unit. `contrasts`
+    replace the study's own. `baseline` names the method to compare with, `unit` what training is counted in, `budget` how
+    much of it (default: each run's own end), `paired` whether equal seeds share their chances. Raises InputError for tables
+    that cannot be read and for contrasts of methods that they do not hold, NothingToConclude without a baseline."""
+    return score_tables(find_tables(folder), Question(target, baseline, unit, budget, paired), axis, contrasts)
+
+
+def score_tables(folder: Path, asked: Question, axis: str | None = None, contrasts: Sequence[tuple[str, str]] = ()) -> Scores:
+    """As `score_folder`, with what is asked in one piece."""
+    table = read_run_table(folder, asked)
+    axis = check_axis(axis, table.curves)
     for name in {name for pair in contrasts for name in pair} - {*table.methods}:
         raise InputError(f"{folder}: no runs of {name!r}{nearest(name, table.methods)}")
     if contrasts:
         table = replace(table, rules=replace(table.rules, contrasts=tuple(dict.fromkeys(contrasts)), replaced=True))
-    axes = [name for name in AXES if name in (*table.axes, axis)]
+    axes = [name for name in axes_of(table.curves) if name in (*table.axes, axis)]
     guards = guard_table(table)
-    methods = [method for method in table.methods if method != BASELINE]
+    methods = [method for method in table.methods if method != table.rules.baseline]
     speedups = adjust_p_values(
         [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS
     )
@@ -98,20 +121,37 @@ def score_folder(
     against_controls = adjust_p_values(
         [{**row, "flags": flag_post_hoc(row["flags"], bool(contrasts))} for row in rows], CONTRAST_COLUMNS
     )
-    board = leaderboard(table, speedups, guards, axis)
-    metric = str(pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"].iloc[0])
-    curve = speedup_curve(table)
-    return Scores(speedups, against_controls, board, guards, curve, table.curves, metric, table.rules, table.redundant_axes)
+    return Scores(
+        speedups,
+        against_controls,
+        leaderboard(table, speedups, guards, axis),
+        guards,
+        speedup_curve(table),
+        table.curves,
+        table.metric,
+        table.rules,
+        table.redundant_axes,
+        tuple(filter(None, (describe_without_interval(table, method, axis) for method in methods))),
+        table.remarks,
+    )
 
 
-def read_run_table(folder: Path, target: Target | None = None, aimless: bool = False) -> RunTable:
+def read_run_table(folder: Path, asked: Question = Question(), aimless: bool = False) -> RunTable:
     """The runs in `folder` with their rules; with `aimless` they need no target. Raises InputError for tables that cannot be
     read, NothingToConclude if no run of the baseline is usable."""
-    curves = read_curves(folder)
-    table = make_run_table(curves, read_rules(folder, curves, target, aimless))
-    if not table.usable.get(BASELINE):
-        lower = " that ends lower than it began" if table.rules.target == FINAL else ""
-        raise NothingToConclude(f"{folder}: no finished run of {BASELINE!r}{lower}, so there is nothing to compare with")
+    tables = read_tables(folder, asked.unit or read_declaration(folder).unit)
+    rules = read_rules(folder, tables, asked, aimless)
+    table = make_run_table(tables.curves, rules, tables.metric, tables.remarks)
+    if rules.baseline not in table.methods and (asked.baseline or rules.baseline != BASELINE):
+        raise InputError(f"{folder}: no runs of the baseline {rules.baseline!r}{nearest(rules.baseline, table.methods)}")
+    if not table.usable.get(rules.baseline):
+        if rules.baseline not in table.methods:
+            raise NothingToConclude(
+                f"{folder}: no runs of {rules.baseline!r}, so there is nothing to compare with; --baseline NAME takes one of "
+                f"{', '.join(table.methods)}"
+            )
+        lower = " that ends lower than it began" if rules.target == FINAL else ""
+        raise NothingToConclude(f"{folder}: no finished run of {rules.baseline!r}{lower}, so there is nothing to compare with")
     return table
 
 
@@ -121,27 +161,33 @@ def flag_post_hoc(flags: str, afterwards: bool) -> str:
 
 
 def adjust_p_values(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """`rows` as a table, with p adjusted by Holm over all rows of one axis."""
+    """`rows` as a table, with p on both sides adjusted by Holm over all rows of one axis, and verdicts by the adjusted p."""
     table = pd.DataFrame(rows, columns=pd.Index(columns))
-    for axis in AXES:
+    for axis in table["axis"].unique():
         on_axis = table["axis"] == axis
-        table.loc[on_axis, "p_holm"] = holm(table.loc[on_axis, "p_value"].to_numpy(float))
-    return table
+        for p in ("p_value", "p_slower"):
+            table.loc[on_axis, {"p_value": "p_holm"}.get(p, f"{p}_holm")] = holm(table.loc[on_axis, p].to_numpy(float))
+    return table.assign(verdict=[adjusted_verdict(row) for row in table.to_dict("records")])
+
+
+def adjusted_verdict(row: dict[Any, Any]) -> str:
+    """The verdict of a row: its own interval's, which stands if the adjusted p is below 0.05, and else is `unadjusted`."""
+    adjusted = {FASTER: row["p_holm"], SLOWER: row["p_slower_holm"]}.get(row["verdict"], 0.0)
+    return str(row["verdict"]) + ("" if adjusted < LEVEL else ", unadjusted") if isinstance(row["verdict"], str) else ""
 
 
 def contrast_row(table: RunTable, guards: pd.DataFrame, method: str, control: str, axis: str) -> dict[str, Any]:
     """One row of contrasts.csv: a method against its control instead of the baseline."""
     row = speedup_row(table, guards, method, axis, control)
-    theirs = [note for note in table.notes(control, axis, row["pairs"], control) if note not in row["flags"]]
+    theirs = [note for note in notes_of(table, control, axis, None, control) if note not in row["flags"]]
     flags = "; ".join(filter(None, [row["flags"], *(f"control: {note}" for note in theirs)]))
     return {**row, "control": control, "control_reached": row["baseline_reached"], "flags": flags}
 
 
-def speedup_row(table: RunTable, guards: pd.DataFrame, method: str, axis: str, reference: str = BASELINE) -> dict[str, Any]:
-    """One row of speedups.csv; guards are noted only against the baseline."""
+def speedup_row(table: RunTable, guards: pd.DataFrame, method: str, axis: str, reference: str = "") -> dict[str, Any]:
+    """One row of speedups.csv, against the baseline or another reference; guards are noted only against the baseline."""
     comparison = table.compare(method, axis, reference)
-    pairs = len(comparison.seeds)
-    notes = table.notes(method, axis, pairs, reference) + (lost_guards(guards, method) if reference == BASELINE else [])
+    notes = notes_of(table, method, axis, comparison, reference) + (lost_guards(guards, method) if not reference else [])
     return {
         "task": table.task,
         "method": method,
@@ -159,8 +205,8 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
     for method in table.methods:
         runs, costs = [*table.usable[method].values()], [*table.costs(method, axis).values()]
         matching = speedups[(speedups["method"] == method) & (speedups["axis"] == axis)]
-        compared: dict[str, Any] = {"speedup": 1.0, "bound": "="}
-        if method != BASELINE:
+        compared: dict[str, Any] = {"speedup": 1.0, "bound": "=", "factor_low": 1.0, "factor_high": 1.0}
+        if method != table.rules.baseline:
             compared = {str(key): value for key, value in matching.iloc[0].items()}
         own = {
             "task": table.task,
@@ -172,7 +218,7 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
             "median_to_target": median_cost(costs),
             "final_fd": median_known([final_fd(curve, table.rules.budget) for curve in runs]),
             "seconds_per_1000": median_known([seconds_per_1000(curve) for curve in runs]),
-            "flags": compared.get("flags", "; ".join(table.notes(method, axis, MIN_PAIRS))),
+            "flags": compared.get("flags", "; ".join(notes_of(table, method, axis))),
         }
         rows.append({**compared, **own})
     rows.sort(key=sort_key)

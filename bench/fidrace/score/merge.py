@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fidrace.errors import InputError
 from fidrace.score.comparison import RunTable, check_comparable, make_run_table
-from fidrace.score.curves import read_curves
+from fidrace.score.reading import read_tables
 from fidrace.score.rules import read_rules
 from fidrace.storage.atomic import Row
 from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
@@ -45,10 +45,10 @@ def check_folders_comparable(folders: list[Path]) -> None:
     """Raise InputError if any of the folders cannot be read or does not compare with the first."""
     tables: list[RunTable] = []
     for folder in folders:
-        curves = read_curves(folder)
-        if not curves:
+        read = read_tables(folder)
+        if not read.curves:
             raise InputError(f"{folder}: runs.csv holds no runs")
-        tables.append(make_run_table(curves, read_rules(folder, curves, None, aimless=True)))
+        tables.append(make_run_table(read.curves, read_rules(folder, read, aimless=True)))
         check_comparable(folders[0], tables[0], folder, tables[-1])
 
 

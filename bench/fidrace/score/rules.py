@@ -1,16 +1,20 @@
 """The rules of a table: the target, the budget, and what a reader must know about each method."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from fidrace.errors import InputError, NothingToConclude
+from fidrace.score.columns import ITERATIONS
 from fidrace.score.curves import Curve
+from fidrace.score.reading import Tables
 from fidrace.score.speedups import NAN
 from fidrace.spec.task import load_task, task_names
-from fidrace.spec.user_input import Target, check_target
+from fidrace.spec.user_input import BASELINE, Goal, Model, Target, check_target, read_toml, validate
 from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"
@@ -18,10 +22,11 @@ FINAL = "baseline-final"
 
 @dataclass(frozen=True)
 class Rules:
-    """The target and how it was set, the budget in iterations, the seeds declared at the first run (None: unknown), what the
-    study records of each method, `contrasts` (pairs of a method and its control), the iterations at which runs are evaluated
-    (empty: unknown), and the fixed part that all runs share (empty: unknown). `replaced`: target or contrasts are not those
-    of the folder's study."""
+    """The target and how it was set, the budget in the table's unit (inf: each run's own end), the seeds declared at the first
+    run (None: unknown), what the study records of each method, `contrasts` (pairs of a method and its control), the
+    iterations at which runs are evaluated (empty: unknown), and the fixed part that all runs share (empty: unknown).
+    `replaced`: what is asked is not what the folder declares. `paired`: equal seeds share their chances. `ends_freely`: a run
+    may end anywhere."""
 
     target: Target
     how: str
@@ -32,6 +37,10 @@ class Rules:
     evaluations_at: tuple[float, ...] = ()
     fixed: dict[str, Any] = field(default_factory=dict)
     replaced: bool = False
+    baseline: str = BASELINE
+    unit: str = ITERATIONS
+    paired: bool = True
+    ends_freely: bool = False
 
     @property
     def post_hoc(self) -> bool:
@@ -44,34 +53,86 @@ class Rules:
 
     def whole(self, curve: Curve) -> bool:
         """True if a finished run has all of its evaluations; otherwise rows were lost."""
+        if self.ends_freely:
+            return True
         due = {n for n in self.evaluations_at if not curve.timed_out or n <= curve.iteration[-1]}
         return curve.ends_by(self.budget) and due <= {*curve.iteration}
 
 
-def read_rules(folder: Path, curves: list[Curve], target: Target | None, aimless: bool = False) -> Rules:
-    """The rules of the tables in `folder`, from study.json or else from the packaged task of that name. `target` replaces the
-    target and makes the scores post hoc. Raises InputError if no target is known, unless `aimless`: then it is NaN."""
+@dataclass(frozen=True)
+class Question:
+    """What a reader asks of a table, where that is not what the folder declares (None): the target, the baseline's name, what
+    training is counted in, the budget, and whether equal seeds share their chances."""
+
+    target: Target | None = None
+    baseline: str | None = None
+    unit: str | None = None
+    budget: float | None = None
+    paired: bool | None = None
+
+
+class Declaration(Model):
+    """study.toml beside tables that fidrace did not make: what a `Question` says, set before the comparison was seen."""
+
+    target: Goal | None = None
+    baseline: str | None = None
+    unit: str | None = None
+    budget: float | None = Field(default=None, gt=0)
+    paired: bool | None = None
+    contrasts: tuple[tuple[str, str], ...] = ()
+
+
+DECLARATION = "study.toml"
+
+
+def read_declaration(folder: Path) -> Declaration:
+    """The folder's study.toml; empty if there is none, or if study.json, which fidrace writes, declares the study."""
+    path = folder / DECLARATION
+    if (folder / "study.json").exists() or not path.exists():
+        return Declaration()
+    return validate(Declaration, read_toml(path), str(path))
+
+
+def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimless: bool = False) -> Rules:
+    """The rules of the tables in `folder`: those of study.json, or of study.toml, or of the packaged task of that name, with
+    what is `asked` in their place; another target makes the scores post hoc. Raises InputError if no target is known, unless
+    `aimless`: then it is NaN."""
+    curves = tables.curves
     tasks = sorted({curve.task for curve in curves})
     if not tasks:
-        raise NothingToConclude(f"{folder}: runs.csv holds no runs")
+        raise NothingToConclude(f"{folder}: the tables hold no runs")
     if len(tasks) != 1:
         raise InputError(f"{folder}: {len(tasks)} tasks in one table ({', '.join(tasks)}) do not compare")
-    declared = (folder / "study.json").exists()
-    if declared:
+    declared = read_declaration(folder)
+    if (folder / "study.json").exists():
         rules = rules_of_manifest(folder, curves)
-    elif tasks[0] in task_names():
+    elif tasks[0] in task_names() and tables.unit == ITERATIONS and declared.target is None:
         task = load_task(tasks[0])
-        rules = Rules(task.target.fd, task.target.how, task.budget.iterations)
+        rules = Rules(task.target.fd, task.target.how, task.budget.iterations, paired=tables.ours)
     else:
-        # The last evaluation only confirms, so the budget is the one before it.
-        budget = max((curve.iteration[-2] for curve in curves if len(curve.fd) > 1), default=0.0)
-        rules = Rules(NAN, "", float(budget))
-    if target is not None:
-        check_target(target)
-    if target is not None and target != rules.target:
-        return replace(rules, target=target, how="post hoc: --target", replaced=declared)
+        how = f"declared in {DECLARATION}" if declared.target is not None else ""
+        target = NAN if declared.target is None else declared.target
+        rules = Rules(target, how, math.inf, contrasts=declared.contrasts, paired=tables.ours, ends_freely=True)
+    rules = replace(
+        rules,
+        baseline=asked.baseline or declared.baseline or rules.baseline,
+        unit=tables.unit,
+        budget=asked.budget or declared.budget or rules.budget,
+        paired=next((said for said in (asked.paired, declared.paired) if said is not None), rules.paired),
+    )
+    others = [(asked.baseline, declared.baseline or BASELINE), (asked.unit, declared.unit), (asked.budget, declared.budget)]
+    if any(said is not None and said != known for said, known in [*others, (asked.paired, declared.paired)]):
+        rules = replace(rules, replaced=(folder / "study.json").exists() or (folder / DECLARATION).exists())
+    if asked.target is not None:
+        check_target(asked.target)
+    if asked.target is not None and asked.target != rules.target:
+        fixed = (folder / "study.json").exists() or declared.target is not None
+        return replace(rules, target=asked.target, how="post hoc: --target", replaced=fixed)
     if not rules.aims and not aimless:
-        raise InputError(f"{folder}: task {tasks[0]!r} is not packaged and there is no study.json: give --target")
+        raise InputError(
+            f"{folder}: no target is declared: give --target FD, or write target = FD into {folder / DECLARATION} before you "
+            "look, and verdicts are not post hoc"
+        )
     return rules
 
 

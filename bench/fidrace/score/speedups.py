@@ -1,8 +1,7 @@
-"""Speedups: paired by seed, on the log scale, with Student-t intervals and honest bounds where runs are censored.
+"""Speedups on the log scale: of pairs by Student, of independent runs by Welch, and honest bounds where costs are.
 
-d[P] = ln(baseline's cost) - ln(method's cost) over P pairs; a factor above 1 means the method is faster. A censored run
-enters with the budget as its cost, which is less than it needed: a censored baseline makes d too small, a censored method
-too large.
+d[P] = ln(baseline's cost) - ln(method's cost) over P pairs; a factor above 1 means the method is faster. A right-censored run
+enters with the budget as its cost, which is less than it needed, a left-censored one with more than it needed.
 """
 
 from collections.abc import Sequence
@@ -13,82 +12,171 @@ from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats would take 
 
 from fidrace.method.base import Floats
 from fidrace.score.crossings import TargetCost
+from fidrace.score.grids import Grids
 
-MIN_PAIRS = 3  # for an interval
+MIN_PAIRS = 3  # or runs of each side, for an interval
+FASTER, SLOWER, IDENTICAL, NO_DIFFERENCE = "faster", "slower", "identical", "no difference shown"
 NAN = float("nan")
+NO_SCATTER = 1e-9
+LEVEL = 0.05  # of an adjusted p
 
 
 @dataclass(frozen=True)
 class Speedup:
     """A factor with its 95 % interval. `bound` says how to read the factor: = as a point, >= or <= as a bound, none: there is
-    no point.
+    no point. `grid_low` to `grid_high` is what the evaluation grids alone support, whatever the interpolation.
 
-    With fewer than MIN_PAIRS pairs the limits, p_value and detectable are NaN. `detectable` is the smallest factor that this
-    scatter and number of pairs could have distinguished from 1, NaN if the lower limit is open. `identical`: the curves are
-    equal to the last digit.
+    With too few runs the limits, p-values and detectable are NaN. `p_value` and `p_slower` are one-sided, of a factor above
+    and below 1. `detectable` is the smallest factor that this scatter and number of runs could have distinguished from 1, NaN
+    if the lower limit is open. `identical`: the curves are equal to the last digit. `runs`: of the method and the reference;
+    they are `pairs` if each shares its chances with one of the other side, otherwise `pairs` is 0.
     """
 
     pairs: int
+    runs: tuple[int, int]
     factor: float
     ci_low: float
     ci_high: float
     bound: str
     p_value: float
+    p_slower: float
     detectable: float
     correlation: float
+    grid_low: float
+    grid_high: float
     identical: bool = False
 
     @property
     def verdict(self) -> str:
+        """The verdict of this factor's own interval, as if no other method had been tried."""
         if self.identical:
-            return "identical"
+            return IDENTICAL
         if self.ci_low > 1:
-            return "faster"
-        return "slower" if self.ci_high < 1 else "no difference shown"
+            return FASTER
+        return SLOWER if self.ci_high < 1 else NO_DIFFERENCE
 
     def __str__(self) -> str:
         """`1.22x [1.14, 1.31] (10 pairs)`, a bound with its sign."""
         sign = "" if self.bound == "=" else self.bound
         point = "no point" if np.isnan(self.factor) else f"{sign}{self.factor:.2f}x"
         interval = "no interval" if np.isnan(self.ci_low) else f"[{self.ci_low:.2f}, {self.ci_high:.2f}]"
-        return f"{point} {interval} ({self.pairs} pairs)"
+        return f"{point} {interval} ({f'{self.pairs} pairs' if self.pairs else '{} and {} runs'.format(*self.runs)})"
 
 
 def log_costs(side: Sequence[TargetCost]) -> Floats:
     return np.log([one.cost for one in side])
 
 
-def speedup(baseline: Sequence[TargetCost], method: Sequence[TargetCost], identical: bool = False) -> Speedup:
-    """The method's speedup over the baseline from one or more pairs (same seed at the same place in both).
+def are_open(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -> tuple[bool, bool]:
+    """True if the costs flatter the method, so that the factor's lower limit is open; and if they slight it, the upper one."""
+    flattered = any(one.may_be_less for one in baseline) or any(one.may_be_more for one in method)
+    return flattered, any(one.may_be_more for one in baseline) or any(one.may_be_less for one in method)
 
-    exp(mean d) with mean +- t s / sqrt(P). Any censored method run leaves the lower limit open (0), any censored baseline run
-    the upper one (inf), because the cost of such a run is unknown. p is one-sided, of d > 0, and 1 if the lower limit is
-    open. Curves that are `identical` have the factor 1 for any seed.
+
+def grid_bracket(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -> tuple[float, float]:
+    """The lowest and the highest factor that the brackets of all costs allow: the ratio of geometric means of their ends."""
+    with np.errstate(divide="ignore"):
+        (base_low, base_high), (low, high) = (
+            [np.log([getattr(one, end) for one in side]).mean() for end in ("low", "high")] for side in (baseline, method)
+        )
+        ends = base_low - high, base_high - low
+    return float(np.exp(ends[0])), float(np.exp(ends[1]))
+
+
+def speedup(
+    baseline: Sequence[TargetCost],
+    method: Sequence[TargetCost],
+    identical: bool = False,
+    paired: bool = True,
+    bracket: tuple[float, float] | None = None,
+    grids: Grids = Grids.FINE,
+    lost: bool = False,
+) -> Speedup:
+    """The method's speedup over the baseline: if `paired`, from pairs that share their chances (at the same place in both),
+    else from two independent groups.
+
+    Pairs: exp(mean d) with mean +- t s / sqrt(P). Groups: Welch's interval of the difference of mean ln cost. The limit
+    towards which a cost may be wrong is open (0 or inf, and its p is 1): the lower one if a method's cost may be more or a
+    baseline's less, the upper one in the other two cases, or if baseline runs were `lost`. `bracket`: what the grids support,
+    if not what these costs say. Where `grids` are coarse, an interval that excludes 1 is widened to hold the bracket unless
+    that excludes 1 too; where they are unlike, always. Curves that are `identical` have the factor 1 for any seed.
     """
     base, other = log_costs(baseline), log_costs(method)
-    base_censored, other_censored = (any(one.censored for one in side) for side in (baseline, method))
-    mean, low, high, p_value, reach = student(base - other)
-    ci_low, ci_high = float(np.exp(low)), float(np.exp(high))
-    if len(base) >= MIN_PAIRS and not identical:
-        ci_low = 0.0 if other_censored else ci_low
-        ci_high = np.inf if base_censored else ci_high
-        p_value = 1.0 if other_censored else p_value
-    bound = {(0, 0): "=", (1, 0): ">=", (0, 1): "<=", (1, 1): "none"}[base_censored, other_censored]
-    factor = NAN if bound == "none" else float(np.exp(mean))
-    detectable = NAN if other_censored and not identical else float(np.exp(reach))
-    return Speedup(len(base), factor, ci_low, ci_high, bound, p_value, detectable, correlation(base, other), identical)
+    flattered, slighted = are_open(baseline, method)
+    grid_low, grid_high = (1.0, 1.0) if identical else bracket or grid_bracket(baseline, method)
+    mean, low, high, p_value, half = student(base - other) if paired else welch_test(base, other)
+    ci_low, ci_high, p_slower = float(np.exp(low)), float(np.exp(high)), 1 - p_value if half < np.inf else 1.0
+    if not np.isnan(low) and not identical:
+        unsupported = (ci_low > 1 and grid_low <= 1) or (ci_high < 1 and grid_high >= 1)
+        if grids is Grids.UNLIKE or (grids is Grids.COARSE and unsupported):
+            ci_low, ci_high = min(ci_low, grid_low), max(ci_high, grid_high)
+            p_value, p_slower = (1.0 if ci_low <= 1 else p_value), (1.0 if ci_high >= 1 else p_slower)
+        if flattered:
+            ci_low, p_value = 0.0, 1.0
+        if slighted or lost:
+            ci_high, p_slower = np.inf, 1.0
+    bound = {(0, 0): "=", (1, 0): ">=", (0, 1): "<=", (1, 1): "none"}[slighted, flattered]
+    return Speedup(
+        pairs=len(base) if paired else 0,
+        runs=(len(other), len(base)),
+        factor=NAN if bound == "none" else float(np.exp(mean)),
+        ci_low=ci_low,
+        ci_high=ci_high,
+        bound=bound,
+        p_value=p_value,
+        p_slower=p_slower,
+        detectable=NAN if flattered and not identical else float(np.exp(half)),
+        correlation=correlation(base, other) if paired else NAN,
+        grid_low=grid_low,
+        grid_high=grid_high,
+        identical=identical,
+    )
 
 
 def student(d: Floats) -> tuple[float, float, float, float, float]:
     """Mean of d, its 95 % limits, the one-sided p of a mean above 0, and the half-width; all but the mean are NaN for fewer
     than MIN_PAIRS values."""
-    mean = float(d.mean())
-    if len(d) < MIN_PAIRS:
-        return mean, NAN, NAN, NAN, NAN
-    error = float(d.std(ddof=1)) / len(d) ** 0.5
-    half = half_width(error, len(d) - 1)
-    p_value = float(stdtr(len(d) - 1, -mean / error)) if error > 0 else float(mean <= 0)
-    return mean, mean - half, mean + half, p_value, half
+    return interval(float(d.mean()), [d])
+
+
+def welch_test(a: Floats, b: Floats) -> tuple[float, float, float, float, float]:
+    """The same of the difference of the means of two independent groups, whose variances may differ."""
+    return interval(float(a.mean() - b.mean()), [a, b])
+
+
+def interval(mean: float, groups: Sequence[Floats]) -> tuple[float, float, float, float, float]:
+    """`mean`, a sum or difference of the means of independent groups, its 95 % limits, one-sided p and half-width: Student's
+    for one group, Welch's (Biometrika 34, 1947) for more. All but the mean are NaN if a group has fewer than MIN_PAIRS. Values
+    that differ from 0 and do not scatter are rounded, or copies: they bound nothing."""
+    error, freedom = standard_error(groups)
+    if error < NO_SCATTER < abs(mean):
+        return mean, -np.inf, np.inf, 1.0, np.inf
+    half = half_width(error, freedom)
+    return mean, mean - half, mean + half, p_of_mean_above(mean, groups), half
+
+
+def standard_error(groups: Sequence[Floats]) -> tuple[float, float]:
+    """The standard error of a sum or difference of the groups' means and its degrees of freedom, by Welch and Satterthwaite;
+    NaN if a group has fewer than MIN_PAIRS values."""
+    sizes = np.array([len(group) for group in groups])
+    if sizes.min() < MIN_PAIRS:
+        return NAN, NAN
+    variances = np.array([group.var(ddof=1) for group in groups]) / sizes
+    total = float(variances.sum())
+    freedom = total**2 / float((variances**2 / (sizes - 1)).sum()) if total > 0 else float(sizes.min() - 1)
+    return total**0.5, freedom
+
+
+def p_of_mean_above(mean: float, groups: Sequence[Floats]) -> float:
+    """The one-sided p of a mean above 0 of that size."""
+    error, freedom = standard_error(groups)
+    return float(stdtr(freedom, -mean / error)) if error != 0 else float(mean <= 0)
+
+
+def lower_limit(mean: float, groups: Sequence[Floats]) -> float:
+    """The one-sided lower 95 % limit of the mean."""
+    error, freedom = standard_error(groups)
+    return mean - float(stdtrit(freedom, 0.95)) * error
 
 
 def half_width(error: float, freedom: float) -> float:

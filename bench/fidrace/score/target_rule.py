@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fidrace.errors import InputError, NothingToConclude
-from fidrace.score.curves import Curve, read_curves
+from fidrace.score.curves import Curve
+from fidrace.score.reading import read_tables
 from fidrace.score.rules import read_rules
 from fidrace.spec.user_input import BASELINE
 from fidrace.storage.locks import lock_if_shared
@@ -52,8 +53,8 @@ def round_up(value: float) -> float:
 
 def baseline_distances(folder: Path) -> tuple[list[float], float]:
     """FD at TARGET_SHARE of the budget of each baseline run that sets the target in `folder`, and that budget in iterations."""
-    curves = read_curves(folder)
-    budget = read_rules(folder, curves, None, aimless=True).budget
+    tables = read_tables(folder)
+    curves, budget = tables.curves, read_rules(folder, tables, aimless=True).budget
     return [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)], budget
 
 
@@ -68,9 +69,10 @@ def rule_target(folder: Path) -> tuple[float, int]:
 
     Raises InputError if another method has runs there, because a target that is set after them is post hoc;
     NothingToConclude if the baseline runs give no target (`target_of`)."""
-    curves = read_curves(folder)
+    tables = read_tables(folder)
+    curves = tables.curves
     refuse_other_methods(folder, (curve.method for curve in curves))
-    budget = read_rules(folder, curves, None, aimless=True).budget
+    budget = read_rules(folder, tables, aimless=True).budget
     try:
         return target_of(curves, budget), sum(sets_target(curve, budget) for curve in curves)
     except NothingToConclude as error:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from fidrace.errors import InputError
 from fidrace.storage.atomic import Row, write_atomic
@@ -23,11 +22,6 @@ EVAL_COLUMNS = [
     *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
     *(f"val_loss_bin{k}" for k in range(BINS)),
 ]
-TEXT = {  # text columns by table: `precision` is fp32 in runs.csv, and a share in evals.csv
-    "runs.csv": {*RUN_COLUMNS} - {*"seed iterations images forwards train_seconds eval_seconds threads".split(), *CEILINGS},
-    "evals.csv": {"task", "method", "metric"},
-}
-
 LONGEST_NAME = 200
 RUN_REMEDY = "remove its folder and runs.csv, and the same command runs it again"
 STATUSES = ("finished", "diverged", "failed", "running")
@@ -69,38 +63,6 @@ def with_extra_columns(rows: list[Row], columns: list[str]) -> tuple[list[Row], 
     """`rows`, and `columns` followed by the columns that only the rows have."""
     extra = dict.fromkeys(name for row in rows for name in row if name not in columns)
     return rows, [*columns, *extra]
-
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The runs.csv or evals.csv at `path`; raises InputError if it is no CSV, lacks one of `columns`, or has text in a column
-    of numbers."""
-    numbers = ({*RUN_COLUMNS, *EVAL_COLUMNS} | {*columns}) - TEXT[path.name]
-    options: dict[str, Any] = {"keep_default_na": False, "encoding": "utf-8", "low_memory": False}
-    try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXT[path.name], str),
-            na_values={column: ["", "nan", "NaN", "NAN"] for column in numbers},
-            **options,
-        )
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: empty") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, ValueError):
-        raise InputError(f"{path}: not a CSV file in UTF-8") from None
-    for column in columns:
-        if column not in table:
-            raise InputError(f"{path}: no column {column!r} (has: {', '.join(map(repr, table.columns[:8]))}...)")
-    for column in numbers & {*table.columns}:
-        if not is_numeric_dtype(table[column]) or is_bool_dtype(table[column]):
-            cells = pd.read_csv(path, dtype=str, usecols=[column], **options)[column]
-            table[column] = pd.to_numeric(cells, errors="coerce")
-            for bad in cells[table[column].isna() & (cells != "") & (cells.str.lower() != "nan")]:
-                raise InputError(f"{path}: column {column!r} holds {bad!r}, not a number")
-    return table
 
 
 def read_rows(path: Path, columns: Sequence[str] = ()) -> list[Row]:

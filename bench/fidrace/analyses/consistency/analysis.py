@@ -36,10 +36,10 @@ from fidrace.errors import NothingToConclude
 from fidrace.evaluate.features import Features, full_precision, load_features
 from fidrace.execute.local import devices
 from fidrace.execute.study_series import StudySeries
+from fidrace.score.reading import read_curves
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
 from fidrace.spec.user_input import BASELINE
-from fidrace.storage.tables import EVAL_COLUMNS, read_table
 from fidrace.train.diffusion import Diffusion, Network
 from fidrace.train.sampler import sample
 
@@ -161,10 +161,8 @@ def shuffled_name(name: str) -> str:
 
 def frechet_distances(runs: dict[str, TrainedRun]) -> dict[tuple[str, int], float]:
     """The Fréchet distance of each run, by its name and the iteration."""
-    tables = {name: read_table(run.directory / "evals.csv", EVAL_COLUMNS) for name, run in runs.items()}
-    return {
-        (name, int(n)): float(fd) for name, rows in tables.items() for n, fd in zip(rows["iteration"], rows["fd"], strict=True)
-    }
+    curves = {name: read_curves(run.directory)[0] for name, run in runs.items()}
+    return {(name, int(n)): float(fd) for name, run in curves.items() for n, fd in zip(run.iteration, run.fd, strict=True)}
 
 
 def draw_strips(

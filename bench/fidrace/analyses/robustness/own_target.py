@@ -10,9 +10,9 @@ from pathlib import Path
 from fidrace.analyses.robustness.settings import Setting
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.comparison import RunTable
-from fidrace.score.curves import read_curves
 from fidrace.score.leaderboard import read_run_table
-from fidrace.score.rules import read_rules
+from fidrace.score.reading import read_tables
+from fidrace.score.rules import Question, read_rules
 from fidrace.score.target_rule import sets_target, target_of
 from fidrace.spec.user_input import BASELINE
 
@@ -34,7 +34,7 @@ class SettingResult:
 def read_setting(folder: Path, setting: Setting) -> SettingResult:
     """The runs of a setting, raced to its own target, or why they cannot be."""
     try:
-        return SettingResult(setting, folder, read_run_table(folder, own_target(folder)))
+        return SettingResult(setting, folder, read_run_table(folder, Question(own_target(folder))))
     except (NothingToConclude, InputError) as error:
         return SettingResult(setting, folder, None, str(error).removeprefix(f"{folder}: "))
 
@@ -42,8 +42,8 @@ def read_setting(folder: Path, setting: Setting) -> SettingResult:
 def own_target(folder: Path) -> float:
     """The target that the protocol's rule gives for any number of baseline runs. Raises NothingToConclude if it gives none that
     could be raced to."""
-    curves = read_curves(folder)
-    budget = read_rules(folder, curves, None).budget
+    tables = read_tables(folder)
+    curves, budget = tables.curves, read_rules(folder, tables).budget
     if not any(sets_target(curve, budget) for curve in curves):
         statuses = sorted(curve.status for curve in curves if curve.method == BASELINE)
         raise NothingToConclude(f"no baseline run finished ({', '.join(statuses) or 'there is none'})")

@@ -43,15 +43,17 @@ from fidrace.report.page.samples import load_samples
 from fidrace.report.style import Style, styles
 from fidrace.score.claims import load_claims, verdicts_on_claim
 from fidrace.score.comparison import RunTable, make_run_table
-from fidrace.score.curves import read_curves
-from fidrace.score.leaderboard import Scores, score_folder
-from fidrace.score.rules import read_rules
+from fidrace.score.curves import axes_of
+from fidrace.score.leaderboard import Scores, score_tables
+from fidrace.score.reading import read_tables
+from fidrace.score.rules import Question, read_rules
 from fidrace.spec.task import load_task, task_names
 from fidrace.storage.atomic import write_atomic
 from fidrace.storage.manifest import Manifest, MethodRecord, read_manifest
 
 PAGE = "report.html"
 TABLES = ("runs", "evals", "speedups", "contrasts", "guards", "curve", "leaderboard", "claims")  # to download
+SHOWN_AXES = ("iterations", "seconds", "images")
 PROGRESSES = tuple(k / 10 for k in range(11))
 
 
@@ -65,19 +67,17 @@ class FolderContent:
     metric: str
 
     @classmethod
-    def of(cls, folder: Path) -> "FolderContent":
+    def of(cls, folder: Path, asked: Question = Question()) -> "FolderContent":
         """Raises InputError if the tables cannot be read, NothingToConclude if they hold no run."""
         try:
-            scores = score_folder(folder)
+            scores = score_tables(folder, asked)
         except (InputError, NothingToConclude) as error:  # tables that are at fault raise again below
             reason = str(error).removeprefix(f"{folder}: ")
         else:
             return cls(make_run_table(scores.curves, scores.rules), scores, "", scores.metric)
-        curves = read_curves(folder)
-        races = make_run_table(curves, read_rules(folder, curves, None, aimless=True))
-        metrics = pd.read_csv(folder / "evals.csv", usecols=["metric"], nrows=1)["metric"]
-        metric = str(metrics.iloc[0]) if len(metrics) else "distance"
-        return cls(races, None, reason if races.rules.aims else "no target is known, so there are no factors", metric)
+        tables = read_tables(folder, asked.unit)
+        races = make_run_table(tables.curves, read_rules(folder, tables, asked, aimless=True))
+        return cls(races, None, reason if races.rules.aims else "no target is known, so there are no factors", tables.metric)
 
 
 def write_page(folder: Path, found: FolderContent, methods_path: Sequence[str] = (), path: Path | None = None) -> Path:
@@ -96,10 +96,11 @@ def open_in_browser(path: Path) -> None:
 def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str:
     """The page as text."""
     races, scores = found.races, found.scores
-    look = styles(races.methods)
+    look = styles(races.methods, races.rules.baseline)
     study = read_manifest(folder / "study.json") if (folder / "study.json").exists() else None
     said, unsaid = profiles_of(races, study, methods_path)
-    runs = pd.read_csv(folder / "runs.csv", keep_default_na=False)
+    listed = (folder / "runs.csv").exists()
+    runs = pd.read_csv(folder / "runs.csv", keep_default_na=False) if listed else pd.DataFrame([c.about for c in races.curves])
     shot = load_samples(folder, races.curves, races.methods)
     charts = make_charts(found, look, said, study)
     files = {path.name: path.read_text(encoding="utf-8") for path in downloads(folder)}
@@ -118,7 +119,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         metric=found.metric,
         reason=found.reason,
         glossary=[term for term in load_glossary() if term.page],
-        title="" if scores is None else title(scores, "iterations"),
+        title="" if scores is None else title(scores, scores.rules.unit),
         headline="" if scores is None else scores.headline(),
         leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
         speedups=None if scores is None else sheets.csv_sheet(scores.speedups),
@@ -129,7 +130,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         unsaid=unsaid,
         charts=charts,
         fd_sheet=sheets.fd_sheet(races),
-        curve_sheet=None if scores is None else sheets.csv_sheet(scores.curve[scores.curve["axis"] == "iterations"]),
+        curve_sheet=None if scores is None else sheets.csv_sheet(scores.curve[scores.curve["axis"] == scores.rules.unit]),
         loss_sheet=sheets.loss_sheet(races),
         moments_sheet=sheets.moments_sheet(said),
         shot=shot,
@@ -169,11 +170,12 @@ def make_charts(
 ) -> dict[str, dict[str, figures.Figure]]:
     """The charts by name, each with its variants by name."""
     races, scores = found.races, found.scores
+    shown_axes = [axis for axis in SHOWN_AXES if axis in axes_of(races.curves)] or [races.rules.unit]
     charts: dict[str, dict[str, figures.Figure]] = {
-        "fd": {axis: figures.fd_figure(races, look, axis, found.metric) for axis in figures.SHOWN_AXES}
+        "fd": {axis: figures.fd_figure(races, look, axis, found.metric) for axis in shown_axes}
     }
     if scores is not None and len(scores.curve):
-        charts["speedup"] = {axis: figures.speedup_figure(scores, look, axis) for axis in figures.SHOWN_AXES}
+        charts["speedup"] = {axis: figures.speedup_figure(scores, look, axis) for axis in shown_axes}
     if columns := figures.loss_columns(races.curves):
         charts["loss"] = {name: figures.loss_figure(races, look, name) for name in columns}
     if said:

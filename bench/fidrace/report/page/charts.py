@@ -14,13 +14,12 @@ from fidrace.method.profile import ProfilePoint
 from fidrace.report.png import FACTORS
 from fidrace.report.style import INK, Style
 from fidrace.score.comparison import RunTable
-from fidrace.score.curves import AXES, Curve, longest_runs
+from fidrace.score.curves import Curve, longest_runs
 from fidrace.score.leaderboard import Scores
 from fidrace.score.rules import FINAL
 from fidrace.storage.tables import BINS
 
 Figure = dict[str, Any]
-SHOWN_AXES = ("iterations", "seconds", "images")
 POINTS = 101  # of p and w over t
 
 
@@ -69,22 +68,22 @@ def rule(axis: str, at: float, label: str, dash: str, log: bool = False) -> tupl
     return {**shape, "line": {"color": INK, "width": 1, "dash": dash}}, note
 
 
-def median_line(curves: Sequence[Curve], column: str) -> tuple[Floats, Floats]:
-    """Medians of a column and of FD, over the runs that got furthest."""
+def median_line(curves: Sequence[Curve], axis: str) -> tuple[Floats, Floats]:
+    """Medians of an axis and of FD, over the runs that got furthest."""
     far = longest_runs(curves)
-    return np.median([one.columns[column] for one in far], axis=0), np.median([one.fd for one in far], axis=0)
+    return np.median([one.axis(axis) for one in far], axis=0), np.median([one.fd for one in far], axis=0)
 
 
 def fd_figure(races: RunTable, look: dict[str, Style], axis: str, metric: str) -> Figure:
     """FD against an axis: each run as a thin line (one trace per method, gaps between runs, seeds as customdata), the range
     over seeds as a band, the median as a thick line, crossings of the target as crosses."""
-    column, data = AXES[axis], []
+    data = []
     for method in races.methods:
         runs = [curve for curve in races.curves if curve.method == method and len(curve.fd)]
         if not runs:
             continue
-        x, y, seeds = runs_trace(runs, column)
-        middle_x, middle = median_line(runs, column)
+        x, y, seeds = runs_trace(runs, axis)
+        middle_x, middle = median_line(runs, axis)
         spread = [one.fd for one in longest_runs(runs)]
         data.append(band(method, look[method], middle_x, np.min(spread, axis=0), np.max(spread, axis=0)))
         hover = f"seed %{{customdata}}: %{{y:.2f}} at %{{x:.4~g}} {axis}"
@@ -99,7 +98,7 @@ def fd_figure(races: RunTable, look: dict[str, Style], axis: str, metric: str) -
     rules = []
     if races.rules.aims and races.rules.target != FINAL:
         rules.append(rule("y", float(races.rules.target), f"target {races.rules.target:g}", "dash", log=True))
-    if axis == "iterations":
+    if axis == races.rules.unit and np.isfinite(races.rules.budget):
         rules.append(rule("x", races.rules.budget, f"budget {races.rules.budget:g}", "dot"))
     for shape, note in rules:
         layout.setdefault("shapes", []).append(shape)
@@ -107,11 +106,11 @@ def fd_figure(races: RunTable, look: dict[str, Style], axis: str, metric: str) -
     return {"data": data, "layout": layout}
 
 
-def runs_trace(runs: Sequence[Curve], column: str) -> tuple[list[Any], list[Any], list[Any]]:
+def runs_trace(runs: Sequence[Curve], axis: str) -> tuple[list[Any], list[Any], list[Any]]:
     """x, y and seeds of several runs in one trace, with a gap after each run."""
     x, y, seeds = [], [], []
     for curve in runs:
-        x += [*numbers(curve.columns[column]), None]
+        x += [*numbers(curve.axis(axis)), None]
         y += [*numbers(curve.fd), None]
         seeds += [curve.seed] * (len(curve.fd) + 1)
     return x, y, seeds
@@ -119,7 +118,7 @@ def runs_trace(runs: Sequence[Curve], column: str) -> tuple[list[Any], list[Any]
 
 def crossings(races: RunTable, method: str, style: Style, axis: str) -> list[dict[str, Any]]:
     """The points at which runs crossed the target; no trace if none did."""
-    if not races.rules.aims or (races.rules.target == FINAL and not races.usable.get("baseline")):
+    if not races.rules.aims or (races.rules.target == FINAL and not races.usable.get(races.rules.baseline)):
         return []
     arrived = {seed: one for seed, one in races.costs(method, axis).items() if not one.censored}
     if not arrived:
@@ -213,7 +212,10 @@ def loss_figure(races: RunTable, look: dict[str, Style], column: str) -> Figure:
             hover = f"median of {len(far)}: %{{y:.4f}} at %{{x}}"
             x = numbers(far[0].iteration)
             data.append(line(method, look[method], 2, x=x, y=numbers(middle), hovertemplate=hover, meta="median"))
-    axes = {"xaxis": {"title": {"text": "iterations"}}, "yaxis": {"title": {"text": "held-out eps-MSE"}, "type": "log"}}
+    axes = {
+        "xaxis": {"title": {"text": races.rules.unit}},
+        "yaxis": {"title": {"text": "held-out eps-MSE"}, "type": "log"},
+    }
     return {"data": data, "layout": axes}
 
 

@@ -66,8 +66,7 @@ def leaderboard_sheet(scores: Scores) -> Sheet:
     for record in scores.leaderboard.to_dict("records"):
         row = {str(key): value for key, value in record.items()}
         line = [
-            to_cell(row[name], shown)
-            for name, shown in zip(order, leaderboard_cells(row, scores.rules.budget, axis), strict=True)
+            to_cell(row[name], shown) for name, shown in zip(order, leaderboard_cells(row, scores.rules, axis), strict=True)
         ]
         claim = claimed_factors(row["method"], row["task"])
         rows.append([*line[:-1], Cell(claim, claim), line[-1]])
@@ -100,10 +99,10 @@ def fd_sheet(races: RunTable) -> Sheet:
     for method in races.methods:
         runs = [curve for curve in races.curves if curve.method == method and len(curve.fd)]
         if runs:
-            n, fd = median_line(runs, "iteration")
+            n, fd = median_line(runs, races.rules.unit)
             known = dict(zip(n, fd, strict=True))
             lines[method] = np.array([known.get(at, np.nan) for at in every])
-    return series_sheet("iteration", every, lines)
+    return series_sheet(races.rules.unit, every, lines)
 
 
 def loss_sheet(races: RunTable) -> Sheet:
@@ -140,7 +139,8 @@ def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: Manifes
         ("target", f"{rules.target} ({rules.how})" if rules.aims else "not known"),
         (
             "budget",
-            f"{rules.budget:g} iterations, evaluated at {', '.join(f'{n:g}' for n in rules.evaluations_at) or 'its grid'}",
+            f"{f'{rules.budget:g} {rules.unit}' if np.isfinite(rules.budget) else 'the own end of each run'}, evaluated at "
+            f"{', '.join(f'{n:g}' for n in rules.evaluations_at) or 'its grid'}",
         ),
         ("seeds", f"{', '.join(map(str, seeds))}; declared before the first run: {declared}"),
     ]

@@ -1,0 +1,58 @@
+"""Evaluation grids: whether runs were evaluated alike, and how to compare them if they were not.
+
+A run that is evaluated more often is seen to cross earlier, and by another interpolation error. So runs on different grids
+are compared at the evaluations that they have in common, as if nobody had looked in between.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+import numpy as np
+
+from fidrace.method.base import Floats
+from fidrace.score.crossings import TargetCost
+from fidrace.score.curves import Curve
+
+MIN_EVALUATIONS = 5  # before the crossing, iteration 0 among them, for a grid that interpolation may be trusted on
+
+
+class Grids(Enum):
+    """How far the interpolated costs of runs can be compared: they were evaluated alike and often enough before the target;
+    alike, but too rarely; or not alike and not comparable at common evaluations."""
+
+    FINE = "fine"
+    COARSE = "coarse"
+    UNLIKE = "unlike"
+
+
+def are_coarse(sides: Iterable[Iterable[TargetCost]]) -> bool:
+    """True if on some side the median run that arrives has fewer than MIN_EVALUATIONS before its crossing."""
+    counts = ([cost.crossing.before + 1 for cost in side if cost.crossing] for side in sides)
+    return any(np.median(count) < MIN_EVALUATIONS for count in counts if count)
+
+
+def common_iterations(curves: Sequence[Curve]) -> Floats | None:
+    """The iterations at which every run is evaluated that goes on so far; None if these are all, so that the grids agree."""
+    first, *others = (curve.grid for curve in curves)
+    if all(np.array_equal(first, grid) for grid in others):
+        return None
+    grids = [curve.grid for curve in curves]
+    union = np.unique(np.concatenate(grids))
+    ends = np.array([grid[-1] if len(grid) else -1.0 for grid in grids])
+    absent = np.zeros(len(union), bool)
+    for grid, end in zip(grids, ends, strict=True):
+        absent |= ~np.isin(union, grid) & (union <= end)
+    return union[~absent] if absent.any() else None
+
+
+def distinct_runs(runs: dict[int, Curve]) -> list[int]:
+    """The seeds of runs whose distances are not all equal to those of an earlier run: copies are one run. A single distance,
+    as of runs that diverged at once, says nothing of that."""
+    seen: set[bytes] = set()
+    kept = []
+    for seed, curve in sorted(runs.items()):
+        content = curve.iteration.tobytes() + curve.fd.tobytes() if len(curve.fd) > 1 else b""
+        if not content or content not in seen:
+            kept.append(seed)
+        seen.add(content)
+    return kept

@@ -1,0 +1,90 @@
+"""Notes: what a reader must know before believing a factor."""
+
+import numpy as np
+
+from fidrace.score.comparison import MethodComparison, RunTable
+from fidrace.score.crossings import TargetCost, is_flat
+from fidrace.score.curves import Curve
+from fidrace.score.grids import distinct_runs
+from fidrace.score.rules import FINAL
+from fidrace.score.speedups import MIN_PAIRS
+from fidrace.storage.manifest import MethodRecord
+from fidrace.storage.tables import GPU_HOURS
+
+UNUSABLE = ("failed", "diverged", "running", "incomplete")  # statuses that a note counts
+
+
+def notes_of(
+    table: RunTable, method: str, axis: str, comparison: MethodComparison | None = None, reference: str = ""
+) -> list[str]:
+    """The notes on a method's row: on its runs, and on their `comparison` with a `reference` (default: the baseline) if there
+    is one; then also on the baseline's runs."""
+    baseline = table.rules.baseline
+    reference = reference or baseline
+    runs = [curve for curve in table.curves if curve.method == method]
+    record = table.rules.methods.get(method, MethodRecord())
+    declared = table.rules.declared_seeds
+    goals = table.usable[baseline] if table.rules.target == FINAL and table.rules.paired else table.usable[method]
+    aimed = [curve for seed, curve in table.usable[method].items() if seed in goals]
+    devices = {curve.about.get("device") for curve in [*table.usable[method].values(), *table.usable[baseline].values()]}
+    unmeasured = len(set(table.crossings(method)) - set(table.costs(method, axis))) if method != baseline else 0
+    notes = {
+        "post hoc": table.rules.post_hoc,
+        "extended": declared is not None and any(curve.seed not in declared for curve in runs),
+        "horizon": record.horizon,
+        "as reconstructed": record.evidence == "reconstructed",
+        "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed)) for c in aimed]) > 0.5,
+        "mixed devices": axis == "seconds" and len(devices) > 1,
+        f"{unmeasured} without {axis}": unmeasured > 0,
+    }
+    found = [note for note, holds in notes.items() if holds]
+    found += notes_of_comparison(comparison) if comparison else []
+    found += count_unusable(table, method)
+    if method != baseline and reference == baseline:
+        found += [f"baseline: {count}" for count in count_unusable(table, baseline)]
+    return found
+
+
+def notes_of_comparison(comparison: MethodComparison) -> list[str]:
+    """Notes on the size of a comparison, on the grids behind it, and on costs that are not what they seem."""
+    found = comparison.speedup
+    small = f"fewer than {MIN_PAIRS} {'pairs' if comparison.paired else 'runs a side'}"
+    notes = {
+        small: comparison.is_too_small,
+        "unpaired": not comparison.paired,
+        "no scatter": bool(found and found.detectable == np.inf),
+        **dict.fromkeys(comparison.notes, True),
+    }
+    return [
+        *(note for note, holds in notes.items() if holds),
+        *notes_of_costs(comparison.ours),
+        *(f"baseline: {note}" for note in notes_of_costs(comparison.theirs)),
+    ]
+
+
+def notes_of_costs(costs: list[TargetCost]) -> list[str]:
+    """How many runs arrived at their last evaluation only, did not stay at the target, or were there at their first one."""
+    crossings = [cost.crossing for cost in costs if cost.crossing]
+    counts = {
+        "unconfirmed": sum(not crossing.confirmed for crossing in crossings),
+        "relapsed": sum(crossing.relapsed for crossing in crossings),
+        "at target at the first evaluation": sum(crossing.before < 0 for crossing in crossings),
+    }
+    return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def count_unusable(table: RunTable, method: str) -> list[str]:
+    """Notes such as `2 failed`: how many runs of the method failed, ended early, have not ended, or are copies of others."""
+    runs = [curve for curve in table.curves if curve.method == method]
+    statuses = [curve.status for curve in runs]
+    counts = {status: statuses.count(status) for status in UNUSABLE}
+    counts[f"ended by {GPU_HOURS}"] = sum(curve.timed_out for curve in runs)
+    if method == table.rules.baseline and table.rules.target == FINAL:
+        ended = [curve for curve in runs if curve.status == "finished"]
+        counts["no better than at the start"] = sum(not table.is_usable_target(curve) for curve in ended)
+    counts["copies of another run"] = count_copies([*table.usable[method].values()])
+    return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def count_copies(runs: list[Curve]) -> int:
+    return len(runs) - len(distinct_runs({curve.seed: curve for curve in runs}))

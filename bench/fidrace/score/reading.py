@@ -1,0 +1,239 @@
+"""runs.csv and evals.csv, of fidrace or of others, as curves. A method, a count of training and a distance are enough."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fidrace.errors import InputError, nearest
+from fidrace.score.columns import DESCRIPTIONS, DISTANCES, PROGRESS, check_columns, find_column, progress_column
+from fidrace.score.csv_table import CsvTable, read_csv_table
+from fidrace.score.curves import AXES, GUARDS, NO_SEED, Curve
+from fidrace.storage.tables import RUN_COLUMNS, STATUSES, refuse_name
+
+LARGEST = 1e18  # no measurement is larger, and larger values would overflow
+RUN = ["task", "method", "seed"]
+RUN_NUMBERS = {*"seed iterations images forwards train_seconds eval_seconds threads precision_ceiling recall_ceiling".split()}
+TEXT = {"runs.csv": {*RUN_COLUMNS} - RUN_NUMBERS, "evals.csv": {"task", *DESCRIPTIONS} - {"n"} | {"method"}}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The runs of a folder: their curves, what training is counted in, the metric's name, whether fidrace's own loop made all
+    of them, so that equal seeds share their chances, and remarks on how the tables were read."""
+
+    curves: list[Curve]
+    unit: str
+    metric: str
+    ours: bool
+    remarks: tuple[str, ...]
+
+
+def read_curves(folder: Path) -> list[Curve]:
+    """All runs of the tables in `folder`; raises as `read_tables` does."""
+    return read_tables(folder).curves
+
+
+def read_tables(folder: Path, unit: str | None = None) -> Tables:
+    """All runs in `folder`; failed runs may have no evaluations. Without runs.csv every run counts as finished. Raises
+    InputError for tables that cannot be read, mix distances or fixed parts, or contradict themselves."""
+    # evals.csv first: a study at work writes it last, so every evaluation then has its run
+    file = read_csv_table(folder / "evals.csv", TEXT["evals.csv"])
+    evals, unit, metric = read_evaluations(file, unit, folder.resolve().name)
+    runs, runs_remarks = read_runs(folder, evals)
+    for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
+        check_unique(folder / "runs.csv", runs, column, key)
+    groups = dict(iter(evals.groupby(RUN, sort=False)))
+    remarks = [*file.remarks, *runs_remarks, *disorder(file, evals, groups)]
+    records = sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in RUN])
+    curves = [curve_of(row, groups.get(tuple(row[name] for name in RUN), evals.iloc[:0]), unit) for row in records]
+    ours = (folder / "study.json").exists() or ("config_hash" in runs and bool((runs["config_hash"] != "").all()))
+    return Tables(curves, unit, metric, ours, tuple(remarks))
+
+
+def read_evaluations(file: CsvTable, unit: str | None, task: str) -> tuple[pd.DataFrame, str, str]:
+    """evals.csv with fidrace's names of columns, its unit, and its metric; `task` names the task if there is no such column."""
+    path, table = file.path, file.table
+    names = [*table.columns]
+    method, distance = find_column(names, ["method"]), find_column(names, DISTANCES)
+    progress, unit = progress_column(path, names, unit)
+    check_columns(path, names, method, progress, distance)
+    assert method is not None
+    assert progress is not None
+    assert distance is not None
+    wanted = {"iteration": progress, "fd": distance, "seed": "seed", "fd_se": "fd_se", **{guard: guard for guard in GUARDS}}
+    wanted |= {column: column for column in AXES.values() if column != "iteration"}
+    found = {ours: column for ours, theirs in wanted.items() if (column := find_column(names, [theirs]))}
+    evals = pd.DataFrame({ours: file.numbers(column) for ours, column in found.items()})
+    if "images" not in evals and (other := next((name for name in names if scale_of(name)), None)):
+        evals["images"] = scale_of(other) * file.numbers(other)
+    if PROGRESS.get(progress.lower(), ("", 0.0))[1]:
+        evals = evals.drop(columns="images", errors="ignore")  # the same count again
+    for column in AXES.values():
+        if column not in evals:
+            evals[column] = np.nan
+    evals["method"] = table[method].astype(str)
+    evals["task"] = table[task_column].astype(str) if (task_column := find_column(names, ["task"])) else task
+    evals["seed"] = evals["seed"].fillna(NO_SEED) if "seed" in evals else float(NO_SEED)
+    check_values(file, evals, progress, distance, unit)
+    check_descriptions(file, evals)
+    evals = evals[~table.duplicated()]
+    check_twice(file, evals, progress)
+    metric = table[metric_column].iloc[0] if (metric_column := find_column(names, ["metric"])) and len(table) else distance
+    return evals, unit, str(metric).lower() if metric == distance else str(metric)
+
+
+def scale_of(column: str) -> float:
+    """The images that one of a column's counts stands for; 0 if it does not count images."""
+    return PROGRESS.get(column.lower(), ("", 0.0))[1]
+
+
+def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """runs.csv, or if there is none a row for every run of evals.csv, and remarks on how it was read."""
+    path = folder / "runs.csv"
+    if not path.exists() and not (folder / "study.json").exists():
+        return evals[RUN].drop_duplicates().assign(status="finished"), ()
+    file = read_csv_table(path, TEXT["runs.csv"])
+    for column in ("method", "status"):
+        if column not in file.table:
+            raise InputError(f"{path}: no column {column!r} (it has {', '.join(file.table.columns[:8])})")
+    numbers = {column: file.numbers(column) for column in RUN_NUMBERS & {*file.table.columns}}
+    runs = file.table.assign(**numbers).drop_duplicates()
+    if "task" not in runs:
+        tasks = evals["task"].unique()
+        runs["task"] = tasks[0] if len(tasks) == 1 else folder.resolve().name
+    runs["seed"] = runs["seed"].fillna(NO_SEED) if "seed" in runs else float(NO_SEED)
+    check_seeds(file, runs)
+    for status in set(runs["status"]) - {*STATUSES}:
+        raise InputError(f"{path}: unknown status {status!r}{nearest(status, STATUSES)}")
+    for column in ("task", "method"):
+        for name in runs[column].unique():
+            refuse_name(path, column, name)
+    for row in runs.index[runs.duplicated(RUN)]:
+        run = name_of(runs.loc[row])
+        raise InputError(f"{path}: line {file.line(row)}: two different rows for {run}")
+    known = set(runs[RUN].itertuples(index=False, name=None))
+    for row in (~pd.Series([*evals[RUN].itertuples(index=False, name=None)], evals.index, object).isin(known)).pipe(
+        lambda absent: absent.index[absent]
+    ):
+        raise InputError(f"{folder / 'evals.csv'}: {name_of(evals.loc[row])} has no row in runs.csv")
+    return runs, file.remarks
+
+
+def name_of(row: Any) -> str:
+    """How messages call a run."""
+    return str(row["method"]) + (f" seed {row['seed']:g}" if row["seed"] != NO_SEED else "")
+
+
+def check_seeds(file: CsvTable, table: pd.DataFrame) -> None:
+    seeds = table["seed"]
+    for row in table.index[(seeds % 1 != 0) | (seeds.abs() > LARGEST) | (seeds < NO_SEED)]:
+        raise InputError(f"{file.path}: line {file.line(row)}: a seed is a whole number from 0 or blank, not {seeds[row]:g}")
+
+
+def check_values(file: CsvTable, evals: pd.DataFrame, progress: str, distance: str, unit: str) -> None:
+    """Raise InputError for an invalid name or number."""
+    path = file.path
+    for column in ("task", "method"):
+        for name in evals[column].unique():
+            refuse_name(path, column, name)
+    if metric := find_column(file.table.columns, ["metric"]):
+        for name in file.table[metric].unique():
+            refuse_name(path, "metric", name)
+    check_seeds(file, evals)
+    counts, fd = evals["iteration"], evals["fd"]
+    for row in evals.index[counts.isna() & evals["fd"].notna() | np.isinf(counts) | (counts < 0)]:
+        others = [name for name in file.table.columns if name.lower() in PROGRESS and name != progress]
+        mixed = next((name for name in others if str(file.table[name][row]) not in ("", "nan")), None)
+        why = f", and {mixed} is {file.table[mixed][row]}: convert all rows to one unit" if mixed else ""
+        shown = "blank" if np.isnan(counts[row]) else f"{counts[row]:g}"
+        raise InputError(f"{path}: line {file.line(row)}: {progress} is {shown}{why}")
+    for column in ("fd", *AXES.values()):
+        for row in evals.index[evals[column].abs().between(LARGEST, float("inf"), inclusive="left")]:
+            name = distance if column == "fd" else progress if column == "iteration" else column
+            raise InputError(f"{path}: line {file.line(row)}: {name} = {evals[column][row]:g} is too large to be a measurement")
+    for row in evals.index[fd < 0]:
+        raise InputError(f"{path}: line {file.line(row)}: {name_of(evals.loc[row])} has a distance below 0 ({fd[row]:g})")
+
+
+def check_descriptions(file: CsvTable, evals: pd.DataFrame) -> None:
+    """Raise InputError if distances of one task were measured in different ways, as their columns say."""
+    for wanted in DESCRIPTIONS:
+        column = find_column(file.table.columns, [wanted])
+        if column is None:
+            continue
+        cells = file.table[column].astype(str).str.strip()
+        cells = cells[~cells.isin(("", "nan"))]
+        if cells.nunique() > 3 and counts_training(pd.to_numeric(cells, errors="coerce"), evals):
+            continue
+        for _, group in cells.groupby(evals["task"]):
+            other = group[group != group.iloc[0]].head(1)
+            for row in other.index:
+                (one, first), (two, second) = ((name_of(evals.loc[at]), file.line(at)) for at in (group.index[0], row))
+                raise InputError(
+                    f"{file.path}: {column} is {group.iloc[0]} for {one} (line {first}) and {other[row]} for {two} (line "
+                    f"{second}): such distances do not compare"
+                )
+
+
+def counts_training(cells: "pd.Series[Any]", evals: pd.DataFrame) -> bool:
+    """True if a column grows with every evaluation of every run."""
+    ordered = evals.assign(cells=cells).sort_values([*RUN, "iteration"])
+    return bool((ordered.groupby(RUN)["cells"].diff().dropna() > 0).all() and ordered["cells"].notna().all())
+
+
+def check_twice(file: CsvTable, evals: pd.DataFrame, progress: str) -> None:
+    """Raise InputError, with the lines, if two rows are of one run and one evaluation."""
+    key = [*RUN, "iteration"]
+    twice = evals.duplicated(key, keep=False)
+    for _, rows in evals[twice].groupby(key, sort=False):
+        one, other = rows.index[:2]
+        cells = [file.table.loc[row] for row in (one, other)]
+        differs = [name for name in file.table.columns if cells[0][name] != cells[1][name] and name.lower() not in DISTANCES]
+        lines = f"lines {file.line(one)} and {file.line(other)}"
+        what = f"two different rows for {name_of(rows.iloc[0])} at {progress} {rows['iteration'].iloc[0]:g} ({lines})"
+        told = (
+            f"; they differ in {', '.join(differs[:3])}: call such a column task, or leave one of the runs out"
+            if differs
+            else ""
+        )
+        if rows["seed"].iloc[0] == NO_SEED and not differs:
+            told = "; if they are of two runs, tell them apart in a column seed"
+        raise InputError(f"{file.path}: {what}{told}; of a log that was restarted keep the later rows")
+
+
+def disorder(file: CsvTable, evals: pd.DataFrame, groups: dict[Any, pd.DataFrame]) -> Iterator[str]:
+    """A remark if the rows of a run are not in the order of its training."""
+    falls = evals.groupby(RUN, sort=False)["iteration"].diff() < 0
+    for row in evals.index[falls][:1]:
+        runs = evals[falls].drop_duplicates(RUN)
+        more = f" (and of {len(runs) - 1} more runs)" if len(runs) > 1 else ""
+        yield (
+            f"{file.path}: the rows of {name_of(evals.loc[row])}{more} are not in the order of training, first on line "
+            f"{file.line(row)}; they were sorted. If its log was restarted there, keep one of the two histories"
+        )
+
+
+def check_unique(path: Path, runs: pd.DataFrame, column: str, key: list[str]) -> None:
+    """Raise InputError if runs that share `key` differ in `column`: one table never mixes two fixed parts, or two versions of
+    a method's code."""
+    if column not in runs:
+        return
+    for _, group in runs[runs[column] != ""].groupby(key):
+        if group[column].nunique() > 1:
+            first = group.iloc[0]
+            other = group[group[column] != first[column]].iloc[0]
+            what = "fixed parts differ" if column == "config_hash" else "the method's code differs"
+            raise InputError(f"{path}: {what} ({column}) between {name_of(first)} and {name_of(other)}: they do not compare")
+
+
+def curve_of(row: dict[Any, Any], evals: pd.DataFrame, unit: str) -> Curve:
+    """The curve of one run, from its row of runs.csv and its rows of evals.csv."""
+    evals = evals.sort_values("iteration", kind="stable")
+    columns = {name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS) if name in evals}
+    se = evals["fd_se"].to_numpy(float) if "fd_se" in evals else np.full(len(evals), np.nan)
+    fd, about = evals["fd"].to_numpy(float), {str(name): value for name, value in row.items()}
+    return Curve(row["task"], row["method"], int(row["seed"]), row["status"], columns, fd, se, about, unit)
