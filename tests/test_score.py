@@ -19,9 +19,7 @@ NAN = float("nan")
 STEP, BUDGET, FINE = 100, 400, 20
 
 
-def curve(
-    *fd: float, se: float = 0.1, method: str = "m", seed: int = 0, step: float = STEP, status: str = "finished"
-) -> Curve:
+def curve(*fd: float, se: float = 0.1, method: str = "m", seed: int = 0, step: float = STEP, status: str = "finished") -> Curve:
     n = np.arange(len(fd)) * float(step)
     columns = {"iteration": n, "images": 64 * n, "forwards": 1 * n, "train_seconds": n / 20}
     return Curve("t", method, seed, status, columns, np.array(fd, float), np.full(len(fd), se))

@@ -29,7 +29,7 @@ DESCRIPTIONS = ("metric", "n", "n_samples", "num_samples", "reference", "referen
 def find_column(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     """The first of `wanted` among `names`, whatever its case."""
     lower = {name.lower(): name for name in reversed([*names])}
-    return next((lower[name] for name in wanted if name in lower), None)
+    return next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
 
 
 def progress_column(path: Path, names: list[str], unit: str | None) -> tuple[str | None, str]:
@@ -65,4 +65,4 @@ def nearest_name(wanted: str, names: list[str]) -> str:
     from difflib import get_close_matches
 
     within = [name for name in names if wanted in name.lower()]
-    return next(iter(within or get_close_matches(wanted, names, 1, 0.6)), "")
+    return next(iter(within or get_close_matches(wanted, names, 1, 0.5)), "")

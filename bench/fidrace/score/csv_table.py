@@ -28,10 +28,18 @@ class CsvTable:
     path: Path
     table: pd.DataFrame
     line_numbers: list[int] | None
+    text: str
+    separator: str
     remarks: tuple[str, ...] = ()
 
     def line(self, row: int) -> int:
         return self.line_numbers[row] if self.line_numbers else row + 2
+
+    def cells(self, column: str) -> "pd.Series[str]":
+        """A column as it is written."""
+        place = [self.table.columns.get_loc(column)]
+        options: dict[str, Any] = {"sep": self.separator, "usecols": place, "dtype": str, "keep_default_na": False}
+        return pd.read_csv(io.StringIO(self.text), **options).iloc[:, 0].str.strip()
 
     def numbers(self, column: str) -> "pd.Series[Any]":
         """A column as numbers, blank cells as NaN; raises InputError for text, naming its line."""
@@ -75,7 +83,7 @@ def read_csv_table(path: Path, text: Collection[str]) -> CsvTable:
         raise InputError(f"{path}: some row has another number of cells than the header, which names {len(stripped)}")
     table.columns = pd.Index(stripped)
     remarks = [f"{path}: read with semicolons between cells and commas as decimal points"] if "decimal" in dress else []
-    return CsvTable(path, table, line_numbers, tuple(remarks))
+    return CsvTable(path, table, line_numbers, written, dress["sep"], tuple(remarks))
 
 
 def without_comments(text: str) -> tuple[str, list[int] | None]:

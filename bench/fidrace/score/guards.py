@@ -95,6 +95,9 @@ def ceiling(curves: list[Curve], guard: str) -> float:
 
 
 def lost_guards(guards: pd.DataFrame, method: str) -> list[str]:
-    """The notes for the guards that a method loses."""
-    lost = guards[(guards["method"] == method) & (guards["lost"] == True)]  # noqa: E712  # None is not False
-    return [FLAGGED[guard] for guard in lost["guard"]]
+    """The notes for the guards that a method loses; `unadjusted` if only its own limit shows it."""
+    rows = guards[(guards["method"] == method) & guards["guard"].isin(FLAGGED) & (guards["limit"] > TOLERANCE)]
+    return [
+        FLAGGED[guard] + ("" if lost is True else ", unadjusted")
+        for guard, lost in zip(rows["guard"], rows["lost"], strict=True)
+    ]

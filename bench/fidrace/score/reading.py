@@ -15,6 +15,7 @@ from fidrace.score.curves import AXES, GUARDS, NO_SEED, Curve
 from fidrace.storage.tables import RUN_COLUMNS, STATUSES, refuse_name
 
 LARGEST = 1e18  # no measurement is larger, and larger values would overflow
+UNNAMED = "task"  # of tables that do not name their task
 RUN = ["task", "method", "seed"]
 RUN_NUMBERS = {*"seed iterations images forwards train_seconds eval_seconds threads precision_ceiling recall_ceiling".split()}
 TEXT = {"runs.csv": {*RUN_COLUMNS} - RUN_NUMBERS, "evals.csv": {"task", *DESCRIPTIONS} - {"n"} | {"method"}}
@@ -42,7 +43,7 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
     InputError for tables that cannot be read, mix distances or fixed parts, or contradict themselves."""
     # evals.csv first: a study at work writes it last, so every evaluation then has its run
     file = read_csv_table(folder / "evals.csv", TEXT["evals.csv"])
-    evals, unit, metric = read_evaluations(file, unit, folder.resolve().name)
+    evals, unit, metric = read_evaluations(file, unit, not (folder / "study.json").exists())
     runs, runs_remarks = read_runs(folder, evals)
     for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
         check_unique(folder / "runs.csv", runs, column, key)
@@ -54,8 +55,9 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
     return Tables(curves, unit, metric, ours, tuple(remarks))
 
 
-def read_evaluations(file: CsvTable, unit: str | None, task: str) -> tuple[pd.DataFrame, str, str]:
-    """evals.csv with fidrace's names of columns, its unit, and its metric; `task` names the task if there is no such column."""
+def read_evaluations(file: CsvTable, unit: str | None, foreign: bool) -> tuple[pd.DataFrame, str, str]:
+    """evals.csv with fidrace's names of columns, its unit, and its metric. In a `foreign` table a row whose distance is blank is
+    of a training log and no evaluation; fidrace leaves distances blank that are not finite."""
     path, table = file.path, file.table
     names = [*table.columns]
     method, distance = find_column(names, ["method"]), find_column(names, DISTANCES)
@@ -76,11 +78,13 @@ def read_evaluations(file: CsvTable, unit: str | None, task: str) -> tuple[pd.Da
         if column not in evals:
             evals[column] = np.nan
     evals["method"] = table[method].astype(str)
-    evals["task"] = table[task_column].astype(str) if (task_column := find_column(names, ["task"])) else task
+    evals["task"] = table[task_column].astype(str) if (task_column := find_column(names, ["task"])) else UNNAMED
     evals["seed"] = evals["seed"].fillna(NO_SEED) if "seed" in evals else float(NO_SEED)
     check_values(file, evals, progress, distance, unit)
     check_descriptions(file, evals)
     evals = evals[~table.duplicated()]
+    if foreign and "config_hash" not in table:
+        evals = evals[evals["fd"].notna() | (file.cells(distance).reindex(evals.index) != "")]
     check_twice(file, evals, progress)
     metric = table[metric_column].iloc[0] if (metric_column := find_column(names, ["metric"])) and len(table) else distance
     return evals, unit, str(metric).lower() if metric == distance else str(metric)
@@ -104,7 +108,7 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
     runs = file.table.assign(**numbers).drop_duplicates()
     if "task" not in runs:
         tasks = evals["task"].unique()
-        runs["task"] = tasks[0] if len(tasks) == 1 else folder.resolve().name
+        runs["task"] = tasks[0] if len(tasks) == 1 else UNNAMED
     runs["seed"] = runs["seed"].fillna(NO_SEED) if "seed" in runs else float(NO_SEED)
     check_seeds(file, runs)
     for status in set(runs["status"]) - {*STATUSES}:

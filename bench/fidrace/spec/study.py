@@ -169,7 +169,8 @@ def load_study(
         seeds = str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds)
     registry = Registry(methods_path)
     resolved = resolve_methods(names, registry)
-    contrasts = () if methods else resolve_contrasts(file.contrasts, registry, [method.name for method in resolved])
+    pairs = () if methods else file.contrasts if file.methods else file.contrasts or task.defaults.contrasts
+    contrasts = resolve_contrasts(pairs, registry, [method.name for method in resolved])
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
     paths = tuple(str(Path(path).resolve()) for path in methods_path)
     added = BASELINE not in map(str.strip, names)

@@ -180,6 +180,7 @@ class TargetConfig(Model):
 class DefaultsConfig(Model):
     methods: tuple[str, ...]
     seeds: int = Field(gt=0)
+    contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
 
 
 NOT_FIXED = {"name", "summary", "target", "defaults"}

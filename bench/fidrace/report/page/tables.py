@@ -156,7 +156,7 @@ def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: Manifes
     ]
     told += [("from, to", f"{min(times)}, {max(times)}")] if times else []
     told += [(f"library: {name}", versions) for name, versions in libraries(folder).items()]
-    for name in ("evals.csv", "runs.csv"):
+    for name in (name for name in ("evals.csv", "runs.csv") if (folder / name).exists()):
         told.append((f"SHA-256 of {name}", hashlib.sha256((folder / name).read_bytes()).hexdigest()))
     told += [(f"fixed: {section}", json.dumps(fields)) for section, fields in (study.fixed if study else {}).items()]
     return told
