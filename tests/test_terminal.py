@@ -114,7 +114,7 @@ def test_at_any_width_factors_intervals_and_verdicts_are_those_of_a_wide_termina
         assert f"{row.speedup:.2f}×" in line
         assert row.verdict.split()[0] in line
     for note in {note for flags in board["flags"].dropna() for note in flags.split("; ")}:
-        assert note in " ".join([*shown.split(), words])
+        assert note in " ".join([*shown.split(), *words.split()])
 
 
 def test_columns_leave_in_their_order_and_those_of_the_result_never() -> None:
