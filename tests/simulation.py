@@ -17,6 +17,7 @@ from scipy.stats import CensoredData, binom, logrank
 from fidrace.method.base import Floats
 from fidrace.score.crossings import TargetCost, cost_of_target
 from fidrace.score.curves import Curve
+from fidrace.score.grids import Grids, are_coarse
 from fidrace.score.speedups import half_width, log_costs, speedup, student
 
 DIGITS = Path(__file__).parents[1] / "results/digits-field/evals.csv"
@@ -101,7 +102,7 @@ Rule = Callable[[Side, Side], Interval]
 
 
 def protocol(baseline: Side, method: Side) -> Interval:
-    found = speedup(baseline, method)
+    found = speedup(baseline, method, grids=Grids.COARSE if are_coarse([baseline, method]) else Grids.FINE)
     return found.ci_low, found.ci_high
 
 

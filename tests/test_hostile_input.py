@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from fidrace.errors import InputError
-from fidrace.storage.study_folder import StudyFolder
 from fidrace.score.reading import read_curves
+from fidrace.storage.study_folder import StudyFolder
 from fidrace.storage.tables import write_table
 from tests.conftest import Refused
 from tests.test_score import DECLARED, study, write

@@ -39,7 +39,7 @@ def test_published_tables_are_scored_checked_and_judged_by_name_and_never_writte
     assert "1.22×" in scored.stdout
     assert "nothing is written" in scored.stderr
     checked = invoke("check", "digits", "--require", "min-snr>=1.1", "--against", "digits").stdout
-    assert "gate: 7 holds" in checked
+    assert "gate: 8 holds" in checked
     assert "min-snr" in invoke("claims", "digits").stdout
     assert score_folder("digits").headline() == score_folder(PUBLISHED).headline()
     assert state(PUBLISHED) == before
@@ -70,7 +70,7 @@ def test_an_unknown_name_gets_the_nearest_and_hears_that_a_path_works(words: tup
 
 
 def test_a_path_that_leads_nowhere_is_named_as_a_path(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent/runs\.csv: no such file"):
+    with pytest.raises(InputError, match=r"absent/evals\.csv: no such file"):
         score_folder(tmp_path / "absent")
 
 

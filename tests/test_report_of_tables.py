@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from fidrace.cli.main import app
 from fidrace.report.glossary import load_glossary
-from fidrace.report.page.build import FolderContent, page
-from fidrace.report.page.build import SHOWN_AXES
+from fidrace.report.page.build import SHOWN_AXES, FolderContent, page
 from fidrace.report.page.charts import speedup_figure
 from fidrace.report.style import styles
 from fidrace.score.leaderboard import score_folder

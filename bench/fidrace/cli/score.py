@@ -28,7 +28,6 @@ def score(
     \b
     Examples:
       fidrace score results/local/digits
-      fidrace score results/local/digits --axis seconds
       fidrace score results/local/digits --target baseline-final
       fidrace score results/local/controls --contrast mdlrc/lr-decay
       fidrace score my-logs --baseline edm --target 2.0

@@ -80,12 +80,12 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     if k is None or n[k + 1] > curve.within(budget):
         return None
     relapsed = bool(fd[-2:].min() > target or fd[-1] > RELAPSE * target)
-    known = np.flatnonzero(np.isfinite(fd[: k + 1]))
+    known = np.flatnonzero(np.isfinite(fd[: k + 1]) & (fd[: k + 1] > target))
     if not len(known):
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed)
     before = int(known[-1])
     above, goal, below = np.log([fd[before], target, max(fd[k + 1], TINY)])
-    share = float((above - goal) / (above - below)) if above > below else 1.0
+    share = float((above - goal) / (above - below))
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed)
 
 

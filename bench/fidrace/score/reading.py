@@ -56,8 +56,8 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
 
 
 def read_evaluations(file: CsvTable, unit: str | None, foreign: bool) -> tuple[pd.DataFrame, str, str]:
-    """evals.csv with fidrace's names of columns, its unit, and its metric. In a `foreign` table a row whose distance is blank is
-    of a training log and no evaluation; fidrace leaves distances blank that are not finite."""
+    """evals.csv with fidrace's names of columns, its unit, and its metric. In a `foreign` table a row with a blank distance is of
+    a training log and no evaluation; fidrace leaves distances blank that are not finite."""
     path, table = file.path, file.table
     names = [*table.columns]
     method, distance = find_column(names, ["method"]), find_column(names, DISTANCES)
