@@ -17,7 +17,7 @@ from fidrace.score.leaderboard import Scores, score_folder
 from fidrace.storage.tables import BINS
 
 METHODS, SEEDS, EVALUATIONS, BUDGET = 50, 20, 100, 500_000
-SECONDS, MEGABYTES = 3, 500
+SECONDS, MEGABYTES = 2, 500
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pace = np.exp(rng.normal(0, 0.1) - 0.4 * m / METHODS)
             fd = 300 * 60 ** (-pace * n / BUDGET) * np.exp(rng.normal(0, 0.03, EVALUATIONS))
             run = {"task": "large", "method": method, "seed": seed}
-            runs.append({**run, "status": "finished"})
+            runs.append({**run, "status": "finished", "config_hash": "of our own loop"})
             rows = {"iteration": n, "images": 128 * n, "forwards": n, "train_seconds": n / 5, "metric": "fid", "fd": fd}
             guards = {
                 "fd_se": 0.03 * fd,
@@ -49,7 +49,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_thousand_runs_are_scored_in_seconds(benchmark: BenchmarkFixture, large: Path) -> None:
     scores: Scores = benchmark.pedantic(score_folder, (large, 10.0), rounds=5, warmup_rounds=1)
-    assert len(scores.speedups) == 4 * (METHODS - 1)
+    assert len(scores.speedups) == 2 * (METHODS - 1)  # images and forwards repeat iterations
     assert scores.curve["target"].nunique() >= 20
     assert benchmark.stats.stats.median < SECONDS
 

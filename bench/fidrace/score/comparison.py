@@ -1,6 +1,6 @@
 """Comparisons: the runs of one table, each method against a reference, paired by seed."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class MethodComparison:
         }
         if self.speedup is None:
             return {**counts, "bound": "none"}
-        fields = asdict(self.speedup)
+        fields = vars(self.speedup)
         factors = {"speedup": fields["factor"], "factor_low": fields["grid_low"], "factor_high": fields["grid_high"]}
         return {**fields, **factors, **counts, "verdict": self.speedup.verdict}
 
@@ -82,6 +82,11 @@ class RunTable:
     metric: str = ""
     remarks: tuple[str, ...] = ()
 
+    # What does not depend on the target, shared with the same runs at another one: each method's runs without copies (by method
+    # and whether failed ones count), and whether all runs are evaluated alike.
+    known_runs: dict[tuple[str, bool], list[int]] = field(default_factory=dict)
+    known_grids: list[bool] = field(default_factory=list)
+
     # Needed repeatedly: the baseline's costs for every method, a crossing once for each axis.
     known_costs: dict[tuple[str, str], dict[int, TargetCost]] = field(default_factory=dict, init=False)
     known_crossings: dict[str, Crossings] = field(default_factory=dict, init=False)
@@ -100,10 +105,19 @@ class RunTable:
         """The axes that have rows of their own in the tables."""
         return tuple(axis for axis in axes_of(self.curves) if axis not in self.redundant_axes)
 
-    @cached_property
+    @property
     def has_one_grid(self) -> bool:
         """True if all runs are evaluated alike."""
-        return common_iterations(self.curves) is None
+        if not self.known_grids:
+            self.known_grids.append(common_iterations(self.curves) is None)
+        return self.known_grids[0]
+
+    def distinct(self, method: str, failed: bool) -> list[int]:
+        """The seeds of the method's usable runs, and of `failed` ones, without copies of another."""
+        if (method, failed) not in self.known_runs:
+            runs = self.usable[method] | (self.failed_runs(method) if failed else {})
+            self.known_runs[method, failed] = distinct_runs(runs)
+        return self.known_runs[method, failed]
 
     @cached_property
     def usable(self) -> dict[str, dict[int, Curve]]:
@@ -124,7 +138,9 @@ class RunTable:
 
     def at(self, target: Target) -> "RunTable":
         """The same runs, compared at another target."""
-        return RunTable(self.curves, replace(self.rules, target=target), self.methods, self.metric)
+        known = self.known_runs if FINAL not in (target, self.rules.target) else {}
+        rules = replace(self.rules, target=target)
+        return replace(self, rules=rules, known_runs=known, known_grids=self.known_grids)
 
     def target(self, seed: int) -> float:
         """The distance to reach: the study's target, or at `baseline-final` the final FD of this seed's baseline, and if seeds
@@ -179,10 +195,13 @@ class RunTable:
     def has_target(self, seed: int) -> bool:
         return self.rules.target != FINAL or not self.rules.paired or seed in self.usable[self.rules.baseline]
 
-    def failed(self, method: str) -> dict[int, Curve]:
+    @cached_property
+    def failed(self) -> list[Curve]:
+        return [curve for curve in self.curves if curve.status == "failed"]
+
+    def failed_runs(self, method: str) -> dict[int, Curve]:
         """The method's runs that failed, by seed."""
-        runs = (curve for curve in self.curves if curve.method == method and curve.status == "failed")
-        return {curve.seed: curve for curve in runs if self.has_target(curve.seed)}
+        return {curve.seed: curve for curve in self.failed if curve.method == method and self.has_target(curve.seed)}
 
     def compare(self, method: str, axis: str, reference: str = "") -> MethodComparison:
         """`method` against `reference` (default: the baseline).
@@ -191,13 +210,14 @@ class RunTable:
         failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
         reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations."""
         reference = reference or self.rules.baseline
-        failed, lost = self.failed(method), self.failed(reference)
+        failed, lost = self.failed_runs(method), self.failed_runs(reference)
         our_runs, their_runs = self.usable[method] | failed, self.usable[reference]
         our_costs = self.costs(method, axis) | known_costs({seed: self.cost(curve, axis) for seed, curve in failed.items()})
         their_costs = self.costs(reference, axis)
-        ours = [seed for seed in distinct_runs(our_runs) if seed in our_costs]
-        theirs = [seed for seed in distinct_runs(their_runs) if seed in their_costs]
-        shared = [seed for seed in ours if seed in theirs and seed != NO_SEED]
+        ours = [seed for seed in self.distinct(method, True) if seed in our_costs]
+        theirs = [seed for seed in self.distinct(reference, False) if seed in their_costs]
+        common_seeds = {*theirs} - {NO_SEED}
+        shared = [seed for seed in ours if seed in common_seeds]
         enough = len(shared) >= MIN_PAIRS or min(len(ours), len(theirs)) < MIN_PAIRS  # Welch would not do better
         paired = self.rules.paired and bool(shared) and enough
         if paired:

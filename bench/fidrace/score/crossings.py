@@ -79,11 +79,10 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         k, confirmed = len(fd) - 2, False
     if k is None or n[k + 1] > curve.within(budget):
         return None
-    relapsed = bool(fd[-2:].min() > target or fd[-1] > RELAPSE * target)
-    known = np.flatnonzero(np.isfinite(fd[: k + 1]) & (fd[: k + 1] > target))
-    if not len(known):
+    relapsed = bool(fd[-1] > target and (fd[-2] > target or fd[-1] > RELAPSE * target))
+    before = next((j for j in range(k, -1, -1) if target < fd[j] < np.inf), None)  # k itself, unless that is NaN
+    if before is None:
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed)
-    before = int(known[-1])
     above, goal, below = np.log([fd[before], target, max(fd[k + 1], TINY)])
     share = float((above - goal) / (above - below))
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed)

@@ -48,6 +48,11 @@ class Curve:
         inside = np.arange(len(self.fd)) < (finite[-1] if len(finite) else 0)
         return self.iteration[np.isfinite(self.fd) | ~inside]
 
+    @cached_property
+    def content(self) -> bytes:
+        """What copies of one run have in common: its distances and where they were measured."""
+        return self.iteration.tobytes() + self.fd.tobytes()
+
     def restricted_to(self, iterations: Floats) -> "Curve":
         """The same run as if it had been evaluated at some of its iterations only."""
         kept = np.isin(self.iteration, iterations)

@@ -6,6 +6,7 @@ are compared at the evaluations that they have in common, as if nobody had looke
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from statistics import median
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Grids(Enum):
 def are_coarse(sides: Iterable[Iterable[TargetCost]]) -> bool:
     """True if on some side the median run that arrives has fewer than MIN_EVALUATIONS before its crossing."""
     counts = ([cost.crossing.before + 1 for cost in side if cost.crossing] for side in sides)
-    return any(np.median(count) < MIN_EVALUATIONS for count in counts if count)
+    return any(median(count) < MIN_EVALUATIONS for count in counts if count)
 
 
 def common_iterations(curves: Sequence[Curve]) -> Floats | None:
@@ -51,8 +52,7 @@ def distinct_runs(runs: dict[int, Curve]) -> list[int]:
     seen: set[bytes] = set()
     kept = []
     for seed, curve in sorted(runs.items()):
-        content = curve.iteration.tobytes() + curve.fd.tobytes() if len(curve.fd) > 1 else b""
-        if not content or content not in seen:
+        if len(curve.fd) < 2 or curve.content not in seen:
             kept.append(seed)
-        seen.add(content)
+        seen.add(curve.content)
     return kept

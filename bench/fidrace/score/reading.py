@@ -47,17 +47,15 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
     runs, runs_remarks = read_runs(folder, evals)
     for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
         check_unique(folder / "runs.csv", runs, column, key)
-    groups = dict(iter(evals.groupby(RUN, sort=False)))
-    remarks = [*file.remarks, *runs_remarks, *disorder(file, evals, groups)]
-    records = sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in RUN])
-    curves = [curve_of(row, groups.get(tuple(row[name] for name in RUN), evals.iloc[:0]), unit) for row in records]
+    remarks = [*file.remarks, *runs_remarks, *disorder(file, evals)]
+    curves = make_curves(runs, evals, unit)
     ours = (folder / "study.json").exists() or ("config_hash" in runs and bool((runs["config_hash"] != "").all()))
     return Tables(curves, unit, metric, ours, tuple(remarks))
 
 
 def read_evaluations(file: CsvTable, unit: str | None, foreign: bool) -> tuple[pd.DataFrame, str, str]:
-    """evals.csv with fidrace's names of columns, its unit, and its metric. In a `foreign` table a row with a blank distance is of
-    a training log and no evaluation; fidrace leaves distances blank that are not finite."""
+    """evals.csv with fidrace's names of columns, its unit, and its metric. In a `foreign` table a row with a blank distance is
+    of a training log and no evaluation; fidrace leaves distances blank that are not finite."""
     path, table = file.path, file.table
     names = [*table.columns]
     method, distance = find_column(names, ["method"]), find_column(names, DISTANCES)
@@ -83,7 +81,7 @@ def read_evaluations(file: CsvTable, unit: str | None, foreign: bool) -> tuple[p
     check_values(file, evals, progress, distance, unit)
     check_descriptions(file, evals)
     evals = evals[~table.duplicated()]
-    if foreign and "config_hash" not in table:
+    if foreign and evals["fd"].isna().any():
         evals = evals[evals["fd"].notna() | (file.cells(distance).reindex(evals.index) != "")]
     check_twice(file, evals, progress)
     metric = table[metric_column].iloc[0] if (metric_column := find_column(names, ["metric"])) and len(table) else distance
@@ -209,7 +207,7 @@ def check_twice(file: CsvTable, evals: pd.DataFrame, progress: str) -> None:
         raise InputError(f"{file.path}: {what}{told}; of a log that was restarted keep the later rows")
 
 
-def disorder(file: CsvTable, evals: pd.DataFrame, groups: dict[Any, pd.DataFrame]) -> Iterator[str]:
+def disorder(file: CsvTable, evals: pd.DataFrame) -> Iterator[str]:
     """A remark if the rows of a run are not in the order of its training."""
     falls = evals.groupby(RUN, sort=False)["iteration"].diff() < 0
     for row in evals.index[falls][:1]:
@@ -234,10 +232,16 @@ def check_unique(path: Path, runs: pd.DataFrame, column: str, key: list[str]) ->
             raise InputError(f"{path}: {what} ({column}) between {name_of(first)} and {name_of(other)}: they do not compare")
 
 
-def curve_of(row: dict[Any, Any], evals: pd.DataFrame, unit: str) -> Curve:
-    """The curve of one run, from its row of runs.csv and its rows of evals.csv."""
-    evals = evals.sort_values("iteration", kind="stable")
-    columns = {name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS) if name in evals}
-    se = evals["fd_se"].to_numpy(float) if "fd_se" in evals else np.full(len(evals), np.nan)
-    fd, about = evals["fd"].to_numpy(float), {str(name): value for name, value in row.items()}
-    return Curve(row["task"], row["method"], int(row["seed"]), row["status"], columns, fd, se, about, unit)
+def make_curves(runs: pd.DataFrame, evals: pd.DataFrame, unit: str) -> list[Curve]:
+    """The curve of each run in `runs`, in order of task, method and seed."""
+    evals = evals.sort_values([*RUN, "iteration"], kind="stable")
+    columns = {name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS, "fd", "fd_se") if name in evals}
+    places = {run: slice(rows[0], rows[-1] + 1) for run, rows in evals.groupby(RUN, sort=False).indices.items()}
+    curves = []
+    for row in sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in RUN]):
+        place = places.get(tuple(row[name] for name in RUN), slice(0))
+        own = {name: values[place] for name, values in columns.items()}
+        fd, se = own.pop("fd"), own.pop("fd_se", np.full(len(own["iteration"]), np.nan))
+        about = {str(name): value for name, value in row.items()}
+        curves.append(Curve(row["task"], row["method"], int(row["seed"]), row["status"], own, fd, se, about, unit))
+    return curves

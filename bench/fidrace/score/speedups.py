@@ -17,7 +17,7 @@ from fidrace.score.grids import Grids
 MIN_PAIRS = 3  # or runs of each side, for an interval
 FASTER, SLOWER, IDENTICAL, NO_DIFFERENCE = "faster", "slower", "identical", "no difference shown"
 NAN = float("nan")
-NO_SCATTER = 1e-9
+NO_SCATTER, ROUNDING = 1e-9, 1e-9
 LEVEL = 0.05  # of an adjusted p
 
 
@@ -77,10 +77,9 @@ def grid_bracket(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -
     """The lowest and the highest factor that the brackets of all costs allow: the ratio of geometric means of their ends."""
     with np.errstate(divide="ignore"):
         (base_low, base_high), (low, high) = (
-            [np.log([getattr(one, end) for one in side]).mean() for end in ("low", "high")] for side in (baseline, method)
+            np.log([(one.low, one.high) for one in side]).mean(axis=0) for side in (baseline, method)
         )
-        ends = base_low - high, base_high - low
-    return float(np.exp(ends[0])), float(np.exp(ends[1]))
+    return float(np.exp(base_low - high)), float(np.exp(base_high - low))
 
 
 def speedup(
@@ -107,9 +106,11 @@ def speedup(
     mean, low, high, p_value, half = student(base - other) if paired else welch_test(base, other)
     ci_low, ci_high, p_slower = float(np.exp(low)), float(np.exp(high)), 1 - p_value if half < np.inf else 1.0
     if not np.isnan(low) and not identical:
-        unsupported = (ci_low > 1 and grid_low <= 1) or (ci_high < 1 and grid_high >= 1)
+        above, below = grid_low > 1 + ROUNDING, grid_high < 1 - ROUNDING  # the bracket excludes 1
+        unsupported = (ci_low > 1 and not above) or (ci_high < 1 and not below)
         if grids is Grids.UNLIKE or (grids is Grids.COARSE and unsupported):
-            ci_low, ci_high = min(ci_low, grid_low), max(ci_high, grid_high)
+            ci_low = min(ci_low, grid_low if above else min(1.0, grid_low))
+            ci_high = max(ci_high, grid_high if below else max(1.0, grid_high))
             p_value, p_slower = (1.0 if ci_low <= 1 else p_value), (1.0 if ci_high >= 1 else p_slower)
         if flattered:
             ci_low, p_value = 0.0, 1.0
