@@ -188,6 +188,12 @@ def test_baselines_that_failed_leave_slower_open_and_faster_to_the_others(tmp_pa
         assert "baseline: 4 failed" in row["flags"]
 
 
+def test_a_failed_run_without_a_pair_is_not_forgotten(tmp_path: Path) -> None:
+    rows = races({"baseline": SCATTER[:5], "m": [1.5 * pace for pace in SCATTER[:6]]})
+    row = first(score_folder(with_statuses(tmp_path / "s", rows, {("m", 5): "failed"}), 10.0, paired=True))
+    assert (row["pairs"], row["verdict"], row["ci_low"]) == (5, "no difference shown", 0)
+
+
 def test_a_run_that_climbs_away_from_the_target_has_relapsed(tmp_path: Path) -> None:
     rows = races({"baseline": SCATTER, "m": [1.5 * pace for pace in SCATTER]})
     assert first(score_folder(write(tmp_path / "s", rows), 10.0, paired=True))["verdict"] == "faster"

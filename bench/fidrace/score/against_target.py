@@ -13,7 +13,9 @@ from fidrace.score.comparison import RunTable
 from fidrace.score.curves import Curve
 from fidrace.score.rules import FINAL
 
-CURVE_COLUMNS = "task method axis target pairs reached baseline_reached speedup ci_low ci_high bound p_value".split()
+CURVE_COLUMNS = (
+    "task method axis target pairs reached baseline_reached speedup ci_low ci_high bound factor_low factor_high p_value".split()
+)
 POINTS = 24
 
 

@@ -210,7 +210,7 @@ class RunTable:
         failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
         reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations."""
         reference = reference or self.rules.baseline
-        failed, lost = self.failed_runs(method), self.failed_runs(reference)
+        failed = self.failed_runs(method)
         our_runs, their_runs = self.usable[method] | failed, self.usable[reference]
         our_costs = self.costs(method, axis) | known_costs({seed: self.cost(curve, axis) for seed, curve in failed.items()})
         their_costs = self.costs(reference, axis)
@@ -234,15 +234,8 @@ class RunTable:
         used = thinned or full
         unlike = common is not None and thinned is None
         grids = Grids.UNLIKE if unlike else Grids.COARSE if are_coarse(used) else Grids.FINE
-        found = speedup(
-            used[1],
-            used[0],
-            identical,
-            paired,
-            grid_bracket(full[1], full[0]),
-            grids,
-            lost=bool(lost),
-        )
+        lost = bool({*failed} - {*ours}), bool(self.failed_runs(reference))
+        found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost)
         notes = ["grids differ"] if common is not None else []
         if grids is Grids.COARSE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
@@ -300,5 +293,6 @@ def check_comparable(folder: Path, table: RunTable, other_folder: Path, other: R
     if not all(fixed):  # without a study.json only the hash is known
         hashes = [{curve.config_hash for curve in side.curves} - {""} for side in (table, other)]
         fixed = [{"config_hash": min(known)} for known in hashes] if all(hashes) else [{}, {}]
-    for name, ours, theirs in differences({"task": table.task, **fixed[0]}, {"task": other.task, **fixed[1]}):
+    told = [{"task": one.task, "unit": one.rules.unit, "metric": one.metric} for one in (table, other)]
+    for name, ours, theirs in differences(told[0] | fixed[0], told[1] | fixed[1]):
         raise InputError(f"{name} is {ours} in {folder} and {theirs} in {other_folder}: different fixed parts do not compare")

@@ -48,7 +48,7 @@ def check_folders_comparable(folders: list[Path]) -> None:
         read = read_tables(folder)
         if not read.curves:
             raise InputError(f"{folder}: runs.csv holds no runs")
-        tables.append(make_run_table(read.curves, read_rules(folder, read, aimless=True)))
+        tables.append(make_run_table(read.curves, read_rules(folder, read, aimless=True), read.metric))
         check_comparable(folders[0], tables[0], folder, tables[-1])
 
 

@@ -89,14 +89,15 @@ def speedup(
     paired: bool = True,
     bracket: tuple[float, float] | None = None,
     grids: Grids = Grids.FINE,
-    lost: bool = False,
+    lost: tuple[bool, bool] = (False, False),
 ) -> Speedup:
     """The method's speedup over the baseline: if `paired`, from pairs that share their chances (at the same place in both),
     else from two independent groups.
 
     Pairs: exp(mean d) with mean +- t s / sqrt(P). Groups: Welch's interval of the difference of mean ln cost. The limit
     towards which a cost may be wrong is open (0 or inf, and its p is 1): the lower one if a method's cost may be more or a
-    baseline's less, the upper one in the other two cases, or if baseline runs were `lost`. `bracket`: what the grids support,
+    baseline's less, the upper one in the other two cases; also if runs of the method, or of the baseline, were `lost` that
+    might never have arrived. `bracket`: what the grids support,
     if not what these costs say. Where `grids` are coarse, an interval that excludes 1 is widened to hold the bracket unless
     that excludes 1 too; where they are unlike, always. Curves that are `identical` have the factor 1 for any seed.
     """
@@ -112,9 +113,9 @@ def speedup(
             ci_low = min(ci_low, grid_low if above else min(1.0, grid_low))
             ci_high = max(ci_high, grid_high if below else max(1.0, grid_high))
             p_value, p_slower = (1.0 if ci_low <= 1 else p_value), (1.0 if ci_high >= 1 else p_slower)
-        if flattered:
+        if flattered or lost[0]:
             ci_low, p_value = 0.0, 1.0
-        if slighted or lost:
+        if slighted or lost[1]:
             ci_high, p_slower = np.inf, 1.0
     bound = {(0, 0): "=", (1, 0): ">=", (0, 1): "<=", (1, 1): "none"}[slighted, flattered]
     return Speedup(
@@ -126,7 +127,7 @@ def speedup(
         bound=bound,
         p_value=p_value,
         p_slower=p_slower,
-        detectable=NAN if flattered and not identical else float(np.exp(half)),
+        detectable=NAN if (flattered or lost[0]) and not identical else float(np.exp(half)),
         correlation=correlation(base, other) if paired else NAN,
         grid_low=grid_low,
         grid_high=grid_high,
