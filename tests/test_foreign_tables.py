@@ -292,6 +292,15 @@ def test_a_baseline_unit_or_axis_that_is_not_there_is_named(refused: Refused, tm
         score_folder(tmp_path, 10.0)
 
 
+def test_a_file_in_a_folders_place_or_under_another_name_is_told_where_to_go(refused: Refused, tmp_path: Path) -> None:
+    write(tmp_path / "mine", run("baseline", 10_000, 600_000), "fids.csv")
+    assert "is a file: put it into a folder, as evals.csv" in refused("score", tmp_path / "mine" / "fids.csv")
+    assert "evals.csv: no such file; if it is fids.csv, give it this name" in refused("score", tmp_path / "mine")
+    assert "--budget 0: write how much training" in refused(
+        "score", write(tmp_path / "s", run("baseline", 1, 9)), "--budget", "0"
+    )
+
+
 def test_a_budget_looks_at_the_beginning_only(tmp_path: Path) -> None:
     rows = races({"baseline": SCATTER[:3], "m": [0.7 * pace for pace in SCATTER[:3]]})
     folder = write(tmp_path / "s", rows)

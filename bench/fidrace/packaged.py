@@ -37,7 +37,9 @@ def is_published_name(source: str | Path) -> bool:
 
 def find_tables(source: str | Path) -> Path:
     """The folder at the path `source`, or else the published tables of that name. Raises InputError for a name that is
-    neither; a path is not checked further."""
+    neither, and for a file; a path is not checked further."""
+    if Path(source).is_file():
+        raise InputError(f"{source} is a file: put it into a folder, as evals.csv, and name the folder")
     if is_published_name(source):
         return published_tables()[str(source)]
     if is_bare_name(source) and not Path(source).exists():
@@ -47,7 +49,7 @@ def find_tables(source: str | Path) -> Path:
 
 
 def holds_runs(source: str | Path) -> bool:
-    return any(Path(source, name).exists() for name in ("runs.csv", "study.json"))
+    return any(Path(source, name).exists() for name in ("runs.csv", "evals.csv", "study.json"))
 
 
 def is_bare_name(source: str | Path) -> bool:

@@ -13,7 +13,7 @@ Goal = Annotated[str | None, Option(metavar="FD|baseline-final", help="Score aga
 Axis = Annotated[str | None, Option(metavar="AXIS", help="iterations, images, seconds or forwards. Default: the table's unit.")]
 Baseline = Annotated[str | None, Option(metavar="NAME", help="The method to compare with. Default: baseline.")]
 Unit = Annotated[str | None, Option(metavar="UNIT", help="What training is counted in: iterations, kimg, images, epochs.")]
-Length = Annotated[float | None, Option("--budget", metavar="N", min=0, help="Look at N units of training only.")]
+Length = Annotated[float | None, Option("--budget", metavar="N", help="Look at N units of training only.")]
 Paired = Annotated[
     bool | None, Option("--paired/--unpaired", help="Equal seeds share (or do not share) their start, data and noise.")
 ]

@@ -41,6 +41,9 @@ def read_curves(folder: Path) -> list[Curve]:
 def read_tables(folder: Path, unit: str | None = None) -> Tables:
     """All runs in `folder`; failed runs may have no evaluations. Without runs.csv every run counts as finished. Raises
     InputError for tables that cannot be read, mix distances or fixed parts, or contradict themselves."""
+    others = sorted(path.name for path in folder.glob("*.csv") if path.name != "runs.csv") if folder.is_dir() else []
+    if others and "evals.csv" not in others:
+        raise InputError(f"{folder / 'evals.csv'}: no such file; if it is {others[0]}, give it this name")
     # evals.csv first: a study at work writes it last, so every evaluation then has its run
     file = read_csv_table(folder / "evals.csv", TEXT["evals.csv"])
     evals, unit, metric = read_evaluations(file, unit, not (folder / "study.json").exists())

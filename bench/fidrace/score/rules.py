@@ -123,6 +123,8 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
     others = [(asked.baseline, declared.baseline or BASELINE), (asked.unit, declared.unit), (asked.budget, declared.budget)]
     if any(said is not None and said != known for said, known in [*others, (asked.paired, declared.paired)]):
         rules = replace(rules, replaced=(folder / "study.json").exists() or (folder / DECLARATION).exists())
+    if asked.budget is not None and not 0 < asked.budget < math.inf:
+        raise InputError(f"--budget {asked.budget:g}: write how much training to look at, in {tables.unit}")
     if asked.target is not None:
         check_target(asked.target)
     if asked.target is not None and asked.target != rules.target:
