@@ -120,7 +120,7 @@ def test_distances_that_were_measured_in_other_ways_do_not_compare(
     column: str, values: tuple[Any, Any], tmp_path: Path
 ) -> None:
     rows = [row for k, method in enumerate(("baseline", "m")) for row in run(method, 50_000, 300_000, **{column: values[k]})]
-    with pytest.raises(InputError, match=f"{column} is {values[0]} for baseline .line 2. and {values[1]} for m .line 8."):
+    with pytest.raises(InputError, match=f"{column} is {values[0]:g} for baseline .line 2. and {values[1]:g} for m .line 8."):
         score_folder(write(tmp_path / "s", rows), 20.0)
     one = run("baseline", 50_000, 300_000, **{column: values[0]})
     one[3][column] = values[1]
@@ -179,6 +179,14 @@ def test_runs_that_failed_count_as_never_arriving(tmp_path: Path) -> None:
     assert row["verdict"] == "slower"  # survives it
 
 
+def test_a_run_that_failed_after_its_crossing_never_arrived_either(tmp_path: Path, fidrace: Fidrace) -> None:
+    rows = races({"baseline": SCATTER[:5], "m": [1.5 * pace for pace in SCATTER[:5]]})
+    folder = with_statuses(tmp_path / "s", rows, {("m", seed): "failed" for seed in range(5)})
+    scores = score_folder(folder, 10.0, paired=True)
+    assert (first(scores)["reached"], first(scores)["verdict"], first(scores)["bound"]) == (0, "slower", "<=")
+    fidrace("check", folder, "--require", "m>=1.1", "--target", "10", code=1)
+
+
 def test_baselines_that_failed_leave_slower_open_and_faster_to_the_others(tmp_path: Path) -> None:
     failed = {("baseline", seed): "failed" for seed in range(4)}
     for factor, verdict in ((1.3, "faster"), (0.7, "no difference shown")):
@@ -202,6 +210,45 @@ def test_a_run_that_climbs_away_from_the_target_has_relapsed(tmp_path: Path) -> 
         row = first(score_folder(write(tmp_path / "s", climbed), 10.0, paired=True))
         assert (row["verdict"], row["ci_low"], row["p_holm"]) == ("no difference shown", 0, 1)
         assert "10 relapsed" in row["flags"]
+
+
+def test_a_run_that_ends_in_nan_or_leaves_the_target_for_a_while_is_told(tmp_path: Path, fidrace: Fidrace) -> None:
+    rows = races({"baseline": SCATTER, "m": [1.5 * pace for pace in SCATTER]})
+    dead = [{**row, "fid": "nan" if row["method"] == "m" and row["step"] > 400_000 else row["fid"]} for row in rows]
+    folder = with_statuses(tmp_path / "s", dead)
+    row = first(score_folder(folder, 10.0, paired=True))
+    assert (row["verdict"], row["bound"], row["factor_low"]) == ("no difference shown", "<=", 0)
+    assert "10 relapsed" in row["flags"]
+    fidrace("check", folder, "--require", "m>=1.1", "--target", "10", code=1)
+    dip = [{**row, "fid": 9.0 if row["method"] == "m" and row["step"] in (60_000, 70_000) else row["fid"]} for row in rows]
+    row = first(score_folder(with_statuses(folder, dip), 10.0, paired=True))
+    assert "10 above the target again for a while" in row["flags"]
+
+
+def test_a_distance_of_nought_is_no_measurement(refused: Refused, tmp_path: Path) -> None:
+    rows = run("baseline", 10_000, 600_000) + run("m", 10_000, 600_000)
+    rows[-3]["fid"] = 0.0
+    assert "m has the distance 0; leave blank" in refused("score", write(tmp_path / "s", rows), "--target", "10")
+
+
+def test_a_grid_that_is_fine_early_and_coarse_at_the_target_is_coarse(tmp_path: Path) -> None:
+    """Six evaluations before the crossing, and the last two 95,000 apart: interpolation said faster of what was slower."""
+    n = np.array([0, 1, 2, 3, 4, 5, 100, 110, 120]) * 1000.0
+    rows = []
+    for seed in range(5):
+        for method, there in (("baseline", 19_800 * (1 + seed / 100)), ("m", 98_600 * (1 + seed / 1000))):
+            fid = np.where(n < there, 300 - 280 * n / there, 9.8 if method == "baseline" else 9.0)
+            rows += [{"method": method, "seed": seed, "step": at, "fid": one} for at, one in zip(n, fid, strict=True)]
+    row = first(score_folder(write(tmp_path / "s", rows), 10.0))
+    assert row["verdict"] == "no difference shown"
+    assert "coarse grid 0.05–20" in row["flags"]
+
+
+def test_the_median_of_finals_is_reached_by_half_of_unpaired_baselines(tmp_path: Path) -> None:
+    rows = races({"baseline": SCATTER, "m": SCATTER})
+    row = first(score_folder(write(tmp_path / "s", rows), "baseline-final", paired=False))
+    assert row["baseline_reached"] < 10
+    assert (row["verdict"], row["ci_high"]) == ("no difference shown", np.inf)
 
 
 def test_an_evaluation_that_is_nan_before_the_crossing_is_a_bracket(tmp_path: Path) -> None:
@@ -360,6 +407,56 @@ def test_a_row_without_sense_is_named_by_its_line_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["evals.csv"]
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("method;step;fid\nbaseline;250;20\nbaseline;1.000;9\n", "line 3: step is 1.000: a thousand or a fraction?"),
+        ("method;step;fid;lr\nbaseline;250;20.125;0,1\nbaseline;500;9.362;0,1\n", "line 2: fid is 20.125: a thousand or"),
+        ("method,seed,step,fid\nbaseline,13298127398127398127,1,9\n", "is too large to be told apart"),
+        ("method,seed,step,fid\nbaseline,-1,1,9\n", "a seed is a whole number from 0 or blank, not -1"),
+    ],
+)
+def test_what_may_mean_two_things_is_refused(text: str, named: str, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "evals.csv").write_text(text)
+    assert named in refused("score", tmp_path, "--target", "10")
+
+
+def test_blank_and_equal_descriptions_spaces_and_old_line_ends_make_no_difference(tmp_path: Path) -> None:
+    rows = races({"baseline": SCATTER[:3], "m": [1.5 * pace for pace in SCATTER[:3]]})
+    plain = score_folder(write(tmp_path / "plain", rows), 10.0).speedups
+    dressed = [
+        {**row, "method": f"{row['method']} ", "n": "", "cfg": k % 2 or "1.0", "metric": ""} for k, row in enumerate(rows)
+    ]
+    folder = write(tmp_path / "dressed", dressed)
+    (folder / "evals.csv").write_text((folder / "evals.csv").read_text().replace("\n", "\r"))
+    pd.testing.assert_frame_equal(score_folder(folder, 10.0).speedups, plain)
+
+
+def test_a_task_of_ours_by_name_does_not_lend_its_budget(tmp_path: Path) -> None:
+    rows = [{**row, "task": "digits"} for row in races({"baseline": SCATTER[:3], "m": [1.5 * pace for pace in SCATTER[:3]]})]
+    scores = score_folder(write(tmp_path / "s", rows), 10.0)
+    assert (first(scores)["reached"], scores.rules.budget) == (3, np.inf)
+
+
+def test_runs_and_axes_of_which_nothing_was_measured_are_told(tmp_path: Path, fidrace: Fidrace) -> None:
+    rows = races({"baseline": SCATTER[:4], "m": [1.5 * pace for pace in SCATTER[:4]]})
+    rows = [{**row, "train_seconds": row["step"] / 100 if row["method"] == "m" else ""} for row in rows]
+    rows = [{**row, "fid": ""} if (row["method"], row["seed"]) == ("m", 3) else row for row in rows]
+    folder = write(tmp_path / "s", rows)
+    assert "1 without evaluations" in first(score_folder(folder, 10.0))["flags"]
+    shown = fidrace("score", folder, "--target", "10", "--axis", "seconds").stdout
+    assert "not measured" in shown
+    assert "4 without seconds" in " ".join(shown.split())
+
+
+def test_guards_are_paired_as_the_factor_is(tmp_path: Path) -> None:
+    rows = races({"baseline": SCATTER[:5]}) + [
+        {**row, "seed": row["seed"] + 4} for row in races({"m": [1.5 * pace for pace in SCATTER[:5]]})
+    ]
+    rows = [{**row, "recall": (0.8 if row["method"] == "baseline" else 0.6) + row["seed"] / 1000} for row in rows]
+    assert "loses recall" in first(score_folder(write(tmp_path / "s", rows), 10.0, paired=True))["flags"].split("; ")
+
+
 def test_units_that_are_mixed_are_refused_by_their_columns(refused: Refused, tmp_path: Path) -> None:
     lines = ["method,step,kimg,fid", "baseline,100,,50", "baseline,200,,40", "m,,6.4,50", "m,,12.8,30"]
     (tmp_path / "evals.csv").write_text("\n".join(lines))
@@ -435,6 +532,38 @@ def test_two_sides_that_both_slow_down_hold_their_factor_and_fail_the_absolute_g
     assert failed.count("✗") == 2
     fidrace("check", before, "--against", before, "--target", "10", "--paired", "--absolute")
     assert "give --against" in fidrace("check", now, "--require", "m>=1", "--absolute", code=2).stderr
+
+
+def test_a_gate_between_unlike_grids_or_measures_does_not_judge_by_them(tmp_path: Path, fidrace: Fidrace) -> None:
+    paces = {"baseline": SCATTER[:5], "m": [1.5 * pace for pace in SCATTER[:5]]}
+    before = with_statuses(tmp_path / "before", races(paces, step=10_000))
+    now = with_statuses(tmp_path / "now", races(paces, step=100_000))
+    ask = ("check", now, "--against", before, "--target", "10", "--paired")
+    said = fidrace(*ask, "--absolute").stdout
+    assert "fails" not in said
+    assert "evaluated at different iterations" in " ".join(said.split()).replace("│ ", "")
+    with_statuses(now, [{**row, "num_samples": 5000} for row in races(paces)])
+    assert "num_samples is 5000 in" in fidrace(*ask, code=2).stderr
+    final = fidrace("check", before, "--against", before, "--absolute", "--paired", "--target", "baseline-final", code=2)
+    assert "the target moves with the baseline" in final.stderr
+
+
+def test_a_gate_counts_failed_and_copied_runs_as_the_table_does(tmp_path: Path, fidrace: Fidrace) -> None:
+    paces = {"baseline": SCATTER[:5], "m": [1.5 * pace for pace in SCATTER[:5]]}
+    rows = races(paces)
+    before = with_statuses(tmp_path / "before", rows)
+    lost = with_statuses(tmp_path / "lost", rows, {("m", 0): "failed", ("baseline", 1): "failed"})
+    ask = ("--against", before, "--target", "10", "--paired", "--absolute")
+    said = fidrace("check", lost, *ask, code=3).stdout
+    assert "holds" not in said
+    one = [{**row, "seed": seed} for seed in range(4) for row in rows if row["seed"] == 0]
+    assert "not measured" in fidrace("check", with_statuses(tmp_path / "one", one), *ask, code=3).stdout
+
+
+def test_foreign_tables_are_not_merged_by_halves(refused: Refused, tmp_path: Path) -> None:
+    folders = [write(tmp_path / name, run("baseline", 10_000, 60_000)) for name in "ab"]
+    assert "runs.csv" in refused("merge", *folders, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_verdict_is_by_the_adjusted_p_on_both_sides(tmp_path: Path) -> None:

@@ -33,8 +33,13 @@ def adopted(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("file", "column"), [("runs.csv", "method"), ("runs.csv", "task"), ("evals.csv", "metric")])
+@pytest.mark.parametrize(
+    ("name", "file", "column"),
+    [
+        *((name, "runs.csv", column) for name in NAMES for column in ("method", "task")),
+        *((name, "evals.csv", "metric") for name in NAMES if name.strip()),  # a metric may be blank
+    ],
+)
 def test_a_name_that_a_spreadsheet_would_run_or_a_terminal_obey_is_refused(
     name: str, file: str, column: str, refused: Refused, tmp_path: Path
 ) -> None:

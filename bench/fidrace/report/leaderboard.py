@@ -34,6 +34,8 @@ def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]
     """One row of the leaderboard, in the order of HEADINGS."""
     budget, unit = rules.budget, rules.unit
     limit = f"> {budget:.0f}" if axis == unit and np.isfinite(budget) else "not reached"
+    if f"{row['runs']} without {axis}" in str(row["flags"]).split("; "):
+        limit = "not measured"
     return [
         str(row["rank"]),
         row["method"],
@@ -46,7 +48,8 @@ def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]
 
 
 def title(scores: Scores, axis: str) -> str:
-    target, paired = scores.rules.target, scores.rules.paired
+    target = scores.rules.target
+    paired = scores.rules.paired and (not len(scores.speedups) or bool((scores.speedups["pairs"] > 0).any()))
     goal = f"{scores.metric} ≤ {target:g}" if not isinstance(target, str) else "each seed's baseline at the budget"
     if isinstance(target, str) and not paired:
         goal = "the baseline at its end"

@@ -32,8 +32,9 @@ def targets(table: RunTable) -> Floats:
     curves = [curve for seeds in table.usable.values() for curve in seeds.values()]
     starts = [curve.fd[0] for curve in curves if len(curve.fd) and curve.iteration[0] == 0 and np.isfinite(curve.fd[0])]
     ends = [lowest_kept_target(curve, table.rules.budget) for curve in table.usable[table.rules.baseline].values()]
+    ends = [end for end in ends if end > 0]
     own = [] if table.rules.target == FINAL else [float(table.rules.target)]
-    if not starts or not np.isfinite(ends).any():
+    if not starts or not ends:
         return np.array(own)
     low, high = float(np.nanmedian(ends)), 0.95 * min(starts)
     spaced = np.geomspace(high, low, POINTS) if low < high else np.array([low])

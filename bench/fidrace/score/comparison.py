@@ -12,6 +12,7 @@ from fidrace.method.base import Floats
 from fidrace.score.crossings import Crossing, TargetCost, cost_of_crossing, find_crossing
 from fidrace.score.curves import NO_SEED, Curve, axes_of, redundant_axes
 from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_runs
+from fidrace.score.reading import Tables
 from fidrace.score.rules import FINAL, Rules
 from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, grid_bracket, speedup
 from fidrace.spec.user_input import Target
@@ -24,8 +25,9 @@ Crossings = dict[int, Crossing | None]
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds` and
-    `their_seeds`: of the runs on each side; equal if they are `paired`. `notes`: what the comparison itself found."""
+    """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds`: of the
+    method's runs, and of both sides' if they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that
+    failed, of the method and of the reference, are not among them."""
 
     seeds: list[int]
     ours: list[TargetCost]
@@ -33,6 +35,7 @@ class MethodComparison:
     speedup: Speedup | None
     paired: bool = True
     notes: tuple[str, ...] = ()
+    lost: tuple[bool, bool] = (False, False)
 
     def figures(self) -> dict[str, Any]:
         """The values of a table's columns; without runs on both sides those of the speedup are absent."""
@@ -74,13 +77,14 @@ class MethodComparison:
 @dataclass(frozen=True)
 class RunTable:
     """The runs of one table, ready to be compared: `curves` of all runs, the methods in the table's order, the metric's name,
-    and remarks on how the table was read."""
+    remarks on how the table was read, and what it says of how distances were measured."""
 
     curves: list[Curve]
     rules: Rules
     methods: list[str]
     metric: str = ""
     remarks: tuple[str, ...] = ()
+    described: dict[str, str] = field(default_factory=dict)
 
     # What does not depend on the target, shared with the same runs at another one: each method's runs without copies (by method
     # and whether failed ones count), and whether all runs are evaluated alike.
@@ -166,7 +170,7 @@ class RunTable:
     def all_costs(self, method: str, axis: str) -> dict[int, TargetCost]:
         """The costs of a method's runs by seed; NaN if the axis was not measured."""
         runs = self.usable[method]
-        if self.rules.target == FINAL and method == self.rules.baseline:  # by definition, at the budget
+        if self.rules.target == FINAL and self.rules.paired and method == self.rules.baseline:  # by definition, at the budget
             return {seed: self.cost_of_end(curve, axis) for seed, curve in runs.items()}
         return {seed: self.cost_of(runs[seed], crossing, axis) for seed, crossing in self.crossings(method).items()}
 
@@ -212,10 +216,8 @@ class RunTable:
         reference = reference or self.rules.baseline
         failed = self.failed_runs(method)
         our_runs, their_runs = self.usable[method] | failed, self.usable[reference]
-        our_costs = self.costs(method, axis) | known_costs({seed: self.cost(curve, axis) for seed, curve in failed.items()})
-        their_costs = self.costs(reference, axis)
-        ours = [seed for seed in self.distinct(method, True) if seed in our_costs]
-        theirs = [seed for seed in self.distinct(reference, False) if seed in their_costs]
+        our_costs, their_costs = self.counted_costs(method, axis, failed=True), self.counted_costs(reference, axis)
+        ours, theirs = [*our_costs], [*their_costs]
         common_seeds = {*theirs} - {NO_SEED}
         shared = [seed for seed in ours if seed in common_seeds]
         enough = len(shared) >= MIN_PAIRS or min(len(ours), len(theirs)) < MIN_PAIRS  # Welch would not do better
@@ -239,7 +241,14 @@ class RunTable:
         notes = ["grids differ"] if common is not None else []
         if grids is Grids.COARSE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
-        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes))
+        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost)
+
+    def counted_costs(self, method: str, axis: str, failed: bool = False) -> dict[int, TargetCost]:
+        """The costs of the method's runs without copies, by seed; with `failed` also of failed runs, as never arriving."""
+        costs = dict(self.costs(method, axis))
+        if failed:
+            costs |= known_costs({seed: self.cost_of(curve, None, axis) for seed, curve in self.failed_runs(method).items()})
+        return {seed: costs[seed] for seed in self.distinct(method, failed) if seed in costs}
 
     def cost(self, curve: Curve, axis: str) -> TargetCost:
         """The cost of one run."""
@@ -257,7 +266,7 @@ class RunTable:
     ) -> list[list[TargetCost]] | None:
         """The costs of both sides' runs if they had been evaluated at the `common` iterations only; None if some run is then
         no longer seen to cross, or from the first evaluation on."""
-        by_definition = self.rules.target == FINAL and reference == self.rules.baseline
+        by_definition = self.rules.target == FINAL and self.rules.paired and reference == self.rules.baseline
         found = []
         for k, side in enumerate(sides):
             if k == 1 and by_definition:
@@ -276,7 +285,7 @@ def known_costs(costs: dict[int, TargetCost]) -> dict[int, TargetCost]:
     return {seed: cost for seed, cost in sorted(costs.items()) if 0 < cost.cost < np.inf}
 
 
-def make_run_table(curves: list[Curve], rules: Rules, metric: str = "", remarks: tuple[str, ...] = ()) -> RunTable:
+def make_run_table(curves: list[Curve], rules: Rules, tables: Tables | None = None) -> RunTable:
     """One table of all curves; a run that is marked finished but has lost rows becomes `incomplete`."""
     marked = [
         replace(curve, status="incomplete") if curve.status == "finished" and not rules.whole(curve) else curve
@@ -284,7 +293,8 @@ def make_run_table(curves: list[Curve], rules: Rules, metric: str = "", remarks:
     ]
     present = {curve.method for curve in curves}
     methods = dict.fromkeys([rules.baseline, *rules.methods, *(curve.method for curve in curves)])
-    return RunTable(marked, rules, [method for method in methods if method in present], metric, remarks)
+    told = (tables.metric, tables.remarks, tables.described) if tables else ()
+    return RunTable(marked, rules, [method for method in methods if method in present], *told)
 
 
 def check_comparable(folder: Path, table: RunTable, other_folder: Path, other: RunTable) -> None:
@@ -293,6 +303,16 @@ def check_comparable(folder: Path, table: RunTable, other_folder: Path, other: R
     if not all(fixed):  # without a study.json only the hash is known
         hashes = [{curve.config_hash for curve in side.curves} - {""} for side in (table, other)]
         fixed = [{"config_hash": min(known)} for known in hashes] if all(hashes) else [{}, {}]
-    told = [{"task": one.task, "unit": one.rules.unit, "metric": one.metric} for one in (table, other)]
+    told = [
+        {
+            "task": one.task,
+            "baseline": one.rules.baseline,
+            "paired": one.rules.paired,
+            "unit": one.rules.unit,
+            "metric": one.metric,
+            **one.described,
+        }
+        for one in (table, other)
+    ]
     for name, ours, theirs in differences(told[0] | fixed[0], told[1] | fixed[1]):
         raise InputError(f"{name} is {ours} in {folder} and {theirs} in {other_folder}: different fixed parts do not compare")

@@ -12,7 +12,6 @@ from fidrace.errors import InputError
 from fidrace.method.base import Floats
 from fidrace.score.curves import Curve
 
-TINY = np.finfo(float).tiny
 RELAPSE = 2.0  # times the target; a single evaluation that is less far above it is within what FD scatters
 
 
@@ -21,13 +20,14 @@ class Crossing:
     """Where FD falls to the target: between the evaluations `before` (-1: the run was at the target at its first evaluation)
     and `at`, after `share` of the way, log-linear in FD. `confirmed`: the evaluation after it is at the target too; False if
     there is none. `relapsed`: the run ends above the target: in its last two evaluations, or in the last one by
-    more than RELAPSE times."""
+    more than RELAPSE times, or with NaN. `left`: it is above the target for two evaluations or more some time later."""
 
     before: int
     at: int
     share: float
     confirmed: bool = True
     relapsed: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,13 @@ class TargetCost:
         return self.high == np.inf
 
     @property
+    def relapsed(self) -> bool:
+        return self.crossing is not None and self.crossing.relapsed
+
+    @property
     def may_be_more(self) -> bool:
         """True if the cost may be above its bracket: the run did not arrive, not certainly, or not to stay."""
-        return self.censored or (self.crossing is not None and not (self.crossing.confirmed and not self.crossing.relapsed))
+        return self.censored or self.relapsed or (self.crossing is not None and not self.crossing.confirmed)
 
     @property
     def may_be_less(self) -> bool:
@@ -79,13 +83,18 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         k, confirmed = len(fd) - 2, False
     if k is None or n[k + 1] > curve.within(budget):
         return None
-    relapsed = bool(fd[-1] > target and (fd[-2] > target or fd[-1] > RELAPSE * target))
+    last, ended = float(fd[-1]), curve.status == "finished"
+    relapsed = bool(last > target and (fd[-2] > target or last > RELAPSE * target)) or (bool(np.isnan(last)) and ended)
+    later = ~(fd[k + 1 :] <= target)
+    left = bool((later[:-1] & later[1:]).any())
     before = next((j for j in range(k, -1, -1) if target < fd[j] < np.inf), None)  # k itself, unless that is NaN
     if before is None:
-        return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed)
-    above, goal, below = np.log([fd[before], target, max(fd[k + 1], TINY)])
-    share = float((above - goal) / (above - below))
-    return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed)
+        return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed, left)
+    share = 1.0
+    if fd[k + 1] > 0:
+        above, goal, below = np.log([fd[before], target, fd[k + 1]])
+        share = float((above - goal) / (above - below))
+    return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
 
 
 def cost_of_target(curve: Curve, target: float, axis: str, budget: float) -> TargetCost:

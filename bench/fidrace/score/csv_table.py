@@ -30,6 +30,7 @@ class CsvTable:
     line_numbers: list[int] | None
     text: str
     separator: str
+    decimal_comma: bool
     remarks: tuple[str, ...] = ()
 
     def line(self, row: int) -> int:
@@ -64,6 +65,8 @@ def read_csv_table(path: Path, text: Collection[str]) -> CsvTable:
         raise InputError(f"{path}: {error.strerror}") from None
     try:
         written = content.decode("utf-8-sig")
+        if "\n" not in written:  # lines of an old Macintosh
+            written = written.replace("\r", "\n")
         written, line_numbers = without_comments(written)
         names, dress = dress_of(written)
         options: dict[str, Any] = {"keep_default_na": False, "low_memory": False, **dress}
@@ -73,7 +76,7 @@ def read_csv_table(path: Path, text: Collection[str]) -> CsvTable:
         raise InputError(f"{path}: {error}") from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{path}: empty") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, ValueError):
+    except (UnicodeDecodeError, pd.errors.ParserError, ValueError, csv.Error):
         raise InputError(f"{path}: not a CSV file in UTF-8") from None
     stripped = [name.strip() for name in names]
     for name in stripped:
@@ -83,7 +86,7 @@ def read_csv_table(path: Path, text: Collection[str]) -> CsvTable:
         raise InputError(f"{path}: some row has another number of cells than the header, which names {len(stripped)}")
     table.columns = pd.Index(stripped)
     remarks = [f"{path}: read with semicolons between cells and commas as decimal points"] if "decimal" in dress else []
-    return CsvTable(path, table, line_numbers, written, dress["sep"], tuple(remarks))
+    return CsvTable(path, table, line_numbers, written, dress["sep"], "decimal" in dress, tuple(remarks))
 
 
 def without_comments(text: str) -> tuple[str, list[int] | None]:

@@ -62,8 +62,8 @@ class Curve:
     @property
     def is_dead(self) -> bool:
         """True if the run diverged or ends no lower than it began."""
-        known = self.fd[np.isfinite(self.fd)]
-        return self.status == "diverged" or (self.status == "finished" and len(known) > 1 and bool(known[-1] >= known[0]))
+        ended = self.status == "finished" and len(self.fd) > 1
+        return self.status == "diverged" or (ended and not self.fd[-1] < self.fd[0])
 
     @property
     def iteration(self) -> Floats:
@@ -97,9 +97,9 @@ class Curve:
         return not len(self.iteration) or self.iteration[-1] == 0
 
     def equals(self, other: "Curve") -> bool:
-        """True if both have the same distances at the same iterations, and at least one."""
+        """True if both have the same distances at the same iterations, and at least one that is finite."""
         return (
-            len(self.fd) > 0
+            bool(np.isfinite(self.fd).any())
             and np.array_equal(self.iteration, other.iteration)
             and np.array_equal(self.fd, other.fd, equal_nan=True)
         )
@@ -155,4 +155,5 @@ def redundant_axes(curves: Sequence[Curve]) -> tuple[str, ...]:
         ratio = cost[trained] / iteration[trained]
         return bool((cost[~trained] == 0).all() and (ratio > 0).all() and np.allclose(ratio, ratio[0], rtol=1e-9, atol=0))
 
-    return tuple(axis for axis in ("images", "forwards") if trained.any() and is_redundant(axis))
+    axes = (axis for axis in ("images", "forwards") if curves and axis != curves[0].unit)
+    return tuple(axis for axis in axes if trained.any() and is_redundant(axis))

@@ -14,20 +14,23 @@ from fidrace.method.base import Floats
 from fidrace.packaged import find_tables
 from fidrace.score.comparison import OPEN, MethodComparison, RunTable, check_comparable
 from fidrace.score.curves import check_axis
+from fidrace.score.grids import Grids, common_iterations
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import median_cost, read_run_table
-from fidrace.score.notes import notes_of
-from fidrace.score.rules import Question
+from fidrace.score.notes import count_unusable, notes_of
+from fidrace.score.rules import FINAL, Question
 from fidrace.score.speedups import MIN_PAIRS, Speedup, are_open, interval, log_costs, speedup, student
 from fidrace.spec.user_input import Target
 
+UNLIKE = "now and before were evaluated at different iterations"
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the gate: what was asked, the outcome (HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before, their
-    ratio, and notes."""
+    """One line of the gate: what was asked, the outcome (UNLIKE = "now and before were evaluated at different iterations"
+    HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before, their
+        ratio, and notes."""
 
     asked: str
     outcome: str
@@ -102,13 +105,16 @@ def check(
         if table.rules.target != before.rules.target:
             targets = f"the target is {table.rules.target} in {folder} and {before.rules.target} in {against}"
             raise InputError(f"{targets}: they do not compare")
+        if absolute and table.rules.target == FINAL:
+            raise InputError(f"--absolute: at {FINAL} the target moves with the baseline; give a number as --target")
+        alike = common_iterations([*table.curves, *before.curves]) is None
         common = [method for method in table.methods if method in before.methods]
         raced = [method for method in common if method != table.rules.baseline]
         if not raced and not absolute:
             raise NothingToConclude(f"{folder} and {against} have no method in common but the baseline")
-        checks += [check_regression(table, before, method, max_regression, axis) for method in raced]
+        checks += [check_regression(table, before, method, max_regression, axis, alike) for method in raced]
         if absolute:
-            checks += [check_cost(table, before, method, max_regression, axis) for method in common]
+            checks += [check_cost(table, before, method, max_regression, axis, alike) for method in common]
     return checks
 
 
@@ -153,35 +159,44 @@ def warnings(table: RunTable, method: str, axis: str, comparison: MethodComparis
     return notes_of(table, method, axis, comparison) + lost_guards(guard_table(table), method)
 
 
-def check_cost(now: RunTable, before: RunTable, method: str, share: float, axis: str) -> Check:
-    """Check that the method's own cost of the target is at most 1 / (1 - `share`) of what it was, whatever the baseline's."""
+def check_cost(now: RunTable, before: RunTable, method: str, share: float, axis: str, alike: bool) -> Check:
+    """Check that the method's own cost of the target is at most 1 / (1 - `share`) of what it was, whatever the baseline's. If
+    the runs were not evaluated `alike`, the interval holds what the grids support."""
     asked = f"{method} itself slows down by at most {100 * share:g}%"
-    ours, theirs = (table.costs(method, axis) for table in (now, before))
+    ours, theirs = (table.counted_costs(method, axis, failed=True) for table in (now, before))
     shared = [seed for seed in ours if seed in theirs] if now.rules.paired and before.rules.paired else []
     paired = len(shared) >= MIN_PAIRS
     sides = [[costs[seed] for seed in (shared if paired else costs)] for costs in (ours, theirs)]
     if min(map(len, sides)) < MIN_PAIRS:
         return Check(asked, NOTHING, notes=f"{len(sides[0])} runs now and {len(sides[1])} before; it takes {MIN_PAIRS}")
-    same = paired and all(now.usable[method][seed].equals(before.usable[method][seed]) for seed in shared)
-    found = speedup(sides[1], sides[0], same, paired)
+    runs = [table.usable[method] for table in (now, before)]
+    same = paired and all(seed in runs[0] and seed in runs[1] and runs[0][seed].equals(runs[1][seed]) for seed in shared)
+    found = speedup(sides[1], sides[0], same, paired, grids=Grids.FINE if alike else Grids.UNLIKE)
     costs = [f"{median_cost(side):.4g} {axis}" if np.isfinite(median_cost(side)) else "not reached" for side in sides]
     bounded = found.ci_low > 0 or found.ci_high < np.inf
     result = outcome(found.ci_low, found.ci_high, 1 - share) if bounded else NOTHING
     ratio = Change(found.factor, found.ci_low, found.ci_high, f"paired, {len(shared)} seeds" if paired else "unpaired")
-    return Check(asked, result, costs[0], costs[1], str(ratio), "; ".join([ratio.how, *([] if bounded else [OPEN])]))
+    notes = [ratio.how, *([] if bounded else [OPEN]), *([] if alike else [UNLIKE]), *count_unusable(now, method)]
+    return Check(asked, result, costs[0], costs[1], str(ratio), "; ".join(notes))
 
 
-def check_regression(now: RunTable, before: RunTable, method: str, share: float, axis: str) -> Check:
-    """Check that the method's factor is still at least 1 - `share` of what it was."""
+def check_regression(now: RunTable, before: RunTable, method: str, share: float, axis: str, alike: bool) -> Check:
+    """Check that the method's factor is still at least 1 - `share` of what it was. If the runs were not evaluated `alike`, the
+    interval holds what the grids support."""
     ours, theirs = now.compare(method, axis), before.compare(method, axis)
     asked = f"{method} loses at most {100 * share:g}%"
     for side, when in ((ours, "now"), (theirs, "before")):
         if side.why_nothing and side.why_nothing != OPEN:
             return Check(asked, NOTHING, notes=f"{when}: {side.why_nothing}")
     ratio = change(ours, theirs, unchanged_seeds(now, before, method))
+    if not alike and ours.speedup and theirs.speedup:
+        one, other = ours.speedup, theirs.speedup
+        low = one.grid_low / other.grid_high
+        high = one.grid_high / other.grid_low if other.grid_low > 0 else np.inf
+        ratio = replace(ratio, ci_low=min(ratio.ci_low, low), ci_high=max(ratio.ci_high, high))
     bounded = ratio.ci_low > 0 or ratio.ci_high < np.inf
     result = outcome(ratio.ci_low, ratio.ci_high, 1 - share) if bounded else NOTHING
-    notes = [ratio.how, *([] if bounded else [OPEN]), *warnings(now, method, axis, ours)]
+    notes = [ratio.how, *([] if bounded else [OPEN]), *([] if alike else [UNLIKE]), *warnings(now, method, axis, ours)]
     notes += [f"before: {note}" for note in warnings(before, method, axis, theirs) if note not in notes]
     return Check(asked, result, str(ours.speedup), str(theirs.speedup), str(ratio), "; ".join(notes))
 
@@ -234,14 +249,15 @@ def open_limits(comparison: MethodComparison, exact: Set[int]) -> tuple[bool, bo
     if comparison.paired:
         pairs = [pair for seed, *pair in zip(comparison.seeds, ours, theirs, strict=True) if seed not in exact]
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return are_open(theirs, ours)
+    low, high = are_open(theirs, ours)
+    return low or comparison.lost[0], high or comparison.lost[1]
 
 
 def restrict_to_seeds(comparison: MethodComparison, seeds: Sequence[int]) -> MethodComparison:
     """The same comparison over some of its pairs."""
     places = [comparison.seeds.index(seed) for seed in seeds]
     ours, theirs = ([side[place] for place in places] for side in (comparison.ours, comparison.theirs))
-    return MethodComparison([*seeds], ours, theirs, comparison.speedup)
+    return replace(comparison, seeds=[*seeds], ours=ours, theirs=theirs)
 
 
 def log_factors(comparison: MethodComparison) -> list[Floats]:

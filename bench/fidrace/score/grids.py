@@ -14,7 +14,7 @@ from fidrace.method.base import Floats
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve
 
-MIN_EVALUATIONS = 5  # before the crossing, iteration 0 among them, for a grid that interpolation may be trusted on
+WIDEST = 1.25  # the ratio of a bracket's ends up to which interpolation is trusted: five evaluations on an even grid
 
 
 class Grids(Enum):
@@ -27,9 +27,9 @@ class Grids(Enum):
 
 
 def are_coarse(sides: Iterable[Iterable[TargetCost]]) -> bool:
-    """True if on some side the median run that arrives has fewer than MIN_EVALUATIONS before its crossing."""
-    counts = ([cost.crossing.before + 1 for cost in side if cost.crossing] for side in sides)
-    return any(median(count) < MIN_EVALUATIONS for count in counts if count)
+    """True if on some side the bracket of the median run that arrives is wider than WIDEST."""
+    widths = ([cost.high / cost.low if cost.low > 0 else np.inf for cost in side if cost.crossing] for side in sides)
+    return any(median(width) > WIDEST * (1 + 1e-9) for width in widths if width)
 
 
 def common_iterations(curves: Sequence[Curve]) -> Floats | None:
@@ -52,7 +52,7 @@ def distinct_runs(runs: dict[int, Curve]) -> list[int]:
     seen: set[bytes] = set()
     kept = []
     for seed, curve in sorted(runs.items()):
-        if len(curve.fd) < 2 or curve.content not in seen:
+        if np.isfinite(curve.fd).sum() < 2 or curve.content not in seen:
             kept.append(seed)
         seen.add(curve.content)
     return kept

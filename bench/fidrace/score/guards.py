@@ -36,7 +36,8 @@ def guard_table(table: RunTable) -> pd.DataFrame:
 def guard_rows(table: RunTable, method: str) -> list[dict[str, Any]]:
     baseline = table.rules.baseline
     theirs, ours = (at_crossing(table, name) for name in (baseline, method))
-    shared = [seed for seed in ours if seed in theirs] if table.rules.paired else []
+    paired = table.compare(method, table.rules.unit).paired
+    shared = [seed for seed in ours if seed in theirs] if paired else []
     seeds = ([*theirs], [*ours]) if not shared else (shared, shared)
     rows = []
     for guard in GUARDS:

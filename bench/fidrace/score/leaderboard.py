@@ -141,7 +141,7 @@ def read_run_table(folder: Path, asked: Question = Question(), aimless: bool = F
     read, NothingToConclude if no run of the baseline is usable."""
     tables = read_tables(folder, asked.unit or read_declaration(folder).unit)
     rules = read_rules(folder, tables, asked, aimless)
-    table = make_run_table(tables.curves, rules, tables.metric, tables.remarks)
+    table = make_run_table(tables.curves, rules, tables)
     if rules.baseline not in table.methods and (asked.baseline or rules.baseline != BASELINE):
         raise InputError(f"{folder}: no runs of the baseline {rules.baseline!r}{nearest(rules.baseline, table.methods)}")
     if not table.usable.get(rules.baseline):

@@ -7,11 +7,12 @@ from pathlib import Path
 from fidrace.errors import InputError
 from fidrace.score.comparison import RunTable, check_comparable, make_run_table
 from fidrace.score.reading import read_tables
-from fidrace.score.rules import read_rules
+from fidrace.score.rules import DECLARATION, read_rules
 from fidrace.storage.atomic import Row
 from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
 from fidrace.storage.tables import ENDED, EVAL_COLUMNS, RUN_COLUMNS, read_rows, with_extra_columns, write_table
 
+RUN_KEY = ("task", "method", "seed")
 Distances = dict[float, str]  # by iteration, as text so that NaN equals NaN: two copies of one run must agree in them
 
 
@@ -24,6 +25,11 @@ def merge_folders(folders: list[Path], out: Path) -> None:
     if len(folders) < 2:
         raise InputError("merge: name two folders or more")
     check_folders_comparable(folders)
+    for folder in folders:
+        for name, columns in (("runs.csv", RUN_KEY), ("evals.csv", (*RUN_KEY, "iteration", "fd"))):
+            read_rows(folder / name, columns)  # of other columns nothing would be known
+        if (folder / DECLARATION).exists():
+            raise InputError(f"{folder}: merge keeps no {DECLARATION}; take it out, and write it into {out} afterwards")
     rows = choose_runs(folders)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
@@ -48,7 +54,7 @@ def check_folders_comparable(folders: list[Path]) -> None:
         read = read_tables(folder)
         if not read.curves:
             raise InputError(f"{folder}: runs.csv holds no runs")
-        tables.append(make_run_table(read.curves, read_rules(folder, read, aimless=True), read.metric))
+        tables.append(make_run_table(read.curves, read_rules(folder, read, aimless=True), read))
         check_comparable(folders[0], tables[0], folder, tables[-1])
 
 

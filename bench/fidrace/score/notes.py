@@ -27,7 +27,7 @@ def notes_of(
     goals = table.usable[baseline] if table.rules.target == FINAL and table.rules.paired else table.usable[method]
     aimed = [curve for seed, curve in table.usable[method].items() if seed in goals]
     devices = {curve.about.get("device") for curve in [*table.usable[method].values(), *table.usable[baseline].values()]}
-    unmeasured = len(set(table.crossings(method)) - set(table.costs(method, axis))) if method != baseline else 0
+    unmeasured, theirs = ({*table.crossings(name)} - {*table.costs(name, axis)} for name in (method, baseline))
     notes = {
         "post hoc": table.rules.post_hoc,
         "extended": declared is not None and any(curve.seed not in declared for curve in runs),
@@ -35,7 +35,8 @@ def notes_of(
         "as reconstructed": record.evidence == "reconstructed",
         "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed)) for c in aimed]) > 0.5,
         "mixed devices": axis == "seconds" and len(devices) > 1,
-        f"{unmeasured} without {axis}": unmeasured > 0,
+        f"{len(unmeasured)} without {axis}": bool(unmeasured),
+        f"baseline: {len(theirs)} without {axis}": bool(theirs) and method != baseline == reference,
     }
     found = [note for note, holds in notes.items() if holds]
     found += notes_of_comparison(comparison) if comparison else []
@@ -68,6 +69,7 @@ def notes_of_costs(costs: list[TargetCost]) -> list[str]:
     counts = {
         "unconfirmed": sum(not crossing.confirmed for crossing in crossings),
         "relapsed": sum(crossing.relapsed for crossing in crossings),
+        "above the target again for a while": sum(crossing.left and not crossing.relapsed for crossing in crossings),
         "at target at the first evaluation": sum(crossing.before < 0 for crossing in crossings),
     }
     return [f"{count} {what}" for what, count in counts.items() if count]
@@ -78,6 +80,7 @@ def count_unusable(table: RunTable, method: str) -> list[str]:
     runs = [curve for curve in table.curves if curve.method == method]
     statuses = [curve.status for curve in runs]
     counts = {status: statuses.count(status) for status in UNUSABLE}
+    counts["without evaluations"] = sum(curve.status == "finished" and not len(curve.fd) for curve in runs)
     counts[f"ended by {GPU_HOURS}"] = sum(curve.timed_out for curve in runs)
     if method == table.rules.baseline and table.rules.target == FINAL:
         ended = [curve for curve in runs if curve.status == "finished"]

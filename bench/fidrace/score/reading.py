@@ -1,7 +1,7 @@
 """runs.csv and evals.csv, of fidrace or of others, as curves. A method, a count of training and a distance are enough."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fidrace.score.csv_table import CsvTable, read_csv_table
 from fidrace.score.curves import AXES, GUARDS, NO_SEED, Curve
 from fidrace.storage.tables import RUN_COLUMNS, STATUSES, refuse_name
 
+EXACT = 2.0**53  # whole numbers beyond are not exact
 LARGEST = 1e18  # no measurement is larger, and larger values would overflow
 UNNAMED = "task"  # of tables that do not name their task
 RUN = ["task", "method", "seed"]
@@ -24,13 +25,15 @@ TEXT = {"runs.csv": {*RUN_COLUMNS} - RUN_NUMBERS, "evals.csv": {"task", *DESCRIP
 @dataclass(frozen=True)
 class Tables:
     """The runs of a folder: their curves, what training is counted in, the metric's name, whether fidrace's own loop made all
-    of them, so that equal seeds share their chances, and remarks on how the tables were read."""
+    of them, so that equal seeds share their chances, remarks on how the tables were read, and what they say of how distances
+    were measured."""
 
     curves: list[Curve]
     unit: str
     metric: str
     ours: bool
     remarks: tuple[str, ...]
+    described: dict[str, str] = field(default_factory=dict)
 
 
 def read_curves(folder: Path) -> list[Curve]:
@@ -46,19 +49,20 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
         raise InputError(f"{folder / 'evals.csv'}: no such file; if it is {others[0]}, give it this name")
     # evals.csv first: a study at work writes it last, so every evaluation then has its run
     file = read_csv_table(folder / "evals.csv", TEXT["evals.csv"])
-    evals, unit, metric = read_evaluations(file, unit, not (folder / "study.json").exists())
+    evals, unit, metric, described = read_evaluations(file, unit)
     runs, runs_remarks = read_runs(folder, evals)
+    ours = (folder / "study.json").exists() or ("config_hash" in runs and bool((runs["config_hash"] != "").all()))
+    if not ours:
+        evals = without_blanks(file, evals)
     for column, key in (("config_hash", ["task"]), ("method_hash", ["task", "method"])):
         check_unique(folder / "runs.csv", runs, column, key)
     remarks = [*file.remarks, *runs_remarks, *disorder(file, evals)]
     curves = make_curves(runs, evals, unit)
-    ours = (folder / "study.json").exists() or ("config_hash" in runs and bool((runs["config_hash"] != "").all()))
-    return Tables(curves, unit, metric, ours, tuple(remarks))
+    return Tables(curves, unit, metric, ours, tuple(remarks), described)
 
 
-def read_evaluations(file: CsvTable, unit: str | None, foreign: bool) -> tuple[pd.DataFrame, str, str]:
-    """evals.csv with fidrace's names of columns, its unit, and its metric. In a `foreign` table a row with a blank distance is
-    of a training log and no evaluation; fidrace leaves distances blank that are not finite."""
+def read_evaluations(file: CsvTable, unit: str | None) -> tuple[pd.DataFrame, str, str, dict[str, str]]:
+    """evals.csv with fidrace's names of columns, its unit, its metric, and what it says of how distances were measured."""
     path, table = file.path, file.table
     names = [*table.columns]
     method, distance = find_column(names, ["method"]), find_column(names, DISTANCES)
@@ -78,17 +82,60 @@ def read_evaluations(file: CsvTable, unit: str | None, foreign: bool) -> tuple[p
     for column in AXES.values():
         if column not in evals:
             evals[column] = np.nan
-    evals["method"] = table[method].astype(str)
-    evals["task"] = table[task_column].astype(str) if (task_column := find_column(names, ["task"])) else UNNAMED
-    evals["seed"] = evals["seed"].fillna(NO_SEED) if "seed" in evals else float(NO_SEED)
-    check_values(file, evals, progress, distance, unit)
-    check_descriptions(file, evals)
+    evals["method"] = table[method].astype(str).str.strip()
+    evals["task"] = table[column].astype(str).str.strip() if (column := find_column(names, ["task"])) else UNNAMED
+    evals["seed"] = seeds_of(file, evals)
+    check_grouping(file, progress, distance)
+    check_values(file, evals, progress, distance)
+    described = check_descriptions(file, evals)
     evals = evals[~table.duplicated()]
-    if foreign and evals["fd"].isna().any():
-        evals = evals[evals["fd"].notna() | (file.cells(distance).reindex(evals.index) != "")]
     check_twice(file, evals, progress)
-    metric = table[metric_column].iloc[0] if (metric_column := find_column(names, ["metric"])) and len(table) else distance
-    return evals, unit, str(metric).lower() if metric == distance else str(metric)
+    metric = described.pop("metric", "") or distance
+    return evals, unit, metric.lower() if metric == distance else metric, described
+
+
+def without_blanks(file: CsvTable, evals: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations of a table that fidrace did not make: a blank distance is a row of a training log. (fidrace leaves
+    distances blank that are not finite.) Raises InputError for a distance of 0, which no measurement gives."""
+    for row in evals.index[evals["fd"] == 0]:
+        run = name_of(evals.loc[row])
+        raise InputError(f"{file.path}: line {file.line(row)}: {run} has the distance 0; leave blank what was not measured")
+    if not evals["fd"].isna().any():
+        return evals
+    distance = find_column(file.table.columns, DISTANCES)
+    assert distance is not None
+    return evals[evals["fd"].notna() | (file.cells(distance).reindex(evals.index) != "")]
+
+
+def check_grouping(file: CsvTable, progress: str, distance: str) -> None:
+    """Raise InputError if 1.000 may be one or a thousand: points between groups of three digits, and nothing that tells."""
+    if file.separator != ";":
+        return
+    column = distance if file.decimal_comma else progress
+    cells = file.cells(column)
+    grouped = cells[cells.str.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+")]
+    if (
+        len(grouped)
+        and not cells.str.contains(",").any()
+        and not cells.str.fullmatch(r"\d*\.(\d{1,2}|\d{4,})|\d{4,}\.\d*").any()
+    ):
+        row = grouped.index[0]
+        where = f"{file.path}: line {file.line(row)}: {column} is {grouped[row]}"
+        raise InputError(f"{where}: a thousand or a fraction? Write it without points between thousands")
+
+
+def seeds_of(file: CsvTable, table: pd.DataFrame) -> "pd.Series[Any]":
+    """The seeds of a table, NO_SEED where they are blank; raises InputError for what is no seed."""
+    if "seed" not in table:
+        return pd.Series(float(NO_SEED), table.index)
+    seeds = table["seed"]
+    for row in table.index[seeds.abs() > EXACT]:
+        raise InputError(
+            f"{file.path}: line {file.line(row)}: seed {seeds[row]:g} is too large to be told apart; number the runs"
+        )
+    for row in table.index[(seeds % 1 != 0) & seeds.notna() | (seeds < 0)]:
+        raise InputError(f"{file.path}: line {file.line(row)}: a seed is a whole number from 0 or blank, not {seeds[row]:g}")
+    return seeds.fillna(NO_SEED)
 
 
 def scale_of(column: str) -> float:
@@ -110,8 +157,9 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
     if "task" not in runs:
         tasks = evals["task"].unique()
         runs["task"] = tasks[0] if len(tasks) == 1 else UNNAMED
-    runs["seed"] = runs["seed"].fillna(NO_SEED) if "seed" in runs else float(NO_SEED)
-    check_seeds(file, runs)
+    runs["seed"] = seeds_of(file, runs)
+    for column in {"task", "method"} & {*runs}:
+        runs[column] = runs[column].str.strip()
     for status in set(runs["status"]) - {*STATUSES}:
         raise InputError(f"{path}: unknown status {status!r}{nearest(status, STATUSES)}")
     for column in ("task", "method"):
@@ -133,24 +181,18 @@ def name_of(row: Any) -> str:
     return str(row["method"]) + (f" seed {row['seed']:g}" if row["seed"] != NO_SEED else "")
 
 
-def check_seeds(file: CsvTable, table: pd.DataFrame) -> None:
-    seeds = table["seed"]
-    for row in table.index[(seeds % 1 != 0) | (seeds.abs() > LARGEST) | (seeds < NO_SEED)]:
-        raise InputError(f"{file.path}: line {file.line(row)}: a seed is a whole number from 0 or blank, not {seeds[row]:g}")
-
-
-def check_values(file: CsvTable, evals: pd.DataFrame, progress: str, distance: str, unit: str) -> None:
+def check_values(file: CsvTable, evals: pd.DataFrame, progress: str, distance: str) -> None:
     """Raise InputError for an invalid name or number."""
     path = file.path
     for column in ("task", "method"):
         for name in evals[column].unique():
             refuse_name(path, column, name)
     if metric := find_column(file.table.columns, ["metric"]):
-        for name in file.table[metric].unique():
-            refuse_name(path, "metric", name)
-    check_seeds(file, evals)
+        for name in file.table[metric].str.strip().unique():
+            if name:
+                refuse_name(path, "metric", name)
     counts, fd = evals["iteration"], evals["fd"]
-    for row in evals.index[counts.isna() & evals["fd"].notna() | np.isinf(counts) | (counts < 0)]:
+    for row in evals.index[counts.isna() | np.isinf(counts) | (counts < 0)]:
         others = [name for name in file.table.columns if name.lower() in PROGRESS and name != progress]
         mixed = next((name for name in others if str(file.table[name][row]) not in ("", "nan")), None)
         why = f", and {mixed} is {file.table[mixed][row]}: convert all rows to one unit" if mixed else ""
@@ -164,14 +206,15 @@ def check_values(file: CsvTable, evals: pd.DataFrame, progress: str, distance: s
         raise InputError(f"{path}: line {file.line(row)}: {name_of(evals.loc[row])} has a distance below 0 ({fd[row]:g})")
 
 
-def check_descriptions(file: CsvTable, evals: pd.DataFrame) -> None:
-    """Raise InputError if distances of one task were measured in different ways, as their columns say."""
+def check_descriptions(file: CsvTable, evals: pd.DataFrame) -> dict[str, str]:
+    """How distances were measured, by column. Raises InputError if those of one task were measured in different ways."""
+    described = {}
     for wanted in DESCRIPTIONS:
         column = find_column(file.table.columns, [wanted])
         if column is None:
             continue
-        cells = file.table[column].astype(str).str.strip()
-        cells = cells[~cells.isin(("", "nan"))]
+        cells = file.table[column].astype(object).where(file.table[column].notna(), "").astype(str).str.strip()
+        cells = cells[~cells.isin(("", "nan"))].map(in_one_form)
         if cells.nunique() > 3 and counts_training(pd.to_numeric(cells, errors="coerce"), evals):
             continue
         for _, group in cells.groupby(evals["task"]):
@@ -182,6 +225,18 @@ def check_descriptions(file: CsvTable, evals: pd.DataFrame) -> None:
                     f"{file.path}: {column} is {group.iloc[0]} for {one} (line {first}) and {other[row]} for {two} (line "
                     f"{second}): such distances do not compare"
                 )
+
+        if len(cells):
+            described[wanted] = str(cells.iloc[0])
+    return described
+
+
+def in_one_form(text: str) -> str:
+    """`text` so that equal values are equal: 50000 and 50000.0, FID and fid."""
+    try:
+        return f"{float(text):.12g}"
+    except ValueError:
+        return text.lower()
 
 
 def counts_training(cells: "pd.Series[Any]", evals: pd.DataFrame) -> bool:

@@ -106,7 +106,7 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
     declared = read_declaration(folder)
     if (folder / "study.json").exists():
         rules = rules_of_manifest(folder, curves)
-    elif tasks[0] in task_names() and tables.unit == ITERATIONS and declared.target is None:
+    elif tables.ours and tasks[0] in task_names() and declared.target is None:
         task = load_task(tasks[0])
         rules = Rules(task.target.fd, task.target.how, task.budget.iterations, paired=tables.ours)
     else:

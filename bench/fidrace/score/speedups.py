@@ -77,7 +77,8 @@ def grid_bracket(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -
     """The lowest and the highest factor that the brackets of all costs allow: the ratio of geometric means of their ends."""
     with np.errstate(divide="ignore"):
         (base_low, base_high), (low, high) = (
-            np.log([(one.low, one.high) for one in side]).mean(axis=0) for side in (baseline, method)
+            np.log([(one.low, np.inf if one.relapsed else one.high) for one in side]).mean(axis=0)
+            for side in (baseline, method)
         )
     return float(np.exp(base_low - high)), float(np.exp(base_high - low))
 
