@@ -77,7 +77,7 @@ class Verdicts:
 
 def verdicts(world: GridWorld, studies: int, seed: int = 0) -> Verdicts:
     """What the rules say of `studies` simulated studies, and what they would say without regard to grids."""
-    rng = np.random.default_rng([seed, world.seeds, world.before, world.ratio])
+    rng = np.random.default_rng([seed, world.seeds, world.before, world.ratio, world.finer == "method"])
     pace = rng.normal(0, world.spread, (2, studies, world.seeds))
     pace[1] = world.correlation * pace[0] + np.sqrt(1 - world.correlation**2) * pace[1] + np.log(world.factor)
     grids = world.grids()
