@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from fidrace.errors import InputError
-from fidrace.score.comparison import OPEN, MethodComparison
 from fidrace.score.crossings import TargetCost
 from fidrace.score.gate import FAILS, HOLDS, NOTHING, UNDECIDED, Check, change, check, outcome, parse_requirement, parse_share
+from fidrace.score.method_comparison import OPEN, MethodComparison
 from fidrace.score.speedups import speedup
 from tests.conftest import COMMAND, ENVIRONMENT, Fidrace, Refused
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from fidrace.errors import InputError
 from fidrace.packaged import find_tables
-from fidrace.score.comparison import MethodComparison, RunTable
+from fidrace.score.comparison import RunTable
 from fidrace.score.curves import check_axis
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
+from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.notes import notes_of
 from fidrace.score.speedups import NAN
 from fidrace.spec.task import Task, load_task, task_names

@@ -12,11 +12,12 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude, nearest
 from fidrace.method.base import Floats
 from fidrace.packaged import find_tables
-from fidrace.score.comparison import OPEN, MethodComparison, RunTable, check_comparable
+from fidrace.score.comparison import RunTable, check_comparable
 from fidrace.score.curves import check_axis
 from fidrace.score.grids import Grids, common_iterations
 from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import median_cost, read_run_table
+from fidrace.score.method_comparison import OPEN, MethodComparison
 from fidrace.score.notes import count_unusable, notes_of
 from fidrace.score.rules import FINAL, Question
 from fidrace.score.speedups import MIN_PAIRS, Speedup, are_open, interval, log_costs, speedup, student

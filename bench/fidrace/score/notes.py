@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from fidrace.score.comparison import MethodComparison, RunTable
+from fidrace.score.comparison import RunTable
 from fidrace.score.crossings import TargetCost, is_flat
 from fidrace.score.curves import Curve
 from fidrace.score.grids import distinct_runs
+from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL
 from fidrace.score.speedups import MIN_PAIRS
 from fidrace.storage.manifest import MethodRecord

@@ -1,0 +1,63 @@
+"""What one comparison found: the costs on both sides, the speedup, and why there may be none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fidrace.score.crossings import TargetCost
+from fidrace.score.speedups import MIN_PAIRS, Speedup
+
+NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
+OPEN = "costs that are not known, on both sides, leave both limits open"
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds`: of the
+    method's runs, and of both sides' if they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that
+    failed, of the method and of the reference, are not among them."""
+
+    seeds: list[int]
+    ours: list[TargetCost]
+    theirs: list[TargetCost]
+    speedup: Speedup | None
+    paired: bool = True
+    notes: tuple[str, ...] = ()
+    lost: tuple[bool, bool] = (False, False)
+
+    def figures(self) -> dict[str, Any]:
+        """The values of a table's columns; without runs on both sides those of the speedup are absent."""
+        counts = {
+            "pairs": len(self.seeds) if self.paired else 0,
+            "reached": sum(not cost.censored for cost in self.ours),
+            "baseline_reached": sum(not cost.censored for cost in self.theirs),
+        }
+        if self.speedup is None:
+            return {**counts, "bound": "none"}
+        fields = vars(self.speedup)
+        factors = {"speedup": fields["factor"], "factor_low": fields["grid_low"], "factor_high": fields["grid_high"]}
+        return {**fields, **factors, **counts, "verdict": self.speedup.verdict}
+
+    @property
+    def is_too_small(self) -> bool:
+        """True if there are too few pairs, or too few runs on a side, for an interval."""
+        return min(len(self.ours), len(self.theirs)) < MIN_PAIRS
+
+    @property
+    def size(self) -> str:
+        """`2 pairs`, or `3 and 1 runs` of the method and the reference."""
+        return f"{len(self.ours)} pairs" if self.paired else f"{len(self.ours)} and {len(self.theirs)} runs"
+
+    @property
+    def why_nothing(self) -> str:
+        """The reason why nothing was measured; empty if an interval bounds the factor."""
+        if self.is_too_small:
+            return f"{self.size}; an interval takes {MIN_PAIRS}{'' if self.paired else ' of each'}"
+        if all(cost.censored for cost in self.ours + self.theirs):
+            return "no run reached the target"
+        if self.speedup and self.speedup.detectable == np.inf:
+            return NO_SCATTER_NOTE
+        if self.speedup and (self.speedup.ci_low, self.speedup.ci_high) == (0, np.inf):
+            return OPEN
+        return ""
