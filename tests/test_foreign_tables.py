@@ -82,7 +82,11 @@ def test_one_published_curve_each_says_what_the_grid_says(tmp_path: Path) -> Non
 
 def test_a_claim_between_the_ends_of_two_grids_is_a_wide_bracket(tmp_path: Path) -> None:
     rows = [{"method": name, "iteration": n, "fid": fid} for name, run in REPA.items() for n, fid in run.items()]
-    row = first(score_folder(write(tmp_path / "s", rows), 8.3))
+    scores = score_folder(write(tmp_path / "s", rows), 8.3)
+    row = first(scores)
+    assert (
+        "between 1x and 46.7x by the grid alone; with 1 % more fid the baseline does not arrive" in scores.without_interval[0]
+    )
     assert (row["reached"], row["baseline_reached"]) == (1, 1)  # the row at 7M is not lost to a budget guessed from the other
     assert row["factor_low"] == pytest.approx(1.0)
     assert row["factor_high"] == pytest.approx(7_000 / 150)

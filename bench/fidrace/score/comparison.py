@@ -186,7 +186,7 @@ class RunTable:
         lost = bool({*failed} - {*ours}), bool(self.failed_runs(reference))
         found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost)
         notes = ["grids differ"] if common is not None else []
-        if grids is Grids.COARSE and not identical:
+        if grids is not Grids.FINE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
         return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost)
 

@@ -44,11 +44,11 @@ def describe_bracket(low: float, high: float) -> str:
 def describe_sensitivity(table: RunTable, method: str, axis: str, factor: float) -> str:
     """What a slightly worse baseline does to the factor."""
     worse = [replace(c, fd=MORE_FD * c.fd) if c.method == table.rules.baseline else c for c in table.curves]
-    speedup = make_run_table(worse, table.rules).compare(method, axis).speedup
-    lead = f"{100 * (MORE_FD - 1):.0f} % more {table.metric} in the baseline"
-    if speedup is None or np.isnan(speedup.factor):
-        return f"with {lead} it has no factor"
-    return f"{lead} moves it from {factor:.2f}x to {speedup.factor:.2f}x"
+    found = make_run_table(worse, table.rules).compare(method, axis)
+    lead = f"{100 * (MORE_FD - 1):.0f} % more {table.metric}"
+    if found.speedup is None or np.isnan(found.speedup.factor) or all(cost.censored for cost in found.theirs):
+        return f"with {lead} the baseline does not arrive"
+    return f"{lead} in the baseline moves it from {factor:.2f}x to {found.speedup.factor:.2f}x"
 
 
 @cache
