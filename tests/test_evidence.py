@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fidrace.score.leaderboard import score_folder
+from fidrace.score.leaderboard import format_p, score_folder
 from tests.conftest import Fidrace, Refused
 from tests.foreign import SCATTER, first, races, run, with_statuses, write
 
@@ -145,3 +145,9 @@ def test_the_verdict_is_by_the_adjusted_p_on_both_sides(tmp_path: Path) -> None:
     for side, p, limit in (("faster", "p_holm", table["ci_low"] > 1), ("slower", "p_slower_holm", table["ci_high"] < 1)):
         assert (table["verdict"] == side).tolist() == ((table[p] < 0.05) & limit).tolist()
         assert (table["verdict"] == f"{side}, unadjusted").tolist() == ((table[p] >= 0.05) & limit).tolist()
+
+
+def test_a_p_below_the_level_never_looks_like_it() -> None:
+    assert [format_p(p) for p in (0.0499, 0.04996, 0.05, 0.0501, 1.0, 3.4e-7, 0.0)] == [
+        *("0.0499", "0.04996", "0.05", "0.05", "1", "3.4e-07", "0")
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fidrace.score.claims import Claim, load_claims
-from fidrace.score.leaderboard import Scores
+from fidrace.score.leaderboard import Scores, format_p
 from fidrace.score.rules import Rules
 from fidrace.score.speedups import SLOWER
 
@@ -25,7 +25,7 @@ def factor_cells(row: dict[str, Any]) -> list[str]:
     return [
         "–" if np.isnan(row["speedup"]) else f"{BOUNDS[row['bound']]}{row['speedup']:.2f}×",
         "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f} – {row['ci_high']:.2f}".replace("inf", "∞"),
-        "" if pd.isna(p) else f"{p:.2g}",
+        "" if pd.isna(p) else format_p(p),
         "" if pd.isna(row["verdict"]) else row["verdict"],
     ]
 

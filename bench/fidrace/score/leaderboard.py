@@ -63,7 +63,7 @@ class Scores:
             best = shown.iloc[0]
             factor = f"{'at least ' if best['bound'] == '>=' else ''}{best['speedup']:.2f}x {name}"
             price = "".join(f"; it {note}" for note in best["flags"].split("; ") if note in FLAGGED.values())
-            return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {best['p_holm']:.2g}){price}"
+            return f"fastest: {best['method']}, {factor} (Holm-adjusted p = {format_p(best['p_holm'])}){price}"
         if len(table) < 2:
             return f"only {name} was raced: no method to compare with it"
         return f"no method is shown to be faster than {name} (Holm-adjusted p < 0.05, one-sided)"
@@ -153,6 +153,12 @@ def read_run_table(folder: Path, asked: Question = Question(), aimless: bool = F
         lower = " that ends lower than it began" if rules.target == FINAL else ""
         raise NothingToConclude(f"{folder}: no finished run of {rules.baseline!r}{lower}, so there is nothing to compare with")
     return table
+
+
+def format_p(p: float) -> str:
+    """p to two figures, or as many as show on which side of LEVEL it is."""
+    texts = (f"{p:.{figures}g}" for figures in range(2, 17))
+    return next(text for text in texts if (float(text) < LEVEL) == (p < LEVEL))
 
 
 def flag_post_hoc(flags: str, afterwards: bool) -> str:
