@@ -1,6 +1,7 @@
 """Whether verdicts survive grids that differ or are coarse: the tables of docs/statistics.md, from simulated studies.
 
 python -m tests.slow.grids [STUDIES] [PROCESSES]     prints them as Markdown (150 studies a cell: a quarter of an hour)
+python -m tests.slow.grids 700 2 --entry log-linear 10 4     one entry of the first table again, with other chances
 """
 
 import argparse
@@ -31,6 +32,18 @@ def judged(task: tuple[GridWorld, int]) -> Verdicts:
 
 def percent(shares: Sequence[float]) -> str:
     return f"{100 * float(np.mean(shares)):.1f}"
+
+
+def again(studies: int, processes: int, family: str, ratio: str, before: str) -> None:
+    """One entry of the first table, from other studies."""
+    with ProcessPoolExecutor(processes) as pool:
+        found = list(pool.map(judged_again, [(world, studies) for world in cells(family, "", int(ratio), int(before))]))
+    shares = f"{percent([one.faster for one in found])} / {percent([one.slower for one in found])}"
+    print(f"{family}, {ratio}x, {before} before: {shares} in {studies * len(found):,} studies")
+
+
+def judged_again(task: tuple[GridWorld, int]) -> Verdicts:
+    return verdicts(*task, seed=11)
 
 
 def main(studies: int, processes: int) -> None:
@@ -64,4 +77,9 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("studies", nargs="?", type=int, default=150)
     arguments.add_argument("processes", nargs="?", type=int, default=2)
-    main(**vars(arguments.parse_args()))
+    arguments.add_argument("--entry", nargs=3, metavar=("FAMILY", "RATIO", "BEFORE"))
+    asked = arguments.parse_args()
+    if asked.entry:
+        again(asked.studies, asked.processes, *asked.entry)
+    else:
+        main(asked.studies, asked.processes)

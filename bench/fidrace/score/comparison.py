@@ -41,6 +41,7 @@ class RunTable:
     # Needed repeatedly: the baseline's costs for every method, a crossing once for each axis.
     known_costs: dict[tuple[str, str], dict[int, TargetCost]] = field(default_factory=dict, init=False)
     known_crossings: dict[str, Crossings] = field(default_factory=dict, init=False)
+    known_counted: dict[tuple[str, str, bool], dict[int, TargetCost]] = field(default_factory=dict, init=False)
 
     @property
     def task(self) -> str:
@@ -192,10 +193,13 @@ class RunTable:
 
     def counted_costs(self, method: str, axis: str, failed: bool = False) -> dict[int, TargetCost]:
         """The costs of the method's runs without copies, by seed; with `failed` also of failed runs, as never arriving."""
-        costs = dict(self.costs(method, axis))
-        if failed:
-            costs |= known_costs({seed: self.cost_of(curve, None, axis) for seed, curve in self.failed_runs(method).items()})
-        return {seed: costs[seed] for seed in self.distinct(method, failed) if seed in costs}
+        if (method, axis, failed) not in self.known_counted:
+            costs = dict(self.costs(method, axis))
+            if failed:
+                costs |= known_costs({seed: self.cost_of(run, None, axis) for seed, run in self.failed_runs(method).items()})
+            counted = {seed: costs[seed] for seed in self.distinct(method, failed) if seed in costs}
+            self.known_counted[method, axis, failed] = counted
+        return self.known_counted[method, axis, failed]
 
     def cost(self, curve: Curve, axis: str) -> TargetCost:
         """The cost of one run."""

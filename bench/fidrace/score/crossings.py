@@ -85,15 +85,17 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         return None
     last, ended = float(fd[-1]), curve.status == "finished"
     relapsed = bool(last > target and (fd[-2] > target or last > RELAPSE * target)) or (bool(np.isnan(last)) and ended)
-    later = ~(fd[k + 1 :] <= target)
-    left = bool((later[:-1] & later[1:]).any())
+    left = False
+    if not fd[k + 1 :].max() <= target:
+        above = ~(fd[k + 1 :] <= target)
+        left = bool((above[:-1] & above[1:]).any())
     before = next((j for j in range(k, -1, -1) if target < fd[j] < np.inf), None)  # k itself, unless that is NaN
     if before is None:
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed, left)
     share = 1.0
     if fd[k + 1] > 0:
-        above, goal, below = np.log([fd[before], target, fd[k + 1]])
-        share = float((above - goal) / (above - below))
+        start, goal, end = np.log([fd[before], target, fd[k + 1]])
+        share = float((start - goal) / (start - end))
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
 
 

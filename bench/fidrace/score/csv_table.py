@@ -42,6 +42,11 @@ class CsvTable:
         options: dict[str, Any] = {"sep": self.separator, "usecols": place, "dtype": str, "keep_default_na": False}
         return pd.read_csv(io.StringIO(self.text), **options).iloc[:, 0].str.strip()
 
+    def words(self, column: str) -> "pd.Series[str]":
+        """A column as text without spaces around it, blank cells as empty text."""
+        values = self.table[column]
+        return values.map({value: "" if pd.isna(value) else str(value).strip() for value in values.unique()})
+
     def numbers(self, column: str) -> "pd.Series[Any]":
         """A column as numbers, blank cells as NaN; raises InputError for text, naming its line."""
         values = self.table[column]

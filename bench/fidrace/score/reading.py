@@ -89,8 +89,8 @@ def read_evaluations(file: CsvTable, unit: str | None) -> tuple[pd.DataFrame, st
     for column in AXES.values():
         if column not in evals:
             evals[column] = np.nan
-    evals["method"] = table[method].astype(str).str.strip()
-    evals["task"] = table[column].astype(str).str.strip() if (column := find_column(names, ["task"])) else UNNAMED
+    evals["method"] = file.words(method)
+    evals["task"] = file.words(column) if (column := find_column(names, ["task"])) else UNNAMED
     evals["seed"] = seeds_of(file, evals)
     check_grouping(file, progress, distance)
     check_values(file, evals, progress, distance)
@@ -148,8 +148,8 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
         tasks = evals["task"].unique()
         runs["task"] = tasks[0] if len(tasks) == 1 else UNNAMED
     runs["seed"] = seeds_of(file, runs)
-    for column in {"task", "method"} & {*runs}:
-        runs[column] = runs[column].str.strip()
+    for column in {"task", "method"} & {*file.table.columns}:
+        runs[column] = file.words(column)
     for status in set(runs["status"]) - {*STATUSES}:
         raise InputError(f"{path}: unknown status {status!r}{nearest(status, STATUSES)}")
     for column in ("task", "method"):
@@ -159,10 +159,9 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
         run = name_of(runs.loc[row])
         raise InputError(f"{path}: line {file.line(row)}: two different rows for {run}")
     known = set(runs[RUN].itertuples(index=False, name=None))
-    for row in (~pd.Series([*evals[RUN].itertuples(index=False, name=None)], evals.index, object).isin(known)).pipe(
-        lambda absent: absent.index[absent]
-    ):
-        raise InputError(f"{folder / 'evals.csv'}: {name_of(evals.loc[row])} has no row in runs.csv")
+    for _, row_of_run in evals[RUN].drop_duplicates().iterrows():
+        if tuple(row_of_run) not in known:
+            raise InputError(f"{folder / 'evals.csv'}: {name_of(row_of_run)} has no row in runs.csv")
     return runs, file.remarks
 
 

@@ -46,7 +46,7 @@ def check_values(file: CsvTable, evals: pd.DataFrame, progress: str, distance: s
         for name in evals[column].unique():
             refuse_name(path, column, name)
     if metric := find_column(file.table.columns, ["metric"]):
-        for name in file.table[metric].str.strip().unique():
+        for name in file.words(metric).unique():
             if name:
                 refuse_name(path, "metric", name)
     counts, fd = evals["iteration"], evals["fd"]
@@ -71,8 +71,8 @@ def check_descriptions(file: CsvTable, evals: pd.DataFrame) -> dict[str, str]:
         column = find_column(file.table.columns, [wanted])
         if column is None:
             continue
-        cells = file.table[column].astype(object).where(file.table[column].notna(), "").astype(str).str.strip()
-        cells = cells[~cells.isin(("", "nan"))].map(in_one_form)
+        cells = file.words(column)
+        cells = cells[cells != ""].pipe(lambda told: told.map({text: in_one_form(text) for text in told.unique()}))
         if cells.nunique() > 3 and counts_training(pd.to_numeric(cells, errors="coerce"), evals):
             continue
         for _, group in cells.groupby(evals["task"]):
