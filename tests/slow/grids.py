@@ -1,7 +1,6 @@
 """Whether verdicts survive grids that differ or are coarse: the tables of docs/statistics.md, from simulated studies.
 
-python -m tests.slow.grids [STUDIES] [PROCESSES]     prints them as Markdown (150 studies a cell: a quarter of an hour)
-python -m tests.slow.grids 700 2 --entry log-linear 10 4     one entry of the first table again, with other chances
+python -m tests.slow.grids [STUDIES] [PROCESSES]     prints them as Markdown (300 studies a cell: seven minutes on two cores)
 """
 
 import argparse
@@ -34,18 +33,6 @@ def percent(shares: Sequence[float]) -> str:
     return f"{100 * float(np.mean(shares)):.1f}"
 
 
-def again(studies: int, processes: int, family: str, ratio: str, before: str) -> None:
-    """One entry of the first table, from other studies."""
-    with ProcessPoolExecutor(processes) as pool:
-        found = list(pool.map(judged_again, [(world, studies) for world in cells(family, "", int(ratio), int(before))]))
-    shares = f"{percent([one.faster for one in found])} / {percent([one.slower for one in found])}"
-    print(f"{family}, {ratio}x, {before} before: {shares} in {studies * len(found):,} studies")
-
-
-def judged_again(task: tuple[GridWorld, int]) -> Verdicts:
-    return verdicts(*task, seed=11)
-
-
 def main(studies: int, processes: int) -> None:
     print(f"{studies} studies a cell, {len(GROUPS)} cells a side; means over cells, in %.\n")
     with ProcessPoolExecutor(processes) as pool:
@@ -75,11 +62,6 @@ def main(studies: int, processes: int) -> None:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("studies", nargs="?", type=int, default=150)
+    arguments.add_argument("studies", nargs="?", type=int, default=300)
     arguments.add_argument("processes", nargs="?", type=int, default=2)
-    arguments.add_argument("--entry", nargs=3, metavar=("FAMILY", "RATIO", "BEFORE"))
-    asked = arguments.parse_args()
-    if asked.entry:
-        again(asked.studies, asked.processes, *asked.entry)
-    else:
-        main(asked.studies, asked.processes)
+    main(**vars(arguments.parse_args()))
