@@ -13,6 +13,7 @@ from scipy import stats
 
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.leaderboard import score_folder
+from fidrace.score.one_seed import detectable_by_seeds
 from tests.conftest import Fidrace, Refused
 from tests.foreign import SCATTER, Rows, first, races, run, write
 
@@ -78,6 +79,22 @@ def test_one_published_curve_each_says_what_the_grid_says(tmp_path: Path) -> Non
     )
     assert "from 1.18x to 1.26x; 3 seeds a side would show a factor above 1." in said
     assert "published tables 'digits'" in said
+
+
+def test_a_folder_named_as_the_published_tables_does_not_lend_its_scatter(tmp_path: Path, fidrace: Fidrace) -> None:
+    rows = run("baseline", 10_000, 600_000) + run("m", 10_000, 600_000, 1.5)
+    detectable_by_seeds.cache_clear()
+    write(tmp_path / "digits", rows)
+    said = " ".join(fidrace("score", write(tmp_path / "mine", rows), "--target", "10").stdout.split())
+    costs = cost_of_published_baselines()
+    seen = np.exp(stats.t.ppf(0.975, 4) * np.std(np.log(costs), ddof=1) * (2 / 3) ** 0.5)
+    assert f"3 seeds a side would show a factor above {seen:.2f}x" in said
+
+
+def cost_of_published_baselines() -> list[float]:
+    """Iterations to FD 34 of each published baseline run on digits, log-linear between its evaluations, by hand."""
+    evals = pd.read_csv(Path(__file__).parents[1] / "results/digits/evals.csv").query("method == 'baseline'")
+    return [float(np.interp(-np.log(34), -np.log(one["fd"]), one["iteration"])) for _, one in evals.groupby("seed")]
 
 
 def test_a_claim_between_the_ends_of_two_grids_is_a_wide_bracket(tmp_path: Path) -> None:

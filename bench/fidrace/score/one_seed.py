@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from fidrace.packaged import find_tables
+from fidrace.packaged import published_tables
 from fidrace.score.comparison import RunTable, make_run_table
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import FINAL, read_rules
@@ -55,7 +55,7 @@ def describe_sensitivity(table: RunTable, method: str, axis: str, factor: float)
 def detectable_by_seeds(seeds: int) -> float:
     """The smallest factor that so many seeds a side would distinguish from 1, by Welch, if they scattered as those of
     SCATTER_OF do."""
-    folder = find_tables(SCATTER_OF)
+    folder = published_tables()[SCATTER_OF]
     tables = read_tables(folder)
     costs = make_run_table(tables.curves, read_rules(folder, tables)).costs(BASELINE, "iterations")
     scatter = float(log_costs([*costs.values()]).std(ddof=1))
