@@ -182,6 +182,7 @@ def test_a_baseline_unit_or_axis_that_is_not_there_is_named(refused: Refused, tm
     ask = ("score", tmp_path, "--target", "10")
     assert "did you mean 'edm'?" in refused(*ask, "--baseline", "edmm")
     assert "--unit kimgs: no column counts that; did you mean 'kimg'?" in refused(*ask, "--baseline", "edm", "--unit", "kimgs")
+    assert "--unit fid: no column counts that" in refused(*ask, "--baseline", "edm", "--unit", "fid")
     assert "unknown axis 'step'" in refused(*ask, "--baseline", "edm", "--axis", "step")
     with pytest.raises(NothingToConclude, match="--baseline NAME takes one of edm"):
         score_folder(tmp_path, 10.0)

@@ -38,6 +38,7 @@ def progress_column(path: Path, names: list[str], unit: str | None) -> tuple[str
     if unit is None:
         column = find_column(names, PROGRESS)
         return column, PROGRESS[column.lower()][0] if column else ITERATIONS
+    names = [name for name in names if name.lower() not in ("method", "task", "seed", *DISTANCES, *DESCRIPTIONS)]
     column = find_column(names, (name for name, (its, _) in PROGRESS.items() if its == unit)) or find_column(names, [unit])
     if column is None:
         known = [PROGRESS[name.lower()][0] for name in names if name.lower() in PROGRESS]
