@@ -98,7 +98,7 @@ def cost_of_published_baselines() -> list[float]:
 
 
 def test_grids_without_an_evaluation_in_common_leave_what_their_brackets_leave(tmp_path: Path) -> None:
-    """Every 70K against every 11K: interpolated costs would call equal runs faster by less than 1 %, without scatter to speak of."""
+    """Every 70K against every 11K: by interpolation equal runs would be faster, by 1 % and hardly any scatter."""
     rows = [
         row
         for s in range(5)

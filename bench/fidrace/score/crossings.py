@@ -12,15 +12,15 @@ from fidrace.errors import InputError
 from fidrace.method.base import Floats
 from fidrace.score.curves import Curve
 
-LAST = 3  # evaluations whose geometric mean is where a run ends; a single one may be an outlier
+RELAPSE = 2.0  # times the target; a single evaluation that is less far above it is within what FD scatters
 
 
 @dataclass(frozen=True)
 class Crossing:
     """Where FD falls to the target: between the evaluations `before` (-1: the run was at the target at its first evaluation)
     and `at`, after `share` of the way, log-linear in FD. `confirmed`: the evaluation after it is at the target too; False if
-    there is none. `relapsed`: the run ends above the target, by the geometric mean of its LAST evaluations since
-    the crossing, or with NaN. `left`: it is above the target for two evaluations or more some time later."""
+    there is none. `relapsed`: the run ends above the target: in its last two evaluations, or in the last one by
+    more than RELAPSE times, or with NaN. `left`: it is above the target for two evaluations or more some time later."""
 
     before: int
     at: int
@@ -83,8 +83,8 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         k, confirmed = len(fd) - 2, False
     if k is None or n[k + 1] > curve.within(budget):
         return None
-    end = fd[k + 1 :][-LAST:]
-    relapsed = bool(np.prod(end / target) > 1) or (curve.status == "finished" and bool(np.isnan(fd[-1])))
+    last, ended = float(fd[-1]), curve.status == "finished"
+    relapsed = bool(last > target and (fd[-2] > target or last > RELAPSE * target)) or (bool(np.isnan(last)) and ended)
     left = False
     if not fd[k + 1 :].max() <= target:
         above = ~(fd[k + 1 :] <= target)
@@ -94,8 +94,8 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed, left)
     share = 1.0
     if fd[k + 1] > 0:
-        first, goal, second = np.log([fd[before], target, fd[k + 1]])
-        share = float((first - goal) / (first - second))
+        start, goal, end = np.log([fd[before], target, fd[k + 1]])
+        share = float((start - goal) / (start - end))
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
 
 
