@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fidrace.data.digits import digits
-from fidrace.data.loading import load_data
+from fidrace.data.loading import digits, load_data
 from fidrace.errors import InputError
 from fidrace.evaluate.digits_classifier import load_classifier
 from fidrace.evaluate.digits_training import accuracy_of

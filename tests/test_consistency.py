@@ -26,7 +26,7 @@ from fidrace.analyses.consistency.pairs import (
 from fidrace.analyses.consistency.tables import PairScore, group_row
 from fidrace.analyses.outcome import Outcome
 from fidrace.analyses.trained import finished_runs
-from fidrace.data.digits import digits
+from fidrace.data.loading import digits
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.spec.random_streams import Streams

@@ -26,7 +26,7 @@ from fidrace.analyses.outcome import Outcome
 from fidrace.analyses.timesteps import split_timesteps
 from fidrace.analyses.trained import finished_runs
 from fidrace.data.base import Data
-from fidrace.data.digits import digits
+from fidrace.data.loading import digits
 from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.noise_schedule import noise_schedule

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fidrace.data.base import to_unit_range
-from fidrace.data.digits import digits
+from fidrace.data.loading import digits
 from fidrace.errors import InputError
 from fidrace.evaluate.features import ROWS, full_precision, load_features
 from fidrace.spec.task import QualityConfig, load_task

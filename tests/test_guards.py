@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from fidrace.data.digits import digits
+from fidrace.data.loading import digits
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.guards import Guards, precision_recall
 from fidrace.spec.task import load_task

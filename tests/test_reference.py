@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fidrace.data.base import Data, content_sha256, to_unit_range
-from fidrace.data.digits import digits
+from fidrace.data.loading import digits
 from fidrace.errors import InputError
 from fidrace.evaluate.features import Features, load_features
 from fidrace.evaluate.frechet import Moments, Reference

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from fidrace.data.base import Images
-from fidrace.data.digits import digits
+from fidrace.data.loading import digits
 from fidrace.evaluate.digits_classifier import WIDTH, DigitsClassifier
 from fidrace.method.base import Ints
 from fidrace.spec.random_streams import Streams

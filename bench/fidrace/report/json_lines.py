@@ -6,10 +6,10 @@ import sys
 from typing import Any, TextIO
 
 from fidrace.execute.events import Event
-from fidrace.report.progress import Silent
+from fidrace.report.progress import Reporter
 
 
-class JsonLines(Silent):
+class JsonLines(Reporter):
     """One JSON object per line on what stdout is at the start, even if it is redirected later."""
 
     def __init__(self) -> None:

@@ -9,12 +9,12 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.table import Column
 
 from fidrace.execute.events import Event
-from fidrace.report.progress import Silent
+from fidrace.report.progress import Reporter
 
 Key = tuple[str, int]
 
 
-class Live(Silent):
+class Live(Reporter):
     """Moving lines on stderr: one for the study and one for each run."""
 
     def __init__(self, total: int, metric: str, iterations: int, console: Console):

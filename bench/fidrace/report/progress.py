@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from contextlib import closing
 from types import TracebackType
-from typing import Protocol
 
 from rich.console import Console
 
@@ -12,18 +11,10 @@ from fidrace.execute.events import Event
 from fidrace.spec.task import Task
 
 
-class Reporter(Protocol):
+class Reporter:
     """A context that is told every event."""
 
-    def __enter__(self) -> "Reporter": ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-    def hear(self, event: Event) -> None: ...
-
-
-class Silent:
-    """Reports nothing; the base of the others."""
-
-    def __enter__(self) -> "Silent":
+    def __enter__(self) -> "Reporter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -33,7 +24,7 @@ class Silent:
         pass
 
 
-class PlainLines(Silent):
+class PlainLines(Reporter):
     """A line on stderr whenever a run is evaluated or ends."""
 
     def __init__(self, total: int, metric: str):

@@ -3,12 +3,14 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from fidrace.errors import InputError
 from fidrace.score.comparison import RunTable, check_comparable, make_run_table
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import DECLARATION, read_rules
 from fidrace.storage.atomic import Row
+from fidrace.storage.manifest import Manifest
 from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
 from fidrace.storage.tables import ENDED, EVAL_COLUMNS, RUN_COLUMNS, read_rows, with_extra_columns, write_table
 
@@ -89,7 +91,7 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
         for method in sorted(study.methods.keys() & other.methods.keys()):
             if study.methods[method].hash != other.methods[method].hash:
                 raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")
-        study = study.merged_with(other)
+        study = merge_manifests(study, other)
     study.write(out.path / "study.json")
     for folder, taken in rows.items():
         whole = [row for row in taken if (folder.path / directory_of(row) / "run.json").exists()]
@@ -97,6 +99,18 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
             shutil.copytree(folder.path / directory_of(row), out.path / directory_of(row))
         out.import_rows([row for row in taken if row not in whole], folder)
     out.collect()
+
+
+def merge_manifests(first: Manifest, other: Manifest) -> Manifest:
+    """The first manifest with the methods, seeds, contrasts and method folders of another folder of the same study."""
+    changes: dict[str, Any] = {
+        "methods": {**other.methods, **first.methods},
+        "seeds": sorted({*first.seeds, *other.seeds}),
+        "contrasts": first.contrasts + [pair for pair in other.contrasts if pair not in first.contrasts],
+    }
+    if folders := list(dict.fromkeys([*first.methods_path, *other.methods_path])):
+        changes |= {"methods_path": folders}
+    return first.model_copy(update=changes)
 
 
 def merge_tables(rows: dict[Path, list[Row]], out: Path) -> None:

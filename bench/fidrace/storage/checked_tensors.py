@@ -27,9 +27,8 @@ class Damaged(Exception):
 def write(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
     """Write one file atomically; floats in `facts` are read back exactly."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(
-        facts
-    )  # in one entry with the checksum: several have no fixed order, and equal content must give equal files
+    # one entry with the checksum: several have no fixed order, and equal content must give equal files
+    text = json.dumps(facts)
     with replace_atomically(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata={"sealed": f"{checksum(contiguous, text)} {text}"})

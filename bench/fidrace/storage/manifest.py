@@ -108,17 +108,6 @@ class Manifest(_Record):
         """True if the target was set by the rule and no method but the baseline has been declared since."""
         return self.target_by_rule and set(self.methods) <= {BASELINE}
 
-    def merged_with(self, other: "Manifest") -> "Manifest":
-        """This manifest with the methods, seeds, contrasts and method folders of another folder of the same study."""
-        changes: dict[str, Any] = {
-            "methods": {**other.methods, **self.methods},
-            "seeds": sorted({*self.seeds, *other.seeds}),
-            "contrasts": self.contrasts + [pair for pair in other.contrasts if pair not in self.contrasts],
-        }
-        if folders := list(dict.fromkeys([*self.methods_path, *other.methods_path])):
-            changes |= {"methods_path": folders}
-        return self.model_copy(update=changes)
-
     def write(self, path: Path) -> None:
         """Write study.json, without the fields that were never given."""
         write_json(path, self.model_dump(by_alias=True, exclude_unset=True))
