@@ -7,7 +7,7 @@ import pytest
 
 from fidrace.score.leaderboard import format_p, score_folder
 from tests.conftest import Fidrace, Refused
-from tests.foreign import SCATTER, first, races, run, with_statuses, write
+from tests.foreign import SCATTER, Rows, first, races, run, with_statuses, write
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -64,11 +64,17 @@ def test_a_failed_run_without_a_pair_is_not_forgotten(tmp_path: Path) -> None:
 def test_a_run_that_climbs_away_from_the_target_has_relapsed(tmp_path: Path) -> None:
     rows = races({"baseline": SCATTER, "m": [1.5 * pace for pace in SCATTER]})
     assert first(score_folder(write(tmp_path / "s", rows), 10.0, paired=True))["verdict"] == "faster"
-    for last in (600_000, 400_000):  # in the last evaluation, or for long
-        climbed = [{**row, "fid": 40.0 if row["method"] == "m" and row["step"] >= last else row["fid"]} for row in rows]
-        row = first(score_folder(write(tmp_path / "s", climbed), 10.0, paired=True))
+    for fid, since in ((40.0, 600_000), (15.0, 590_000), (10.1, 580_000)):  # far in one evaluation, less far in more of them
+        row = first(score_folder(write(tmp_path / "s", climbing(rows, fid, since)), 10.0, paired=True))
         assert (row["verdict"], row["ci_low"], row["p_holm"]) == ("no difference shown", 0, 1)
         assert "10 relapsed" in row["flags"]
+    for fid, since in ((19.0, 600_000), (14.0, 590_000)):  # within what FD scatters
+        assert first(score_folder(write(tmp_path / "s", climbing(rows, fid, since)), 10.0, paired=True))["verdict"] == "faster"
+
+
+def climbing(rows: Rows, fid: float, since: int) -> Rows:
+    """The rows, with the distance `fid` in all of m's from the iteration `since` on."""
+    return [{**row, "fid": fid if row["method"] == "m" and row["step"] >= since else row["fid"]} for row in rows]
 
 
 def test_a_run_that_ends_in_nan_or_leaves_the_target_for_a_while_is_told(tmp_path: Path, fidrace: Fidrace) -> None:

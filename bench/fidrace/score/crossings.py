@@ -12,15 +12,15 @@ from fidrace.errors import InputError
 from fidrace.method.base import Floats
 from fidrace.score.curves import Curve
 
-RELAPSE = 2.0  # times the target; a single evaluation that is less far above it is within what FD scatters
+RELAPSE = 2.0  # times the target, over a run's last two evaluations; less of it is within what FD scatters
 
 
 @dataclass(frozen=True)
 class Crossing:
     """Where FD falls to the target: between the evaluations `before` (-1: the run was at the target at its first evaluation)
     and `at`, after `share` of the way, log-linear in FD. `confirmed`: the evaluation after it is at the target too; False if
-    there is none. `relapsed`: the run ends above the target: in its last two evaluations, or in the last one by
-    more than RELAPSE times, or with NaN. `left`: it is above the target for two evaluations or more some time later."""
+    there is none. `relapsed`: the run ends above the target: in its last three evaluations, or in the last two by factors whose
+    product is above RELAPSE, or with NaN. `left`: it is above the target for two evaluations or more some time later."""
 
     before: int
     at: int
@@ -84,7 +84,8 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     if k is None or n[k + 1] > curve.within(budget):
         return None
     last, ended = float(fd[-1]), curve.status == "finished"
-    relapsed = bool(last > target and (fd[-2] > target or last > RELAPSE * target)) or (bool(np.isnan(last)) and ended)
+    far = bool(np.prod(np.fmax(fd[-2:] / target, 1)) > RELAPSE) or not (fd[-3:] <= target).any()
+    relapsed = (last > target and far) or (bool(np.isnan(last)) and ended)
     left = False
     if not fd[k + 1 :].max() <= target:
         above = ~(fd[k + 1 :] <= target)
