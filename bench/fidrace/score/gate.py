@@ -29,9 +29,8 @@ HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measure
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the gate: what was asked, the outcome (UNLIKE = "now and before were evaluated at different iterations"
-    HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before, their
-        ratio, and notes."""
+    """One line of the gate: what was asked, the outcome (HOLDS, FAILS, UNDECIDED or NOTHING), the factors now and before, their
+    ratio, and notes."""
 
     asked: str
     outcome: str
