@@ -25,6 +25,10 @@ ITERATIONS = "iterations"
 # How a distance was measured. Distances that differ in any of these do not compare.
 DESCRIPTIONS = ("metric", "n", "n_samples", "num_samples", "reference", "reference_n", "sampler", "nfe", "guidance", "cfg")
 
+# What is declared of an imported run, in runs.csv: images generated and real ones for each distance, how they were sampled, the
+# global batch, and the average of the weights. Runs that differ in any of these do not compare.
+FACTS = ("n", "reference_n", "sampler", "sampling_steps", "batch", "ema", "guidance")
+
 
 def find_column(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     """The first of `wanted` among `names`, whatever its case."""

@@ -15,6 +15,7 @@ from fidrace.score.comparison import RunTable, make_run_table
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve, axes_of, check_axis
 from fidrace.score.guards import FLAGGED, guard_table, lost_guards
+from fidrace.score.imports import are_imported
 from fidrace.score.notes import notes_of
 from fidrace.score.one_seed import describe_without_interval
 from fidrace.score.reading import read_tables
@@ -55,7 +56,9 @@ class Scores:
     remarks: tuple[str, ...] = ()
 
     def headline(self) -> str:
-        """The fastest method, if one is shown to be faster than the baseline."""
+        """The fastest method, if one is shown to be faster than the baseline; none of imported runs."""
+        if are_imported(self.curves):
+            return "no headline: these runs were imported, and only their authors know which others there were"
         table = self.leaderboard
         shown = table[(table["verdict"] == FASTER) & (table["bound"] != "<=")]
         name = "the baseline" if self.rules.baseline == BASELINE else self.rules.baseline

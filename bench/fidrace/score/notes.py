@@ -6,6 +6,7 @@ from fidrace.score.comparison import RunTable
 from fidrace.score.crossings import TargetCost, is_flat
 from fidrace.score.curves import Curve
 from fidrace.score.grids import distinct_runs
+from fidrace.score.imports import notes_on_imports
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL
 from fidrace.score.speedups import MIN_PAIRS
@@ -39,7 +40,8 @@ def notes_of(
         f"{len(unmeasured)} without {axis}": bool(unmeasured),
         f"baseline: {len(theirs)} without {axis}": bool(theirs) and method != baseline == reference,
     }
-    found = [note for note, holds in notes.items() if holds]
+    found = notes_on_imports([curve for curve in table.curves if curve.method in (method, reference)])
+    found += [note for note, holds in notes.items() if holds]
     found += notes_of_comparison(comparison) if comparison else []
     found += count_unusable(table, method)
     if method != baseline and reference == baseline:

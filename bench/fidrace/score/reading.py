@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fidrace.errors import InputError, nearest
-from fidrace.score.columns import DESCRIPTIONS, DISTANCES, PROGRESS, check_columns, find_column, progress_column
+from fidrace.score.columns import DESCRIPTIONS, DISTANCES, FACTS, PROGRESS, check_columns, find_column, progress_column
 from fidrace.score.csv_table import CsvTable, read_csv_table
 from fidrace.score.curves import AXES, GUARDS, NO_SEED, Curve
 from fidrace.score.table_checks import (
@@ -21,12 +21,13 @@ from fidrace.score.table_checks import (
     disorder,
     name_of,
 )
+from fidrace.storage.imports import read_imports
 from fidrace.storage.tables import RUN_COLUMNS, STATUSES, refuse_name
 
 EXACT = 2.0**53  # whole numbers beyond are not exact
 UNNAMED = "task"  # of tables that do not name their task
 RUN_NUMBERS = {*"seed iterations images forwards train_seconds eval_seconds threads precision_ceiling recall_ceiling".split()}
-TEXT = {"runs.csv": {*RUN_COLUMNS} - RUN_NUMBERS, "evals.csv": {"task", *DESCRIPTIONS} - {"n"} | {"method"}}
+TEXT = {"runs.csv": {*RUN_COLUMNS, "imported", *FACTS} - RUN_NUMBERS, "evals.csv": {"task", *DESCRIPTIONS} - {"n"} | {"method"}}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
     # evals.csv first: a study at work writes it last, so every evaluation then has its run
     file = read_csv_table(folder / "evals.csv", TEXT["evals.csv"])
     evals, unit, metric, described = read_evaluations(file, unit)
-    runs, runs_remarks = read_runs(folder, evals)
+    runs, runs_remarks, declared = read_runs(folder, evals)
     ours = (folder / "study.json").exists() or ("config_hash" in runs and bool((runs["config_hash"] != "").all()))
     if not ours:
         evals = without_blanks(file, evals)
@@ -65,7 +66,7 @@ def read_tables(folder: Path, unit: str | None = None) -> Tables:
         check_unique(folder / "runs.csv", runs, column, key)
     remarks = [*file.remarks, *runs_remarks, *disorder(file, evals)]
     curves = make_curves(runs, evals, unit)
-    return Tables(curves, unit, metric, ours, tuple(remarks), described)
+    return Tables(curves, unit, metric, ours, tuple(remarks), described | declared)
 
 
 def read_evaluations(file: CsvTable, unit: str | None) -> tuple[pd.DataFrame, str, str, dict[str, str]]:
@@ -133,11 +134,12 @@ def scale_of(column: str) -> float:
     return PROGRESS.get(column.lower(), ("", 0.0))[1]
 
 
-def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """runs.csv, or if there is none a row for every run of evals.csv, and remarks on how it was read."""
+def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, str]]:
+    """runs.csv, or if there is none a row for every run of evals.csv, remarks on how it was read, and what it declares of how
+    distances were measured."""
     path = folder / "runs.csv"
     if not path.exists() and not (folder / "study.json").exists():
-        return evals[RUN].drop_duplicates().assign(status="finished"), ()
+        return evals[RUN].drop_duplicates().assign(status="finished"), (), {}
     file = read_csv_table(path, TEXT["runs.csv"])
     for column in ("method", "status"):
         if column not in file.table:
@@ -162,7 +164,9 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
     for _, row_of_run in evals[RUN].drop_duplicates().iterrows():
         if tuple(row_of_run) not in known:
             raise InputError(f"{folder / 'evals.csv'}: {name_of(row_of_run)} has no row in runs.csv")
-    return runs, file.remarks
+    facts = [fact for fact in FACTS if fact not in read_imports(folder).allow]
+    declared = check_descriptions(file, runs, facts, "; --allow FACT imports them side by side, with a note")
+    return runs, file.remarks, declared
 
 
 def make_curves(runs: pd.DataFrame, evals: pd.DataFrame, unit: str) -> list[Curve]:

@@ -1,6 +1,6 @@
 """What a table of runs must hold before it is scored: names, numbers, one way of measuring, one row for an evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +64,27 @@ def check_values(file: CsvTable, evals: pd.DataFrame, progress: str, distance: s
         raise InputError(f"{path}: line {file.line(row)}: {name_of(evals.loc[row])} has a distance below 0 ({fd[row]:g})")
 
 
-def check_descriptions(file: CsvTable, evals: pd.DataFrame) -> dict[str, str]:
-    """How distances were measured, by column. Raises InputError if those of one task were measured in different ways."""
+def check_descriptions(
+    file: CsvTable, rows: pd.DataFrame, columns: Sequence[str] = DESCRIPTIONS, remedy: str = ""
+) -> dict[str, str]:
+    """How distances were measured, by the columns that tell. Raises InputError if those of one task were measured in different
+    ways."""
     described = {}
-    for wanted in DESCRIPTIONS:
+    for wanted in columns:
         column = find_column(file.table.columns, [wanted])
         if column is None:
             continue
         cells = file.words(column)
         cells = cells[cells != ""].pipe(lambda told: told.map({text: in_one_form(text) for text in told.unique()}))
-        if cells.nunique() > 3 and counts_training(pd.to_numeric(cells, errors="coerce"), evals):
+        if cells.nunique() > 3 and counts_training(pd.to_numeric(cells, errors="coerce"), rows):
             continue
-        for _, group in cells.groupby(evals["task"]):
+        for _, group in cells.groupby(rows["task"]):
             other = group[group != group.iloc[0]].head(1)
             for row in other.index:
-                (one, first), (two, second) = ((name_of(evals.loc[at]), file.line(at)) for at in (group.index[0], row))
+                (one, first), (two, second) = ((name_of(rows.loc[at]), file.line(at)) for at in (group.index[0], row))
                 raise InputError(
                     f"{file.path}: {column} is {group.iloc[0]} for {one} (line {first}) and {other[row]} for {two} (line "
-                    f"{second}): such distances do not compare"
+                    f"{second}): such distances do not compare{remedy}"
                 )
 
         if len(cells):
@@ -99,6 +102,8 @@ def in_one_form(text: str) -> str:
 
 def counts_training(cells: "pd.Series[Any]", evals: pd.DataFrame) -> bool:
     """True if a column grows with every evaluation of every run."""
+    if "iteration" not in evals:
+        return False
     ordered = evals.assign(cells=cells).sort_values([*RUN, "iteration"])
     return bool((ordered.groupby(RUN)["cells"].diff().dropna() > 0).all() and ordered["cells"].notna().all())
 

@@ -1,0 +1,93 @@
+"""From files to a folder of runs: a reader finds evaluations, and a person says whose they are and how they were measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fidrace.errors import InputError, nearest
+from fidrace.readers.folder import Run, add_runs
+from fidrace.readers.log import REPEATS, Reading, Wanted, runs_of
+from fidrace.readers.registry import load_reader
+from fidrace.score.columns import FACTS
+from fidrace.score.reading import UNNAMED
+from fidrace.storage.tables import STATUSES, refuse_name
+
+LABELS = ("epoch_images", "reference")  # facts beside FACTS: the images of an epoch, the set of real ones
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says of the runs in the files: the method and seed of a single one, or `renamed`, the method and seed of
+    each by its name in the file; the task; how they ended; facts of their evaluation, and those in which they may differ."""
+
+    method: str = ""
+    seed: str = ""
+    renamed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    task: str = UNNAMED
+    status: str = "finished"
+    facts: Mapping[str, str] = field(default_factory=dict)
+    allow: Sequence[str] = ()
+    replace: bool = False
+
+
+def import_logs(reader: str, paths: Sequence[Path], out: Path, wanted: Wanted = Wanted(), told: Told = Told()) -> list[Run]:
+    """Read the files by the reader of that name, and add their runs to the folder `out`; returns them. Raises InputError for
+    files that cannot be read, and for runs that do not compare with those in the folder; then nothing is written."""
+    check_told(wanted, told)
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+    runs = name_runs(load_reader(reader)(paths, wanted), paths[0], wanted, told)
+    add_runs(out, runs, reader, paths, told.allow, told.replace)
+    return runs
+
+
+def check_told(wanted: Wanted, told: Told) -> None:
+    """Raise InputError for what no reader could use."""
+    known = (*FACTS, *LABELS)
+    for what, names in (("--fact", told.facts), ("--allow", told.allow)):
+        for name in names:
+            if name not in known:
+                raise InputError(f"{what} {name}: not a fact of an evaluation{nearest(name, known)}")
+    if told.status not in STATUSES:
+        raise InputError(f"--status {told.status}: unknown{nearest(told.status, STATUSES)}")
+    if wanted.repeats not in ("", *REPEATS):
+        raise InputError(f"--repeats {wanted.repeats}: unknown{nearest(wanted.repeats, REPEATS)}")
+    if told.seed and not told.seed.isdecimal():
+        raise InputError(f"--seed {told.seed}: a seed is a whole number from 0")
+
+
+def name_runs(reading: Reading, path: Path, wanted: Wanted, told: Told) -> list[Run]:
+    """The runs of a reading under the names that they have in tables."""
+    found = [*runs_of(reading, wanted)]
+    names = [*dict.fromkeys(name for name, *_ in found)]
+    for name in told.renamed:
+        if name not in names:
+            raise InputError(f"--rename {name}: {path} has no run of that name{nearest(name, filter(None, names))}")
+    if told.method and len(found) > 1:
+        listed = ", ".join(name or "unnamed" for name in names[:8])
+        raise InputError(f"{path} holds {len(found)} runs ({listed}), and --method names one; name them with --rename")
+    runs = []
+    for name, seed, evaluations, remarks in found:
+        method, given = told.renamed.get(name, (told.method or name, ""))
+        if not method:
+            raise InputError(f"{path} does not name its method: say --method NAME")
+        refuse_name(path, "method", method)
+        facts = join_facts(path, reading.facts, evaluations[0].facts, told.facts)
+        seed = given or told.seed or seed or reading.seed
+        remarks = [*reading.remarks, *remarks]
+        runs.append(Run(told.task, method, seed, told.status, reading.unit, reading.metric, evaluations, facts, remarks))
+    for run in runs:
+        if [one.key for one in runs].count(run.key) > 1:
+            raise InputError(f"{path}: two runs would be {run.name}; give them seeds with --rename NAME=METHOD:SEED")
+    return runs
+
+
+def join_facts(path: Path, *tables: Mapping[str, str]) -> dict[str, str]:
+    """Facts from a configuration, from names, and from the person; raises InputError where the last contradicts."""
+    joined: dict[str, str] = {}
+    for table in tables:
+        for fact, text in table.items():
+            if joined.setdefault(fact, text) != text:
+                raise InputError(f"{path} says that {fact} is {joined[fact]}, and not {text}: leave --fact {fact} out")
+    return joined

@@ -1,0 +1,92 @@
+"""`fidrace import jsonl`: one JSON object a line; NVlabs' metric files, and loggers' own.
+
+NVlabs' metric-fid50k_full.jsonl (StyleGAN's metric_main.py, copied into many diffusion repositories) keeps distances under
+`results`, and the progress in `snapshot_pkl`. In the wild that is often null; progress then stands in a path
+(quandao10/LCT: dataset_info.gen_data_path "..._ep0001375") or in a comment above the line (VinAIResearch/DiMSUM).
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fidrace.errors import InputError
+from fidrace.readers.columns import number
+from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, nothing_found
+from fidrace.readers.records import Record, flat, joined, read_records
+from fidrace.score.columns import DISTANCES
+
+READER = "jsonl"
+PROGRESS_IN_TEXT = {
+    "kimg": re.compile(r"network-snapshot-(\d+)|kimg[_=\s-]*(\d+)"),
+    "epochs": re.compile(r"(?:ep|epochs?)[_=\s-]*(\d+)", re.IGNORECASE),
+    "iterations": re.compile(r"(?:steps?|iter(?:ation)?s?|ckpt|checkpoint)[_=\s-]*(\d+)", re.IGNORECASE),
+}
+SAMPLES = re.compile(r"(\d+)k(_full)?$")  # of the metric's name: 50,000 samples, against all real images
+
+
+def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
+    """JSON lines: NVlabs' metric-*.jsonl, or a log with progress and distance in each object."""
+    check_files(paths, READER)
+    records, remarks = joined(paths, READER)
+    if not records:
+        raise nothing_found(paths[0], "no JSON object", READER, remarks)
+    if any(isinstance(row.get("results"), dict) for _, row, _ in records):
+        reading = read_metrics(paths[0], records, wanted)
+    else:
+        rows = [(place, dict(flat(row))) for place, row, _ in records]
+        reading = read_records(paths[0], rows, wanted, READER)
+    return Reading(reading.unit, reading.metric, reading.evaluations, reading.facts, reading.seed, remarks)
+
+
+def read_metrics(path: Path, records: list[Record], wanted: Wanted) -> Reading:
+    """NVlabs' metric files."""
+    rows = [(place, row, comment) for place, row, comment in records if isinstance(row.get("results"), dict)]
+    metric = choose_metric(path, [name for _, row, _ in rows for name in row["results"]], wanted)
+    evaluations: list[Evaluation] = []
+    units: dict[str, str] = {}
+    for place, row, comment in rows:
+        if metric not in row["results"]:
+            continue
+        unit, progress = progress_of(place, row, comment)
+        units.setdefault(unit, place)
+        evaluations.append(Evaluation(progress, number(row["results"][metric], place, metric), place))
+    if len(units) > 1:
+        (one, first), (two, second) = [*units.items()][:2]
+        raise InputError(f"{first} counts {one} and {second} {two}: read them from one kind of name")
+    samples = SAMPLES.search(metric)
+    facts = {"n": str(1000 * int(samples[1]))} if samples else {}
+    if samples and samples[2]:
+        facts["reference"] = "full"
+    return Reading(next(iter(units)), metric, evaluations, facts)
+
+
+def choose_metric(path: Path, names: Sequence[str], wanted: Wanted) -> str:
+    """The distance to read; raises InputError if there are several kinds and nobody said which, or none."""
+    known = [*dict.fromkeys(names)]
+    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
+    if said:
+        if said not in known:
+            raise InputError(f"{path}: no metric {said!r} (it has {', '.join(known)})")
+        return said
+    distances = [name for name in known if name.lower().startswith(DISTANCES)]
+    if len(distances) != 1:
+        found = ", ".join(distances or known)
+        choice = (distances or known or ["NAME"])[0]
+        raise InputError(f"{path}: {len(distances)} kinds of distance ({found}): take one with --columns fid={choice}")
+    return distances[0]
+
+
+def progress_of(place: str, row: dict[str, Any], comment: str) -> tuple[str, float]:
+    """The unit and the progress of a line: its snapshot's, else the one in its paths, else in the comment above it. Raises
+    InputError if none tells."""
+    paths = [str(value) for name, value in flat(row) if isinstance(value, str) and name != "metric" and "time" not in name]
+    for text in (str(row.get("snapshot_pkl") or ""), *paths, comment):
+        for unit, pattern in PROGRESS_IN_TEXT.items():
+            if found := [*pattern.finditer(text)]:
+                return unit, float(next(filter(None, found[-1].groups())))
+    told = json.dumps(row.get("snapshot_pkl"))
+    raise InputError(
+        f"{place}: its progress stands nowhere: snapshot_pkl is {told}, and no path or comment above has a step, epoch or kimg"
+    )

@@ -1,0 +1,176 @@
+"""What a reader finds in other people's files: evaluations with the place of each, and what the files say of their making."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fidrace.errors import InputError, nearest
+from fidrace.score.columns import PROGRESS
+
+REPEATS = ("first", "mean", "min")  # of several distances of one checkpoint
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One distance, measured after `progress` of training in the reading's unit. `place`: where it stands, for messages. `run`
+    and `seed`: what the file calls its run, if it does. `more`: other numbers, by the column of evals.csv; `facts`: how it was
+    measured, as its place tells."""
+
+    progress: float
+    distance: float
+    place: str
+    run: str = ""
+    seed: str = ""
+    more: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found: evaluations in the order of the files, the unit of their progress, the distance's name, facts that
+    hold for all of them, the seed if a configuration tells it, and remarks. `appended`: the program appends to its file when
+    it resumes, so that a fall of the progress is a restart, whose earlier branch was given up."""
+
+    unit: str
+    metric: str
+    evaluations: Sequence[Evaluation]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    seed: str = ""
+    remarks: Sequence[str] = ()
+    appended: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person says of the files: `columns`, the file's name of a column by ours (or by a unit); `where`, the values that
+    rows or evaluations must have; `wide`, the columns that each hold one method's distances; `repeats`, what to take of
+    several distances of one checkpoint."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
+    repeats: str = ""
+
+    def unit_and_column(self) -> tuple[str, str] | None:
+        """The unit and the file's column that count training, if they were said; raises InputError for two of them."""
+        said = [(ours, theirs) for ours, theirs in self.columns.items() if ours.lower() in PROGRESS]
+        if len(said) > 1:
+            raise InputError(f"--columns: {said[0][0]} and {said[1][0]} both count training; name one")
+        return (PROGRESS[said[0][0].lower()][0], said[0][1]) if said else None
+
+
+Reader = Callable[[Sequence[Path], Wanted], Reading]
+
+
+def read_text(path: Path) -> str:
+    """The file as text, whatever bytes a terminal left in it; raises InputError if it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    if b"\0" in content[:4096]:
+        raise InputError(f"{path}: not text{likely(path)}")
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def whole_lines(path: Path) -> tuple[list[str], list[str]]:
+    """The lines of a file that a program writes, and a remark if the last one has no end: it was cut off, and left out."""
+    text = read_text(path)
+    lines = text.split("\n")
+    if lines[-1].strip():
+        return lines[:-1], [f"{path}: line {len(lines)} has no end: it may be cut off, and is left out"]
+    return lines[:-1], []
+
+
+def likely(path: Path, instead_of: str = "") -> str:
+    """ "; it looks like ...: fidrace import ..." if the file looks like another format than `instead_of`."""
+    from fidrace.readers.likely import likely_reader
+
+    name = likely_reader(path)
+    return f"; it looks like {name}: `fidrace import {name} {path}`" if name and name != instead_of else ""
+
+
+def nothing_found(path: Path, what: str, reader: str, remarks: Sequence[str] = ()) -> InputError:
+    """The error for a file without evaluations."""
+    return InputError(f"{path}: {what}{likely(path, reader)}{''.join(f' ({remark})' for remark in remarks[:1])}")
+
+
+def check_files(paths: Sequence[Path], reader: str, most: int = 0) -> None:
+    """Raise InputError unless the paths are files, and not more than `most` of them (0: any number)."""
+    if most and len(paths) > most:
+        raise InputError(f"{reader} reads {most} file at a time; import one run after the other into the same --out")
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, and {reader} reads files")
+
+
+def runs_of(reading: Reading, wanted: Wanted) -> Iterator[tuple[str, str, list[Evaluation], list[str]]]:
+    """The runs of a reading: each one's name and seed in the file, its evaluations in the order of training, and remarks.
+    Raises InputError if evaluations of one run were measured differently, or one checkpoint has several distances."""
+    evaluations = [
+        one for one in reading.evaluations if all(one.facts.get(key) == value for key, value in wanted.where.items())
+    ]
+    known = {key for one in reading.evaluations for key in one.facts}
+    for key in wanted.where:
+        if key not in known:
+            raise InputError(f"--where {key}: the files do not tell that{nearest(key, known) if known else ''}")
+    if not evaluations:
+        text = ", ".join(f"{key}={value}" for key, value in wanted.where.items())
+        raise InputError(f"--where {text}: no evaluation has that")
+    groups: dict[tuple[str, str], list[Evaluation]] = {}
+    for one in evaluations:
+        groups.setdefault((one.run, one.seed), []).append(one)
+    for (run, seed), group in groups.items():
+        check_alike(group)
+        kept, remarks = drop_restarts(group) if reading.appended else (group, [])
+        yield run, seed, settle(kept, wanted.repeats), remarks
+
+
+def check_alike(group: Sequence[Evaluation]) -> None:
+    """Raise InputError if the places of two evaluations of one run tell different facts."""
+    first = group[0]
+    for one in group:
+        for key in {*first.facts, *one.facts}:
+            mine, theirs = first.facts.get(key, "none"), one.facts.get(key, "none")
+            if mine != theirs:
+                raise InputError(
+                    f"{key} is {mine} ({first.place}) and {theirs} ({one.place}): these are two curves; take one with "
+                    f"--where {key}={mine if mine != 'none' else theirs}"
+                )
+
+
+def drop_restarts(group: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
+    """The evaluations without those that a resumed run made again, and a remark on each restart."""
+    kept: list[Evaluation] = []
+    remarks = []
+    for one in group:
+        if kept and one.progress <= kept[-1].progress:
+            before = len(kept)
+            kept = [earlier for earlier in kept if earlier.progress < one.progress]
+            remarks.append(
+                f"{one.place}: training resumes at {one.progress:g}; {before - len(kept)} evaluations of the branch that it "
+                "gave up are left out"
+            )
+        kept.append(one)
+    return kept, remarks
+
+
+def settle(group: Sequence[Evaluation], repeats: str) -> list[Evaluation]:
+    """One evaluation for each progress, in the order of training. Raises InputError if a checkpoint has several distances and
+    nobody said which counts."""
+    places: dict[float, list[Evaluation]] = {}
+    for one in group:
+        places.setdefault(one.progress, []).append(one)
+    settled = []
+    for progress in sorted(places):
+        several = places[progress]
+        values = [one.distance for one in several]
+        other = next((one for one in several if repr(one.distance) != repr(values[0])), None)
+        if other and not repeats:
+            raise InputError(
+                f"{len(values)} distances at {progress:g}: {values[0]:g} ({several[0].place}) and {other.distance:g} "
+                f"({other.place}); --repeats mean, first or min says what to take (a minimum of three is not one FID)"
+            )
+        take = {"mean": sum(values) / len(values), "min": min(values)}.get(repeats, values[0])
+        settled.append(replace(several[0], distance=take))
+    return settled

@@ -1,0 +1,111 @@
+"""Distances that evaluators print, and the names of the checkpoints that they are of: two things that programs keep apart.
+
+A line that names a checkpoint tells the progress of the distances below it. In a file without such a line its own name does,
+or its folder's. So both one file a checkpoint will do, and one log of a loop that echoes each name before its evaluation.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fidrace.errors import InputError
+from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, nothing_found, whole_lines
+from fidrace.score.columns import DISTANCES
+
+NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf)"
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+LONGEST = 10_000  # characters of a line that are looked at: longer ones are no evaluator's
+BESIDE = {"precision": re.compile(rf"^Precision:\s*{NUMBER}$"), "recall": re.compile(rf"^Recall:\s*{NUMBER}$")}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one code base names checkpoints and prints distances. `checkpoint`: has a group `progress`, and groups named as
+    facts; `distances`: the kinds of distance by their name, each a pattern with one group; `bare`: the distance may also stand
+    alone on a line, or beside the checkpoint's name; `facts`: what the names and files tell otherwise."""
+
+    reader: str
+    unit: str
+    checkpoint: re.Pattern[str]
+    distances: dict[str, re.Pattern[str]]
+    bare: str = ""
+    rename: Callable[[dict[str, str]], dict[str, str]] = dict
+
+
+@dataclass(frozen=True)
+class Found:
+    """One printed distance: its kind, value and place, and the checkpoint above it."""
+
+    kind: str
+    evaluation: Evaluation
+
+
+def read_printed(paths: Sequence[Path], wanted: Wanted, dialect: Dialect) -> Reading:
+    """The printed distances of all files; raises InputError for one without a checkpoint, and for several kinds of them."""
+    check_files(paths, dialect.reader)
+    found: list[Found] = []
+    remarks: list[str] = []
+    for path in paths:
+        lines, cut = whole_lines(path)
+        remarks += cut
+        found += distances_in(path, lines, dialect)
+    if not found:
+        kinds = " or ".join(f"`{kind}`" for kind in dialect.distances)
+        raise nothing_found(paths[0], f"no line has a distance ({kinds})", dialect.reader, remarks)
+    kind = choose_kind(found, wanted)
+    evaluations = [one.evaluation for one in found if one.kind == kind]
+    return Reading(dialect.unit, kind.lower(), evaluations, remarks=remarks)
+
+
+def choose_kind(found: Sequence[Found], wanted: Wanted) -> str:
+    """The kind of distance to read; raises InputError if there are several and nobody said which."""
+    kinds = [*dict.fromkeys(one.kind for one in found)]
+    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
+    if said and said not in kinds:
+        raise InputError(f"--columns fid={said}: the files print {' and '.join(kinds)}")
+    if not said and len(kinds) > 1:
+        places = {one.kind: one.evaluation.place for one in reversed(found)}
+        told = " and ".join(f"{kind} ({places[kind]})" for kind in kinds)
+        raise InputError(f"{len(kinds)} kinds of distance: {told}; take one with --columns fid={kinds[0]}")
+    return said or kinds[0]
+
+
+def distances_in(path: Path, lines: Sequence[str], dialect: Dialect) -> Iterator[Found]:
+    """The distances of one file, each with the numbers that its evaluator printed below it."""
+    named = dialect.checkpoint.search(path.name) or dialect.checkpoint.search(path.parent.name)
+    waiting: Found | None = None
+    for n, raw in enumerate(lines, 1):
+        line = ANSI.sub("", raw[:LONGEST]).strip()
+        if match := next(dialect.checkpoint.finditer(line), None):
+            named = match
+            line = (line[: match.start()] + line[match.end() :]).strip(" \t,;:=")
+        kind, value = distance_of(line, dialect)
+        if kind:
+            if waiting:
+                yield waiting
+            place = f"{path}: line {n}"
+            if named is None:
+                raise InputError(f"{place}: no checkpoint is named above this {kind}, nor in the file's name: whose is it?")
+            facts = {name: text for name, text in named.groupdict().items() if text and name != "progress"}
+            waiting = Found(kind, Evaluation(float(named["progress"]), value, place, facts=dialect.rename(facts)))
+        elif waiting and (beside := beside_of(line)):
+            more = {**waiting.evaluation.more, **beside}
+            waiting = replace(waiting, evaluation=replace(waiting.evaluation, more=more))
+    if waiting:
+        yield waiting
+
+
+def distance_of(line: str, dialect: Dialect) -> tuple[str, float]:
+    """The kind and value of the distance on a line; '' if there is none."""
+    for kind, pattern in dialect.distances.items():
+        if match := pattern.fullmatch(line):
+            return kind, float(match[1])
+    if dialect.bare and (match := re.fullmatch(NUMBER, line)):
+        return dialect.bare, float(match[1])
+    return "", 0.0
+
+
+def beside_of(line: str) -> dict[str, float]:
+    """Precision or recall, if the line has one."""
+    return {name: float(match[1]) for name, pattern in BESIDE.items() if (match := pattern.fullmatch(line))}

@@ -1,0 +1,100 @@
+"""`fidrace import tensorboard`: event files, through TensorBoard's own reader (pip install 'fidrace[tensorboard]').
+
+The axis is each event's own step. SpeeD's logger (tools/log_utils.py:67) writes without steps: every point is then at 0, and
+such a file is refused. A resumed run writes a further file, so a fall of the step is a restart.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fidrace.errors import InputError, nearest
+from fidrace.readers.log import Evaluation, Reading, Wanted, likely
+from fidrace.score.columns import DISTANCES, ITERATIONS
+
+READER = "tensorboard"
+FRAME = 16  # bytes around each record of a file: its length, and two checksums
+STEP = "step"
+
+
+def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
+    """Event files, or folders of them; --columns fid=TAG chooses the tag, kimg=step says that steps count kimg."""
+    files = [file for path in paths for file in event_files(path)]
+    said = wanted.unit_and_column()
+    if said and said[1] != STEP:
+        raise InputError(f"--columns {said[0]}={said[1]}: events have a step only; write {said[0]}=step")
+    points, remarks = [], []
+    for file in files:
+        found, cut = scalars(file)
+        points += found
+        remarks += cut
+    tag = choose_tag(files[0], [name for name, *_ in points], wanted)
+    chosen = [(step, value, place) for name, step, value, place in points if name == tag]
+    if len(chosen) > 1 and {step for step, *_ in chosen} == {0}:
+        raise InputError(f"{files[0]}: all {len(chosen)} events of {tag!r} are at step 0: this log was written without steps")
+    unit = said[0] if said else ITERATIONS
+    evaluations = [Evaluation(float(step), value, place) for step, value, place in chosen]
+    return replace(Reading(unit, "fid", evaluations, remarks=remarks), appended=True)
+
+
+def event_files(path: Path) -> list[Path]:
+    """The event files of a folder, in the order of their names, which begin with the time; or the file itself."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*tfevents*"))
+    if not files:
+        raise InputError(f"{path}: no event file (*tfevents*) in this folder")
+    return files
+
+
+def scalars(path: Path) -> tuple[list[tuple[str, int, float, str]], list[str]]:
+    """The scalars of one file: tag, step, value and place; and a remark if the file ends within a record."""
+    try:
+        from google.protobuf.message import DecodeError
+        from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+        from tensorboard.compat.proto.event_pb2 import Event
+    except ModuleNotFoundError as error:
+        raise InputError(f"event files need {error.name}: pip install 'fidrace[tensorboard]'") from None
+
+    size = path.stat().st_size
+    found: list[tuple[str, int, float, str]] = []
+    read = 0
+    try:
+        for n, record in enumerate(RawEventFileLoader(str(path)).Load(), 1):
+            read += len(record) + FRAME
+            event = Event.FromString(record)
+            found += [(tag, event.step, value, f"{path}: event {n}") for tag, value in values_of(event)]
+    except (DecodeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: no event file: {' '.join(str(error).split())}{likely(path, READER)}") from None
+    if not read:
+        raise InputError(f"{path}: no event file, or an empty one{likely(path, READER)}")
+    return found, [] if read == size else [f"{path}: cut off or damaged after {read:,} of {size:,} bytes; the rest is left out"]
+
+
+def values_of(event: Any) -> Iterator[tuple[str, float]]:
+    """The scalars of one event, by tag: torch writes simple values, TensorFlow 2 tensors of one number."""
+    from tensorboard.util.tensor_util import make_ndarray
+
+    for value in event.summary.value:
+        if value.HasField("simple_value"):
+            yield value.tag, float(value.simple_value)
+        elif value.HasField("tensor") and value.metadata.plugin_data.plugin_name in ("", "scalars"):
+            array = make_ndarray(value.tensor)
+            if array.size == 1 and array.dtype.kind in "fiu":
+                yield value.tag, float(array.reshape(()))
+
+
+def choose_tag(path: Path, names: Sequence[str], wanted: Wanted) -> str:
+    """The tag of the distances; raises InputError if it is not there, or if several may be it."""
+    tags = [*dict.fromkeys(names)]
+    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
+    if said:
+        if said not in tags:
+            raise InputError(f"{path}: no scalar {said!r}{nearest(said, tags) if tags else ''}")
+        return said
+    distances = [tag for tag in tags if any(word in tag.lower() for word in DISTANCES)]
+    if len(distances) != 1:
+        listed = ", ".join((distances or tags)[:12]) or "none"
+        raise InputError(f"{path}: which scalar is the distance? Say --columns fid=TAG (it has {listed})")
+    return distances[0]
