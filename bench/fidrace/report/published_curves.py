@@ -27,6 +27,7 @@ READING = (
 NOTHING = "runs from which no factor follows"
 NOTHING_HEADINGS = ["source", "task", "runs", "points", "notes"]
 NOTHING_LAYOUT = Layout(("notes", "points"), label="task")
+SOURCES = "where each was read: --out DIR"
 SOURCE_HEADINGS = ["source", "publication", "points read in", "factor read in"]
 COMMAND = "fidrace claims --published --out docs"
 HEAD = f"""# Published speedups, and what their own tables support
@@ -111,6 +112,7 @@ def print_published(published: Published, supports: Sequence[PairSupport], conso
         for line in wrap_notes(sentence, console.width):
             print_line(console, line)
     print_table(console, NOTHING, NOTHING_HEADINGS, nothing_lines(published), NOTHING_LAYOUT)
+    print_line(console, SOURCES)
 
 
 def published_markdown(published: Published, supports: Sequence[PairSupport]) -> str:
