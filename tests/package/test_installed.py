@@ -95,6 +95,7 @@ def test_published_tables_are_scored_checked_and_reported_there(project: Path, t
     assert fidrace(project, "report", tables).returncode == 0
     assert (tables / "report.html").stat().st_size > 1_000_000
     assert fidrace(project, "claims", tables).returncode == 0
+    assert "1.00×–46.7×" in fidrace(project, "claims", "--published").stdout
     assert "reverse-clts" in fidrace(project, "methods").stdout
     assert "fd_digits" in fidrace(project, "tasks", "digits").stdout
 

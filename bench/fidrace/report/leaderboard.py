@@ -15,7 +15,12 @@ CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % 
 GUARD_HEADINGS = ["method", "pairs", "precision", "recall", "memorised", "held-out loss", "loses"]
 CONTRASTS = "each method against its control"
 GUARDS = "guards: means where each run has reached the target, beside its baselines' there"
-WORDS = {*"method verdict notes loses claim on asked outcome claimed FD".split(), "", "its control", "measured on"}
+WORDS = {
+    *"method verdict notes loses claim on asked outcome claimed FD source task lies".split(),
+    "",
+    "its control",
+    "measured on",
+}
 BOUNDS = {"=": "", ">=": "≥ ", "<=": "≤ "}
 
 
