@@ -129,18 +129,27 @@ def test_nvlabs_metric_files_in_the_wild(tmp_path: Path, fidrace: Fidrace, refus
     log = tmp_path / "metric-fid50k_full.jsonl"
     row = {"results": {"fid50k_full": 16.5}, "metric": "fid50k_full", "total_time_str": "3m 02s", "snapshot_pkl": None}
     path = {"dataset_info": {"gen_data_path": "./samples/cauchy_ep0001375"}, "timestamp": 1706812676.4}
-    log.write_text(
-        lines(row | path) + "// epoch 1400\n" + lines(row | {"results": {"fid50k_full": float("nan")}}) + lines(row | path)
-    )
+    log.write_text(lines(row | path, row | path))
     command = ("import", "jsonl", log, "--method", "cauchy", "--out", tmp_path / "s")
     fidrace(*command)
-    assert table(tmp_path / "s", "epoch", "fid", "metric") == [(1375, "16.5", "fid50k_full"), (1400, "nan", "fid50k_full")]
+    assert table(tmp_path / "s", "epoch", "fid", "metric") == [(1375, 16.5, "fid50k_full")]
     assert facts(tmp_path / "s") == {"n": "50000", "reference": "full"}
     log.write_text(lines(row | {"snapshot_pkl": "network-snapshot-002500.pkl"}))
     fidrace(*command, "--replace")
     assert table(tmp_path / "s", "kimg", "images", "fid") == [(2500, 2.5e6, 16.5)]
     log.write_text(lines(row))
-    assert "line 1: its progress stands nowhere: snapshot_pkl is null" in refused(*command, "--replace")
+    assert "line 1: its progress stands nowhere" in refused(*command, "--replace")
+    fidrace(*command, "--replace", "--progress", "epoch=([0-9]+)k", code=2)  # not in the name of the metric
+    log.write_text("// epoch 1400\n" + lines(row | {"results": {"fid50k_full": float("nan")}}) + "// epoch 1500\n" + lines(row))
+    fidrace(*command, "--replace")
+    assert table(tmp_path / "s", "epoch", "fid") == [(1400, "nan"), (1500, "16.5")]
+    log.write_text("//B/2 1200 50k\n" + lines(row))
+    fidrace(*command, "--replace", "--progress", "epoch=B/2 ([0-9]+)")
+    assert table(tmp_path / "s", "epoch", "fid") == [(1200, 16.5)]
+    log.write_text(lines(row, row | path, row | {"dataset_info": {"gen_data_path": "samples/huber_ep0001375"}}))
+    assert "holds 2 runs (cauchy, huber), and --method names one" in refused(*command, "--replace")
+    told = fidrace(*command, "--replace", "--where", "run=cauchy")
+    assert "line 1: the progress stands nowhere; left out" in told.stderr
     log.write_text(lines(row | path, row | {"results": {"fid10k": 20.0}} | path))
     assert "2 kinds of distance (fid50k_full, fid10k)" in refused(*command, "--replace")
 

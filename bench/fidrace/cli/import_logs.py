@@ -1,11 +1,12 @@
 """`fidrace import`: other people's logs as runs that can be scored."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fidrace.errors import InputError
+from fidrace.errors import InputError, nearest
 
 
 def import_logs(
@@ -39,7 +40,10 @@ def import_logs(
     ] = [],
     allow: Annotated[list[str], typer.Option(metavar="FACT", help="Runs may differ in this fact. Repeat.")] = [],
     repeats: Annotated[
-        str, typer.Option(metavar="mean|first|min", help="What to take of several distances of one checkpoint.")
+        str, typer.Option(metavar="mean|first|last|min", help="What to take of several distances of one checkpoint.")
+    ] = "",
+    progress: Annotated[
+        str, typer.Option(metavar="UNIT=PATTERN", help="How names of checkpoints tell it: 'epoch=ep([0-9]+)'.")
     ] = "",
     status: Annotated[
         str, typer.Option(metavar="STATUS", help="How the run ended: finished, diverged, failed or running.")
@@ -66,7 +70,7 @@ def import_logs(
 
     chosen = dict(pairs_of("--columns", [part for text in columns for part in text.split(",")]))
     names = tuple(filter(None, (name.strip() for name in wide.split(","))))
-    wanted = Wanted(chosen, dict(pairs_of("--where", where)), names, repeats)
+    wanted = Wanted(chosen, dict(pairs_of("--where", where)), names, repeats, parse_progress(progress))
     renamed = {name: split_seed(text) for name, text in pairs_of("--rename", rename)}
     facts = dict(pairs_of("--fact", fact))
     told = importing.Told(method, seed, renamed, task, status, facts, allow, replace)
@@ -76,8 +80,9 @@ def import_logs(
     for run in runs:
         count = len(run.evaluations)
         first, last = run.evaluations[0].progress, run.evaluations[-1].progress
+        where = f"{first:g}" if count == 1 else f"{first:g} to {last:g}"
         said = ", ".join(f"{name} {value}" for name, value in run.facts.items()) or "how FID was measured is not told"
-        say(f"{run.name}: {count} evaluation{'s' * (count != 1)}, {run.unit} {first:g} to {last:g}; {said}")
+        say(f"{run.name}: {count} evaluation{'s' * (count != 1)}, {run.unit} {where}; {said}")
     say(f"in {out}; `fidrace score {out} --baseline NAME --target FD` compares them")
 
 
@@ -92,6 +97,24 @@ def pairs_of(option: str, texts: list[str]) -> list[tuple[str, str]]:
             raise InputError(f"{option}: {name!r} is given twice")
         pairs.append((name, value))
     return pairs
+
+
+def parse_progress(text: str) -> "tuple[str, re.Pattern[str]] | None":
+    """`epoch=ep([0-9]+)` as a unit and a pattern; raises InputError for an unknown unit, and for a pattern without a group."""
+    from fidrace.score.columns import PROGRESS
+
+    if not text:
+        return None
+    column, _, pattern = text.partition("=")
+    if column.strip().lower() not in PROGRESS:
+        raise InputError(f"--progress {text}: begin with what it counts{nearest(column, PROGRESS)}")
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--progress {text}: {error}") from None
+    if not compiled.groups:
+        raise InputError(f"--progress {text}: put the number into parentheses, as in 'epoch=ep([0-9]+)'")
+    return PROGRESS[column.strip().lower()][0], compiled
 
 
 def split_seed(text: str) -> tuple[str, str]:

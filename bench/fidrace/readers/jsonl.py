@@ -5,15 +5,16 @@ NVlabs' metric-fid50k_full.jsonl (StyleGAN's metric_main.py, copied into many di
 (quandao10/LCT: dataset_info.gen_data_path "..._ep0001375") or in a comment above the line (VinAIResearch/DiMSUM).
 """
 
-import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fidrace.errors import InputError
 from fidrace.readers.columns import number
-from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, nothing_found
+from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, likely, nothing_found
+from fidrace.readers.printed import progress_in
 from fidrace.readers.records import Record, flat, joined, read_records
 from fidrace.score.columns import DISTANCES
 
@@ -37,21 +38,32 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
     else:
         rows = [(place, dict(flat(row))) for place, row, _ in records]
         reading = read_records(paths[0], rows, wanted, READER)
-    return Reading(reading.unit, reading.metric, reading.evaluations, reading.facts, reading.seed, remarks)
+    return replace(reading, remarks=[*reading.remarks, *remarks])
 
 
 def read_metrics(path: Path, records: list[Record], wanted: Wanted) -> Reading:
-    """NVlabs' metric files."""
+    """NVlabs' metric files. Lines whose progress stands nowhere are left out, which is said; raises InputError if all are."""
     rows = [(place, row, comment) for place, row, comment in records if isinstance(row.get("results"), dict)]
     metric = choose_metric(path, [name for _, row, _ in rows for name in row["results"]], wanted)
     evaluations: list[Evaluation] = []
     units: dict[str, str] = {}
+    untold = []
     for place, row, comment in rows:
         if metric not in row["results"]:
             continue
-        unit, progress = progress_of(place, row, comment)
+        found = find_progress(row, comment, wanted)
+        if found is None:
+            untold.append(place)
+            continue
+        unit, match, text = found
         units.setdefault(unit, place)
-        evaluations.append(Evaluation(progress, number(row["results"][metric], place, metric), place))
+        distance = number(row["results"][metric], place, metric)
+        evaluations.append(Evaluation(progress_in(match, place), distance, place, run_of(text, match)))
+    if untold and not evaluations:
+        raise InputError(
+            f"{untold[0]}: its progress stands nowhere: no snapshot, path or comment above has a step, epoch or kimg that is "
+            f"known; --progress 'epoch=PATTERN' says how to find it{likely(path, READER)}"
+        )
     if len(units) > 1:
         (one, first), (two, second) = [*units.items()][:2]
         raise InputError(f"{first} counts {one} and {second} {two}: read them from one kind of name")
@@ -59,7 +71,9 @@ def read_metrics(path: Path, records: list[Record], wanted: Wanted) -> Reading:
     facts = {"n": str(1000 * int(samples[1]))} if samples else {}
     if samples and samples[2]:
         facts["reference"] = "full"
-    return Reading(next(iter(units)), metric, evaluations, facts)
+    more = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
+    left = [f"{untold[0]}{more}: the progress stands nowhere; left out"] if untold else []
+    return Reading(next(iter(units)), metric, evaluations, facts, remarks=left)
 
 
 def choose_metric(path: Path, names: Sequence[str], wanted: Wanted) -> str:
@@ -78,15 +92,17 @@ def choose_metric(path: Path, names: Sequence[str], wanted: Wanted) -> str:
     return distances[0]
 
 
-def progress_of(place: str, row: dict[str, Any], comment: str) -> tuple[str, float]:
-    """The unit and the progress of a line: its snapshot's, else the one in its paths, else in the comment above it. Raises
-    InputError if none tells."""
+def find_progress(row: dict[str, Any], comment: str, wanted: Wanted) -> tuple[str, re.Match[str], str] | None:
+    """The unit, match and text that tell a line's progress: its snapshot's name, else a path, else the comment above."""
+    patterns = dict([wanted.progress]) if wanted.progress else PROGRESS_IN_TEXT
     paths = [str(value) for name, value in flat(row) if isinstance(value, str) and name != "metric" and "time" not in name]
     for text in (str(row.get("snapshot_pkl") or ""), *paths, comment):
-        for unit, pattern in PROGRESS_IN_TEXT.items():
+        for unit, pattern in patterns.items():
             if found := [*pattern.finditer(text)]:
-                return unit, float(next(filter(None, found[-1].groups())))
-    told = json.dumps(row.get("snapshot_pkl"))
-    raise InputError(
-        f"{place}: its progress stands nowhere: snapshot_pkl is {told}, and no path or comment above has a step, epoch or kimg"
-    )
+                return unit, found[-1], "" if text == comment else text
+    return None
+
+
+def run_of(text: str, match: re.Match[str]) -> str:
+    """What a path calls its run: its last part without the progress; empty if nothing is left, as of a snapshot's name."""
+    return text[: match.start()].rsplit("/", 1)[-1].strip("_-. ")

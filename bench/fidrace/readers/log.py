@@ -1,5 +1,6 @@
 """What a reader finds in other people's files: evaluations with the place of each, and what the files say of their making."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from fidrace.errors import InputError, nearest
 from fidrace.score.columns import PROGRESS
 
-REPEATS = ("first", "mean", "min")  # of several distances of one checkpoint
+RUN = "run"  # what --where calls the run's name in the file
+REPEATS = ("first", "last", "mean", "min")  # of several distances of one checkpoint
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,13 @@ class Reading:
 class Wanted:
     """What a person says of the files: `columns`, the file's name of a column by ours (or by a unit); `where`, the values that
     rows or evaluations must have; `wide`, the columns that each hold one method's distances; `repeats`, what to take of
-    several distances of one checkpoint."""
+    several distances of one checkpoint; `progress`, the unit and the pattern by which names of checkpoints tell it."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
     repeats: str = ""
+    progress: tuple[str, re.Pattern[str]] | None = None
 
     def unit_and_column(self) -> tuple[str, str] | None:
         """The unit and the file's column that count training, if they were said; raises InputError for two of them."""
@@ -107,16 +110,17 @@ def check_files(paths: Sequence[Path], reader: str, most: int = 0) -> None:
 def runs_of(reading: Reading, wanted: Wanted) -> Iterator[tuple[str, str, list[Evaluation], list[str]]]:
     """The runs of a reading: each one's name and seed in the file, its evaluations in the order of training, and remarks.
     Raises InputError if evaluations of one run were measured differently, or one checkpoint has several distances."""
-    evaluations = [
-        one for one in reading.evaluations if all(one.facts.get(key) == value for key, value in wanted.where.items())
-    ]
-    known = {key for one in reading.evaluations for key in one.facts}
+    told = [(one, {RUN: one.run, **one.facts}) for one in reading.evaluations]
+    evaluations = [one for one, labels in told if all(labels.get(key) == value for key, value in wanted.where.items())]
+    known = {key for _, labels in told for key in labels}
     for key in wanted.where:
         if key not in known:
             raise InputError(f"--where {key}: the files do not tell that{nearest(key, known) if known else ''}")
     if not evaluations:
         text = ", ".join(f"{key}={value}" for key, value in wanted.where.items())
-        raise InputError(f"--where {text}: no evaluation has that")
+        key, value = next(iter(wanted.where.items()))
+        others = {labels[key] for _, labels in told if key in labels} - {"", value}
+        raise InputError(f"--where {text}: no evaluation has that{nearest(value, others) if others else ''}")
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     for one in evaluations:
         groups.setdefault((one.run, one.seed), []).append(one)
@@ -169,8 +173,8 @@ def settle(group: Sequence[Evaluation], repeats: str) -> list[Evaluation]:
         if other and not repeats:
             raise InputError(
                 f"{len(values)} distances at {progress:g}: {values[0]:g} ({several[0].place}) and {other.distance:g} "
-                f"({other.place}); --repeats mean, first or min says what to take (a minimum of three is not one FID)"
+                f"({other.place}); --repeats mean, first, last or min says what to take (a minimum of three is not one FID)"
             )
-        take = {"mean": sum(values) / len(values), "min": min(values)}.get(repeats, values[0])
+        take = {"mean": sum(values) / len(values), "min": min(values), "last": values[-1]}.get(repeats, values[0])
         settled.append(replace(several[0], distance=take))
     return settled

@@ -44,6 +44,8 @@ class Found:
 def read_printed(paths: Sequence[Path], wanted: Wanted, dialect: Dialect) -> Reading:
     """The printed distances of all files; raises InputError for one without a checkpoint, and for several kinds of them."""
     check_files(paths, dialect.reader)
+    if wanted.progress:
+        dialect = replace(dialect, unit=wanted.progress[0], checkpoint=wanted.progress[1], rename=dict)
     found: list[Found] = []
     remarks: list[str] = []
     for path in paths:
@@ -88,12 +90,21 @@ def distances_in(path: Path, lines: Sequence[str], dialect: Dialect) -> Iterator
             if named is None:
                 raise InputError(f"{place}: no checkpoint is named above this {kind}, nor in the file's name: whose is it?")
             facts = {name: text for name, text in named.groupdict().items() if text and name != "progress"}
-            waiting = Found(kind, Evaluation(float(named["progress"]), value, place, facts=dialect.rename(facts)))
+            waiting = Found(kind, Evaluation(progress_in(named, place), value, place, facts=dialect.rename(facts)))
         elif waiting and (beside := beside_of(line)):
             more = {**waiting.evaluation.more, **beside}
             waiting = replace(waiting, evaluation=replace(waiting.evaluation, more=more))
     if waiting:
         yield waiting
+
+
+def progress_in(named: re.Match[str], place: str) -> float:
+    """The progress that a checkpoint's name tells, in the group of that name or the first one. Raises InputError if none."""
+    text = named["progress"] if "progress" in named.groupdict() else next(filter(None, named.groups()), "")
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{place}: {text!r} in {named[0]!r} is no count of training") from None
 
 
 def distance_of(line: str, dialect: Dialect) -> tuple[str, float]:

@@ -40,7 +40,7 @@ class CsvTable:
         """A column as it is written."""
         place = [self.table.columns.get_loc(column)]
         options: dict[str, Any] = {"sep": self.separator, "usecols": place, "dtype": str, "keep_default_na": False}
-        return pd.read_csv(io.StringIO(self.text), **options).iloc[:, 0].str.strip()
+        return pd.read_csv(io.StringIO(self.text), **options).iloc[:, 0].str.strip().fillna("")  # of a short row too
 
     def words(self, column: str) -> "pd.Series[str]":
         """A column as text without spaces around it, blank cells as empty text."""
@@ -52,7 +52,7 @@ class CsvTable:
         values = self.table[column]
         if is_numeric_dtype(values) and not is_bool_dtype(values):
             return values
-        cells = values.astype(str).str.strip()
+        cells = values.astype(str).str.strip().fillna("")
         read = pd.to_numeric(cells.where(~cells.isin(BLANK)), errors="coerce")
         for row in read.index[read.isna() & ~cells.isin(BLANK)]:
             hint = "; write it with a decimal point and nothing else, as 1234.5" if GROUPED.fullmatch(cells[row]) else ""
