@@ -137,8 +137,10 @@ def test_distances_that_were_measured_in_other_ways_do_not_compare(
         score_folder(write(tmp_path / "s", rows), 20.0)
     one = run("baseline", 50_000, 300_000, **{column: values[0]})
     one[3][column] = values[1]
-    with pytest.raises(InputError, match="do not compare"):
-        score_folder(write(tmp_path / "s", one), 20.0)
+    grown = [{**row, column: k} for k, row in enumerate(run("baseline", 100_000, 300_000), 1)]  # three values count no training
+    for rows in (one, grown):
+        with pytest.raises(InputError, match="do not compare"):
+            score_folder(write(tmp_path / "s", rows), 20.0)
 
 
 @pytest.mark.parametrize(
