@@ -154,6 +154,15 @@ def test_nvlabs_metric_files_in_the_wild(tmp_path: Path, fidrace: Fidrace, refus
     assert "2 kinds of distance (fid50k_full, fid10k)" in refused(*command, "--replace")
 
 
+def test_rows_of_two_tasks_are_not_one_run(tmp_path: Path, fidrace: Fidrace, refused: Refused) -> None:
+    log = tmp_path / "table.csv"
+    log.write_text("Task,method,step,fid\nffhq,a,10,3.0\nffhq,a,20,2.0\ncelebA,a,30,1.0\n")
+    command = ("import", "csv", log, "--out", tmp_path / "s")
+    assert "Task is ffhq" in refused(*command)
+    fidrace(*command, "--where", "Task=ffhq")
+    assert table(tmp_path / "s", "iteration", "fid") == [(10, 3.0), (20, 2.0)]
+
+
 def test_json_lines_with_names_of_their_own(tmp_path: Path, fidrace: Fidrace) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text(lines({"it": 10, "eval": {"FID": 30.0}}, {"it": 15}, {"it": 20, "eval": {"FID": 20.0}}))

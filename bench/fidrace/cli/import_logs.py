@@ -48,7 +48,7 @@ def import_logs(
     status: Annotated[
         str, typer.Option(metavar="STATUS", help="How the run ended: finished, diverged, failed or running.")
     ] = "finished",
-    task: Annotated[str, typer.Option(metavar="NAME", help="What was trained, if tables should name it.")] = "task",
+    task: Annotated[str, typer.Option(metavar="NAME", help="What was trained, if tables should name it.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Put these runs in the place of those of the same name.")] = False,
 ) -> None:
     """Make other people's logs into tables that `fidrace score` reads.
@@ -80,9 +80,9 @@ def import_logs(
     for run in runs:
         count = len(run.evaluations)
         first, last = run.evaluations[0].progress, run.evaluations[-1].progress
-        where = f"{first:g}" if count == 1 else f"{first:g} to {last:g}"
+        place = f"{first:g}" if count == 1 else f"{first:g} to {last:g}"
         said = ", ".join(f"{name} {value}" for name, value in run.facts.items()) or "how FID was measured is not told"
-        say(f"{run.name}: {count} evaluation{'s' * (count != 1)}, {run.unit} {where}; {said}")
+        say(f"{run.name}: {count} evaluation{'s' * (count != 1)}, {run.unit} {place}; {said}")
     say(f"in {out}; `fidrace score {out} --baseline NAME --target FD` compares them")
 
 

@@ -20,6 +20,7 @@ MORE = {
     "recall": ("recall",),
     "kid": ("kid",),
 }
+TASK = "task"  # a column that tells rows apart as --where does: one run is of one task
 OURS = ("method", "seed", *DISTANCES, *(name for names in MORE.values() for name in names), *PROGRESS)  # for --columns
 
 
@@ -90,7 +91,8 @@ def evaluations_of(file: CsvTable, choice: Choice, wanted: Wanted) -> Iterator[E
     progress = file.numbers(choice.progress).to_numpy(float)
     more = {ours: file.numbers(column).to_numpy(float) for ours, column in choice.others.items() if ours in MORE}
     runs, seeds = (texts(file, choice.others.get(name)) for name in ("method", "seed"))
-    labels = {column: texts(file, column) for column in wanted.where}
+    task = find_column(file.table.columns, [TASK])
+    labels = {column: texts(file, column) for column in [*wanted.where, *([task] if task else [])]}
     for method, column in choice.distances.items():
         distance = file.numbers(column).to_numpy(float)
         measured = np.isfinite(distance)

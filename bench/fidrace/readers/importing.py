@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fidrace.errors import InputError, nearest
+from fidrace.readers.columns import TASK
 from fidrace.readers.folder import Run, add_runs
 from fidrace.readers.log import REPEATS, Reading, Wanted, runs_of
 from fidrace.readers.registry import load_reader
@@ -23,7 +24,7 @@ class Told:
     method: str = ""
     seed: str = ""
     renamed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    task: str = UNNAMED
+    task: str = ""
     status: str = "finished"
     facts: Mapping[str, str] = field(default_factory=dict)
     allow: Sequence[str] = ()
@@ -63,7 +64,10 @@ def name_runs(reading: Reading, path: Path, wanted: Wanted, told: Told) -> list[
     names = [*dict.fromkeys(name for name, *_ in found)]
     for name in told.renamed:
         if name not in names:
-            raise InputError(f"--rename {name}: {path} has no run of that name{nearest(name, filter(None, names))}")
+            named = [*filter(None, names)]
+            raise InputError(
+                f"--rename {name}: {path} has no run of that name{nearest(name, named) if named else '; use --method'}"
+            )
     if told.method and len(found) > 1:
         listed = ", ".join(name or "unnamed" for name in names[:8])
         raise InputError(f"{path} holds {len(found)} runs ({listed}), and --method names one; name them with --rename")
@@ -76,11 +80,28 @@ def name_runs(reading: Reading, path: Path, wanted: Wanted, told: Told) -> list[
         facts = join_facts(path, reading.facts, evaluations[0].facts, told.facts)
         seed = given or told.seed or seed or reading.seed
         remarks = [*reading.remarks, *remarks]
-        runs.append(Run(told.task, method, seed, told.status, reading.unit, reading.metric, evaluations, facts, remarks))
+        runs.append(
+            Run(
+                told.task or task_of(facts),
+                method,
+                seed,
+                told.status,
+                reading.unit,
+                reading.metric,
+                evaluations,
+                facts,
+                remarks,
+            )
+        )
     for run in runs:
         if [one.key for one in runs].count(run.key) > 1:
             raise InputError(f"{path}: two runs would be {run.name}; give them seeds with --rename NAME=METHOD:SEED")
     return runs
+
+
+def task_of(facts: Mapping[str, str]) -> str:
+    """The task that the file itself names."""
+    return next((text for name, text in facts.items() if name.lower() == TASK), UNNAMED)
 
 
 def join_facts(path: Path, *tables: Mapping[str, str]) -> dict[str, str]:
