@@ -119,7 +119,7 @@ def test_one_run_of_edm2_is_many_curves_and_two_metrics(tmp_path: Path, fidrace:
     shown = [(8388, "0.050", 3.5), (8388, "0.100", 3.6), (16777, "0.050", 2.5)]
     log.write_text("".join(both.format(kimg=kimg, ema=ema, fid=fid) for kimg, ema, fid in shown))
     command = ("import", "edm", log, "--method", "edm2", "--out", tmp_path / "s")
-    assert "2 kinds of distance: fid" in refused(*command)
+    assert "2 kinds of distance (it has fid, fd_dinov2)" in refused(*command)
     assert "ema is 0.050" in refused(*command, "--columns", "fid=fid")
     fidrace(*command, "--columns", "fid=fid", "--where", "ema=0.050")
     assert table(tmp_path / "s", "kimg", "fid", "metric") == [(8388, 3.5, "fid"), (16777, 2.5, "fid")]
@@ -151,7 +151,7 @@ def test_nvlabs_metric_files_in_the_wild(tmp_path: Path, fidrace: Fidrace, refus
     told = fidrace(*command, "--replace", "--where", "run=cauchy")
     assert "line 1: the progress stands nowhere; left out" in told.stderr
     log.write_text(lines(row | path, row | {"results": {"fid10k": 20.0}} | path))
-    assert "2 kinds of distance (fid50k_full, fid10k)" in refused(*command, "--replace")
+    assert "2 kinds of distance (it has fid50k_full, fid10k)" in refused(*command, "--replace")
 
 
 def test_rows_of_two_tasks_are_not_one_run(tmp_path: Path, fidrace: Fidrace, refused: Refused) -> None:

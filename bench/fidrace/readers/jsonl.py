@@ -13,10 +13,9 @@ from typing import Any
 
 from fidrace.errors import InputError
 from fidrace.readers.columns import number
-from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, likely, nothing_found
+from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, choose_distance, likely, nothing_found
 from fidrace.readers.printed import progress_in
 from fidrace.readers.records import Record, flat, joined, read_records
-from fidrace.score.columns import DISTANCES
 
 READER = "jsonl"
 PROGRESS_IN_TEXT = {
@@ -44,7 +43,7 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
 def read_metrics(path: Path, records: list[Record], wanted: Wanted) -> Reading:
     """NVlabs' metric files. Lines whose progress stands nowhere are left out, which is said; raises InputError if all are."""
     rows = [(place, row, comment) for place, row, comment in records if isinstance(row.get("results"), dict)]
-    metric = choose_metric(path, [name for _, row, _ in rows for name in row["results"]], wanted)
+    metric = choose_distance(path, [name for _, row, _ in rows for name in row["results"]], wanted)
     evaluations: list[Evaluation] = []
     units: dict[str, str] = {}
     untold = []
@@ -74,22 +73,6 @@ def read_metrics(path: Path, records: list[Record], wanted: Wanted) -> Reading:
     more = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
     left = [f"{untold[0]}{more}: the progress stands nowhere; left out"] if untold else []
     return Reading(next(iter(units)), metric, evaluations, facts, remarks=left)
-
-
-def choose_metric(path: Path, names: Sequence[str], wanted: Wanted) -> str:
-    """The distance to read; raises InputError if there are several kinds and nobody said which, or none."""
-    known = [*dict.fromkeys(names)]
-    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
-    if said:
-        if said not in known:
-            raise InputError(f"{path}: no metric {said!r} (it has {', '.join(known)})")
-        return said
-    distances = [name for name in known if name.lower().startswith(DISTANCES)]
-    if len(distances) != 1:
-        found = ", ".join(distances or known)
-        choice = (distances or known or ["NAME"])[0]
-        raise InputError(f"{path}: {len(distances)} kinds of distance ({found}): take one with --columns fid={choice}")
-    return distances[0]
 
 
 def find_progress(row: dict[str, Any], comment: str, wanted: Wanted) -> tuple[str, re.Match[str], str] | None:

@@ -1,12 +1,12 @@
 """What a reader finds in other people's files: evaluations with the place of each, and what the files say of their making."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fidrace.errors import InputError, nearest
-from fidrace.score.columns import PROGRESS
+from fidrace.score.columns import DISTANCES, PROGRESS
 
 RUN = "run"  # what --where calls the run's name in the file
 REPEATS = ("first", "last", "mean", "min")  # of several distances of one checkpoint
@@ -54,6 +54,11 @@ class Wanted:
     repeats: str = ""
     progress: tuple[str, re.Pattern[str]] | None = None
 
+    @property
+    def distance(self) -> str:
+        """The file's name of the distance, if it was said."""
+        return next((self.columns[name] for name in DISTANCES if name in self.columns), "")
+
     def unit_and_column(self) -> tuple[str, str] | None:
         """The unit and the file's column that count training, if they were said; raises InputError for two of them."""
         said = [(ours, theirs) for ours, theirs in self.columns.items() if ours.lower() in PROGRESS]
@@ -96,6 +101,21 @@ def likely(path: Path, instead_of: str = "") -> str:
 def nothing_found(path: Path, what: str, reader: str, remarks: Sequence[str] = ()) -> InputError:
     """The error for a file without evaluations."""
     return InputError(f"{path}: {what}{likely(path, reader)}{''.join(f' ({remark})' for remark in remarks[:1])}")
+
+
+def choose_distance(where: object, names: Iterable[str], wanted: Wanted) -> str:
+    """The distance to read of those with these names: what was said, or the only one that is called so. Raises InputError
+    if there is none, or several."""
+    known = [*dict.fromkeys(names)]
+    if wanted.distance:
+        if wanted.distance not in known:
+            raise InputError(f"{where}: no distance {wanted.distance!r}{nearest(wanted.distance, known) if known else ''}")
+        return wanted.distance
+    called = [name for name in known if any(word in name.lower() for word in DISTANCES)]
+    if len(called) != 1:
+        listed = ", ".join((called or known)[:12]) or "no numbers"
+        raise InputError(f"{where}: {len(called)} kinds of distance (it has {listed}); say which with --columns fid=NAME")
+    return called[0]
 
 
 def check_files(paths: Sequence[Path], reader: str, most: int = 0) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fidrace.errors import InputError
-from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, nothing_found, whole_lines
-from fidrace.score.columns import DISTANCES
+from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, choose_distance, nothing_found, whole_lines
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf)"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -55,22 +54,9 @@ def read_printed(paths: Sequence[Path], wanted: Wanted, dialect: Dialect) -> Rea
     if not found:
         kinds = " or ".join(f"`{kind}`" for kind in dialect.distances)
         raise nothing_found(paths[0], f"no line has a distance ({kinds})", dialect.reader, remarks)
-    kind = choose_kind(found, wanted)
+    kind = choose_distance(paths[0], [one.kind for one in found], wanted)
     evaluations = [one.evaluation for one in found if one.kind == kind]
     return Reading(dialect.unit, kind.lower(), evaluations, remarks=remarks)
-
-
-def choose_kind(found: Sequence[Found], wanted: Wanted) -> str:
-    """The kind of distance to read; raises InputError if there are several and nobody said which."""
-    kinds = [*dict.fromkeys(one.kind for one in found)]
-    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
-    if said and said not in kinds:
-        raise InputError(f"--columns fid={said}: the files print {' and '.join(kinds)}")
-    if not said and len(kinds) > 1:
-        places = {one.kind: one.evaluation.place for one in reversed(found)}
-        told = " and ".join(f"{kind} ({places[kind]})" for kind in kinds)
-        raise InputError(f"{len(kinds)} kinds of distance: {told}; take one with --columns fid={kinds[0]}")
-    return said or kinds[0]
 
 
 def distances_in(path: Path, lines: Sequence[str], dialect: Dialect) -> Iterator[Found]:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fidrace.errors import InputError, nearest
-from fidrace.readers.log import Evaluation, Reading, Wanted, likely
-from fidrace.score.columns import DISTANCES, ITERATIONS
+from fidrace.errors import InputError
+from fidrace.readers.log import Evaluation, Reading, Wanted, choose_distance, likely
+from fidrace.score.columns import ITERATIONS
 
 READER = "tensorboard"
 FRAME = 16  # bytes around each record of a file: its length, and two checksums
@@ -29,7 +29,7 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
         found, cut = scalars(file)
         points += found
         remarks += cut
-    tag = choose_tag(files[0], [name for name, *_ in points], wanted)
+    tag = choose_distance(files[0], [name for name, *_ in points], wanted)
     chosen = [(step, value, place) for name, step, value, place in points if name == tag]
     if len(chosen) > 1 and {step for step, *_ in chosen} == {0}:
         raise InputError(f"{files[0]}: all {len(chosen)} events of {tag!r} are at step 0: this log was written without steps")
@@ -83,18 +83,3 @@ def values_of(event: Any) -> Iterator[tuple[str, float]]:
             array = make_ndarray(value.tensor)
             if array.size == 1 and array.dtype.kind in "fiu":
                 yield value.tag, float(array.reshape(()))
-
-
-def choose_tag(path: Path, names: Sequence[str], wanted: Wanted) -> str:
-    """The tag of the distances; raises InputError if it is not there, or if several may be it."""
-    tags = [*dict.fromkeys(names)]
-    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
-    if said:
-        if said not in tags:
-            raise InputError(f"{path}: no scalar {said!r}{nearest(said, tags) if tags else ''}")
-        return said
-    distances = [tag for tag in tags if any(word in tag.lower() for word in DISTANCES)]
-    if len(distances) != 1:
-        listed = ", ".join((distances or tags)[:12]) or "none"
-        raise InputError(f"{path}: which scalar is the distance? Say --columns fid=TAG (it has {listed})")
-    return distances[0]

@@ -11,9 +11,9 @@ from pathlib import Path
 from fidrace.errors import InputError
 from fidrace.readers.columns import Choice, evaluations_of
 from fidrace.readers.csv_file import open_table
-from fidrace.readers.log import Reading, Wanted, check_files, likely, nothing_found, read_text
+from fidrace.readers.log import Reading, Wanted, check_files, choose_distance, likely, nothing_found, read_text
 from fidrace.readers.records import flat, read_records, records_of
-from fidrace.score.columns import DISTANCES, PROGRESS
+from fidrace.score.columns import PROGRESS
 from fidrace.score.csv_table import CsvTable
 
 READER = "wandb"
@@ -44,13 +44,7 @@ def read_chart(path: Path, wanted: Wanted) -> Reading:
     if not lines:
         raise nothing_found(path, f"no column RUN{BETWEEN}METRIC, as an exported chart has", READER)
     axis = axis_of(path, names, wanted)
-    metrics = [*dict.fromkeys(line.rpartition(BETWEEN)[2] for line in lines)]
-    said = next((wanted.columns[name] for name in DISTANCES if name in wanted.columns), "")
-    if said and said not in metrics:
-        raise InputError(f"{path}: no metric {said!r} (it has {', '.join(metrics)})")
-    if not said and len(metrics) > 1:
-        raise InputError(f"{path}: {len(metrics)} metrics ({', '.join(metrics)}): take one with --columns fid={metrics[0]}")
-    metric = said or metrics[0]
+    metric = choose_distance(path, (line.rpartition(BETWEEN)[2] for line in lines), wanted)
     runs = {line.rpartition(BETWEEN)[0]: line for line in lines if line.rpartition(BETWEEN)[2] == metric}
     unit = PROGRESS[axis[0].lower()][0]
     evaluations = [*evaluations_of(file, Choice(unit, axis[1], runs, {}), replace(wanted, where={}))]
