@@ -60,7 +60,8 @@ def test_the_first_tables_are_stored_and_a_change_that_fails_is_accepted(
     before = tmp_path / "speed" / "before"
     shutil.copytree(DIGITS.parent / "digits-target", first / "runs")  # whatever lies there
     said = fidrace("check", first, "--against", before, "--accept")
-    assert (said.stdout, said.stderr) == ("", f"{before}: new, with study.json, runs.csv, evals.csv of {first}\n")
+    assert said.stdout.count("1.00 [1.00, 1.00]") == 2  # with itself
+    assert said.stderr == f"{before}: new, with study.json, runs.csv, evals.csv of {first}\n"
     assert contents(before) == {name: (first / name).read_bytes() for name in ("study.json", "runs.csv", "evals.csv")}
 
     (before / "README.md").write_text("ours")
@@ -85,6 +86,8 @@ def test_nothing_is_accepted_that_was_not_measured_or_does_not_compare(
     said = fidrace("check", few, "--against", before, "--accept", code=3)
     assert said.stderr == "fidrace: a check found nothing measured: nothing was accepted\n"
     assert contents(before) == known
+    fidrace("check", few, "--against", tmp_path / "new", "--accept", code=3)
+    assert not (tmp_path / "new").exists()
     assert "--against DIR2" in refused("check", few, "--require", "min-snr>=1", "--accept")
     assert "never written" in refused("check", changed, "--against", "digits", "--accept")
     assert "same folder" in refused("check", before, "--against", before.parent / "now" / ".." / "before", "--accept")

@@ -30,12 +30,12 @@ class Outputs:
             if file and not file.parent.is_dir():
                 raise InputError(f"--{name} {file}: no folder {file.parent}")
 
-    def write(self, checks: "Sequence[Check]", folder: Path, against: Path | None, axis: str | None, strict: bool) -> None:
+    def write(self, checks: "Sequence[Check]", folder: Path, against: Path | None, strict: bool) -> None:
         from fidrace.report.gate import checks_markdown, comment_marker
         from fidrace.report.junit import checks_junit
         from fidrace.storage.atomic import write_atomic
 
-        text = checks_markdown(checks, folder, against, axis)
+        text = checks_markdown(checks, folder, against)
         if self.summary:
             with self.summary.open("a", encoding="utf-8") as file:  # as a workflow's summary is written to
                 file.write(text)
@@ -100,15 +100,15 @@ def check(
     outputs = Outputs(summary, comment, junit)
     if accept and against:
         prepare_to_accept(find_tables(folder), against)
-    before = against if against and (not accept or holds_runs(against)) else None
+    before = folder if accept and against and not holds_runs(against) else against  # the first time itself: is it measured?
     requirements = [gate.parse_requirement(text) for text in require]
     asked = Question(None, baseline, unit, budget, paired)
     share = gate.parse_share(max_regression)
     checks = gate.check(folder, requirements, before, share, axis, parse_target(target), absolute, asked)
     console = make_console()
-    if checks and not json:
+    if not json:
         print_checks(checks, console)
-    outputs.write(checks, folder, before, axis, strict)
+    outputs.write(checks, folder, before, strict)
     code, meaning = conclude(checks, strict, accept)
     if accept and against and code == 0:
         store_tables(find_tables(folder), against)

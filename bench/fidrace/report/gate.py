@@ -47,14 +47,13 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
     print_line(console, summary_line(checks))
 
 
-def checks_markdown(checks: Sequence[Check], folder: Path, against: Path | None, axis: str | None) -> str:
+def checks_markdown(checks: Sequence[Check], folder: Path, against: Path | None) -> str:
     """A summary for a pull request."""
-    on_axis = f" in {axis}" if axis else ""
     beside = f", against `{against}`" if against else ""
     return "\n\n".join(
         [
             f"### fidrace: {summary_line(checks).removeprefix('gate: ')}",
-            f"Speedup over the baseline{on_axis}, `{folder}`{beside}. Factors with 95 % intervals.",
+            f"Speedup over the baseline in {checks[0].axis}, `{folder}`{beside}. Factors with 95 % intervals.",
             markdown_table(CHECK_HEADINGS, check_lines(checks)),
             "A check fails only if its interval excludes what is asked; *cannot tell* needs more seeds.\n",
         ]
