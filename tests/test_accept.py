@@ -125,6 +125,6 @@ def test_a_disk_that_is_full_leaves_the_old_tables(
     monkeypatch.setattr("fidrace.score.accepted.write_atomic", full)
     with monkeypatch.context() as quiet:
         quiet.setattr("fidrace.report.gate.print_checks", lambda *_: None)  # as `refused` wants it
-        assert "No space left on device" in refused("check", changed, "--against", before, "--accept")
+        assert refused("check", changed, "--against", before, "--accept") == f"fidrace: {before}: No space left on device\n"
     assert contents(before) == known
     assert not list(tmp_path.glob(".before*"))

@@ -1,6 +1,6 @@
 """How often an absolute check of the gate errs: the table of docs/ci.md, from simulated runs of a method now and before.
 
-python -m tests.slow.regressions [STUDIES] [PROCESSES]     prints it as Markdown (2,000 studies a cell: half an hour on one core)
+python -m tests.slow.regressions [STUDIES] [PROCESSES]     prints it as Markdown (2,000 studies a line: half an hour on a core)
 """
 
 import argparse

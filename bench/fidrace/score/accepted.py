@@ -14,7 +14,7 @@ from fidrace.errors import InputError
 from fidrace.packaged import is_published_name
 from fidrace.score.reading import read_curves
 from fidrace.score.rules import DECLARATION
-from fidrace.storage.atomic import TEMPORARY, flush_to_disk, write_atomic
+from fidrace.storage.atomic import TEMPORARY, WriteError, flush_to_disk, write_atomic
 from fidrace.storage.locks import lock_if_shared
 from fidrace.storage.study_folder import DERIVED
 
@@ -39,26 +39,35 @@ def accept_tables(folder: Path, into: Path) -> list[str]:
     """Put the tables of `folder` in the place of those in `into`, all of them or none; returns the names of the files. What
     else lies in `into` stays, but for files that were made from its old tables."""
     place = into.resolve()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=TEMPORARY))
     try:
-        new = work / NEW
-        if place.exists():
-            shutil.copytree(
-                place, new, symlinks=True, ignore=lambda top, names: {*TABLES, *DERIVED} if top == str(place) else ()
-            )
-        new.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=TEMPORARY)) / NEW
+        copy_other_files(place, new)
         with lock_if_shared(folder):
             names = [name for name in TABLES if (folder / name).exists()]
             for name in names:
                 write_atomic(new / name, (folder / name).read_bytes())
         if place.exists():
-            place.rename(work / OLD)
+            place.rename(new.parent / OLD)
         new.rename(place)
         flush_to_disk(place.parent)
+    except OSError as error:  # naming the folder, not the temporary one
+        raise WriteError(error.errno, error.strerror, str(into)) from error
     finally:
         put_back(place)
     return names
+
+
+def copy_other_files(place: Path, new: Path) -> None:
+    """Make the folder `new` with what lies in `place`, if anything, but for tables and what is made from them."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return {*TABLES, *DERIVED} if folder == str(place) else set()
+
+    if place.exists():
+        shutil.copytree(place, new, symlinks=True, ignore=left_out)
+    else:
+        new.mkdir()
 
 
 def put_back(place: Path) -> None:
@@ -66,7 +75,8 @@ def put_back(place: Path) -> None:
     for work in place.parent.glob(f".{escape(place.name)}.*{TEMPORARY}"):
         if (work / OLD).exists() and not place.exists():
             (work / OLD).rename(place)
-        shutil.rmtree(work)
+        if work.is_dir():
+            shutil.rmtree(work)
 
 
 def lost_methods(folder: Path, into: Path) -> list[str]:

@@ -23,8 +23,8 @@ class Estimate:
     """A factor or the ratio of two, and what its 95 % interval is made of.
 
     Its ln is `mean`, a sum or difference of the means of independent `groups` (none: it is exact). `is_open` says whether
-    costs leave the lower and the upper limit open, `bracket` and `grids` what the evaluation grids support. `seeds_are`: what
-    a number of seeds counts, such as `seeds a side`."""
+    costs leave the lower and the upper limit open, `bracket` and `grids` what the evaluation grids support. `how`: the two
+    that a ratio compares, in words. `seeds_are`: what a number of seeds counts, such as `seeds a side`."""
 
     mean: float
     groups: Sequence[Floats]
@@ -54,11 +54,11 @@ class Estimate:
         """The interval, by Student or Welch, as wide as grids demand, open where costs are. With `seeds`, what it would be if
         smaller groups had that many values of the same scatter."""
         low = high = self.mean
-        if self.groups:
-            _, low, high, *_ = interval(self.mean, self.groups)
         if self.groups and seeds:
             half = half_width(*standard_error(self.groups, seeds))
             low, high = self.mean - half, self.mean + half
+        elif self.groups:
+            _, low, high, *_ = interval(self.mean, self.groups)
         ci_low, ci_high = float(np.exp(low)), float(np.exp(high))
         if not supports(self.grids, ci_low, ci_high, *self.bracket):
             ci_low, ci_high = widen(ci_low, ci_high, *self.bracket)
