@@ -30,7 +30,7 @@ for step in range(1000, 60001, 1000):
     fid = 5 + 295 * (1 + 14.15 * pace * step / 30000) ** -1.5
     print(f"{step},{fid * math.exp(noise.gauss(0, 0.01))}")
 """
-UNCHANGED, OTHER_CHANCES, SLOWER = ("", ""), (" one", " two"), ("1.4", "1.26")
+OTHER_CHANCES, SLOWER = (" one", " two"), ("1.4", "1.26")
 
 
 def block(language: str) -> str:
@@ -93,13 +93,13 @@ def run_job(folder: Path, tmp_path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("change", "code", "heading"),
-    [(UNCHANGED, 0, "1 holds"), (OTHER_CHANCES, 0, "1 holds"), (SLOWER, 1, "1 fails")],
-    ids=["unchanged", "other chances", "10 % slower"],
+    [(OTHER_CHANCES, 0, "1 holds"), (SLOWER, 1, "1 fails")],
+    ids=["as fast", "10 % slower"],
 )
 def test_the_workflow_notices_a_pull_request_that_trains_slower(
     change: tuple[str, str], code: int, heading: str, repository: Path, tmp_path: Path
 ) -> None:
-    (repository / "train.py").write_text(TRAINER.replace(*change) + "\n# edited\n")
+    (repository / "train.py").write_text(TRAINER.replace(*change))
     git(repository, "commit", "-q", "-a", "-m", "a pull request")
     codes = run_job(repository, tmp_path)
     assert codes == {"train": 0, "no slower than before": code, "still faster than the baseline": 0}
