@@ -1,4 +1,4 @@
-"""A study's events as JSON, one object per line, for programs."""
+"""JSON for programs: a study's events, one object per line, and other content."""
 
 import json
 import math
@@ -22,6 +22,19 @@ class JsonLines(Reporter):
 
 
 def emit(kind: str, out: TextIO, **facts: Any) -> None:
-    """Print one JSON object; NaN and infinity, which JSON lacks, become null."""
-    finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in facts.items()}
-    print(json.dumps({"event": kind, **finite}), file=out, flush=True)
+    """Print one JSON object."""
+    print(to_json({"event": kind, **facts}), file=out, flush=True)
+
+
+def to_json(content: Any, indent: int | None = None) -> str:
+    """`content` as JSON; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(replace_infinite(content), indent=indent, allow_nan=False)
+
+
+def replace_infinite(content: Any) -> Any:
+    """`content` with None for the floats that are not finite, in nested lists and dicts too."""
+    if isinstance(content, dict):
+        return {name: replace_infinite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [replace_infinite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

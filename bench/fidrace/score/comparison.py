@@ -189,7 +189,7 @@ class RunTable:
         notes = ["grids differ"] if common is not None else []
         if grids is not Grids.FINE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
-        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost)
+        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost, grids)
 
     def counted_costs(self, method: str, axis: str, failed: bool = False) -> dict[int, TargetCost]:
         """The costs of the method's runs without copies, by seed; with `failed` also of failed runs, as never arriving."""

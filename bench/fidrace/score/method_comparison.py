@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fidrace.score.crossings import TargetCost
+from fidrace.score.grids import Grids
 from fidrace.score.speedups import MIN_PAIRS, Speedup
 
 NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
@@ -16,7 +17,7 @@ OPEN = "costs that are not known, on both sides, leave both limits open"
 class MethodComparison:
     """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds`: of the
     method's runs, and of both sides' if they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that
-    failed, of the method and of the reference, are not among them."""
+    failed, of the method and of the reference, are not among them. `grids`: how far these costs can be compared."""
 
     seeds: list[int]
     ours: list[TargetCost]
@@ -25,6 +26,7 @@ class MethodComparison:
     paired: bool = True
     notes: tuple[str, ...] = ()
     lost: tuple[bool, bool] = (False, False)
+    grids: Grids = Grids.FINE
 
     def figures(self) -> dict[str, Any]:
         """The values of a table's columns; without runs on both sides those of the speedup are absent."""

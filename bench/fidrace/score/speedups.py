@@ -108,11 +108,8 @@ def speedup(
     mean, low, high, p_value, half = student(base - other) if paired else welch_test(base, other)
     ci_low, ci_high, p_slower = float(np.exp(low)), float(np.exp(high)), 1 - p_value if half < np.inf else 1.0
     if not np.isnan(low) and not identical:
-        above, below = grid_low > 1 + ROUNDING, grid_high < 1 - ROUNDING  # the bracket excludes 1
-        unsupported = (ci_low > 1 and not above) or (ci_high < 1 and not below)
-        if grids is Grids.UNLIKE or (grids is Grids.COARSE and unsupported):
-            ci_low = min(ci_low, grid_low if above else min(1.0, grid_low))
-            ci_high = max(ci_high, grid_high if below else max(1.0, grid_high))
+        if not supports(grids, ci_low, ci_high, grid_low, grid_high):
+            ci_low, ci_high = widen(ci_low, ci_high, grid_low, grid_high)
             p_value, p_slower = (1.0 if ci_low <= 1 else p_value), (1.0 if ci_high >= 1 else p_slower)
         if flattered or lost[0]:
             ci_low, p_value = 0.0, 1.0
@@ -134,6 +131,20 @@ def speedup(
         grid_high=grid_high,
         identical=identical,
     )
+
+
+def supports(grids: Grids, ci_low: float, ci_high: float, grid_low: float, grid_high: float) -> bool:
+    """False if an interval must be widened to hold the bracket of its grids: always if these are unlike, and if they are coarse
+    and the interval excludes 1, but the bracket does not."""
+    unsupported = (ci_low > 1 and not grid_low > 1 + ROUNDING) or (ci_high < 1 and not grid_high < 1 - ROUNDING)
+    return grids is Grids.FINE or (grids is Grids.COARSE and not unsupported)
+
+
+def widen(ci_low: float, ci_high: float, grid_low: float, grid_high: float) -> tuple[float, float]:
+    """The interval, extended to hold its bracket; a bracket that excludes 1 only by rounding is taken to hold it."""
+    low = grid_low if grid_low > 1 + ROUNDING else min(1.0, grid_low)
+    high = grid_high if grid_high < 1 - ROUNDING else max(1.0, grid_high)
+    return min(ci_low, low), max(ci_high, high)
 
 
 def student(d: Floats) -> tuple[float, float, float, float, float]:
@@ -158,12 +169,14 @@ def interval(mean: float, groups: Sequence[Floats]) -> tuple[float, float, float
     return mean, mean - half, mean + half, p_of_mean_above(mean, groups), half
 
 
-def standard_error(groups: Sequence[Floats]) -> tuple[float, float]:
+def standard_error(groups: Sequence[Floats], seeds: int = 0) -> tuple[float, float]:
     """The standard error of a sum or difference of the groups' means and its degrees of freedom, by Welch and Satterthwaite;
-    NaN if a group has fewer than MIN_PAIRS values."""
+    NaN if a group has fewer than MIN_PAIRS values. With `seeds`, what they would be if smaller groups had that many values of
+    the same variance."""
     sizes = np.array([len(group) for group in groups])
     if sizes.min() < MIN_PAIRS:
         return NAN, NAN
+    sizes = np.maximum(sizes, seeds)
     variances = np.array([group.var(ddof=1) for group in groups]) / sizes
     total = float(variances.sum())
     freedom = total**2 / float((variances**2 / (sizes - 1)).sum()) if total > 0 else float(sizes.min() - 1)

@@ -34,6 +34,10 @@ from fidrace.storage.tables import (
 
 INTERNAL = ("directory", "packages", "host", "pid")  # fields of run.json that no table shows
 RUN = ("task", "method", "seed")  # the columns that identify the run of a row
+DERIVED = (  # files that are made from a folder's tables
+    *"speedups.csv contrasts.csv guards.csv curve.csv claims.csv leaderboard.csv".split(),
+    *"leaderboard.md fd.png speedup.png report.html".split(),
+)
 
 
 @dataclass(frozen=True)
@@ -211,22 +215,7 @@ class StudyFolder:
                     pass
             except Busy:
                 raise InputError(f"{self.path} is in use by another fidrace run ({lock.stem}); nothing was removed") from None
-        for name in (
-            "runs",
-            "study.json",
-            "runs.csv",
-            "evals.csv",
-            "speedups.csv",
-            "contrasts.csv",
-            "guards.csv",
-            "curve.csv",
-            "claims.csv",
-            "leaderboard.csv",
-            "leaderboard.md",
-            "fd.png",
-            "speedup.png",
-            "report.html",
-        ):
+        for name in ("runs", "study.json", "runs.csv", "evals.csv", *DERIVED):
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target)
