@@ -15,10 +15,11 @@ from fidrace.packaged import is_published_name
 from fidrace.score.reading import read_curves
 from fidrace.score.rules import DECLARATION
 from fidrace.storage.atomic import TEMPORARY, WriteError, flush_to_disk, write_atomic
+from fidrace.storage.imports import IMPORTED
 from fidrace.storage.locks import lock_if_shared
 from fidrace.storage.study_folder import DERIVED
 
-TABLES = ("study.json", DECLARATION, "imported.json", "runs.csv", "evals.csv")
+TABLES = ("study.json", DECLARATION, IMPORTED, "runs.csv", "evals.csv")
 NEW, OLD = "new", "old"  # folders within the temporary one
 
 
