@@ -51,7 +51,7 @@ def attempt(reader: str, name: str, content: bytes, wanted: Wanted = Wanted(repe
         path, out = Path(place, name), Path(place, "out")
         path.write_bytes(content)
         try:
-            runs = import_logs(reader, [path], out, wanted, Told(method="m"))
+            runs = import_logs(reader, [path], out, wanted, Told(method="" if reader == "csv" else "m"))
         except InputError:
             assert not out.exists()
             return False
@@ -78,9 +78,7 @@ def test_a_damaged_file_is_imported_or_refused_whole(reader: str, edits: list[tu
 @pytest.mark.parametrize("reader", VALID)
 def test_the_undamaged_files_of_the_fuzz_are_read(reader: str) -> None:
     name, text = VALID[reader]
-    one_run = {"csv": "a;0;1.000,5;3,2"}.get(reader)
-    content = text if one_run is None else f"method;seed;step;fid\n{one_run}\n"
-    assert attempt(reader, name, content.encode())
+    assert attempt(reader, name, text.encode())
 
 
 @pytest.mark.parametrize("reader", MODULES)
