@@ -45,6 +45,9 @@ def import_logs(
     progress: Annotated[
         str, typer.Option(metavar="UNIT=PATTERN", help="How names of checkpoints tell it: 'epoch=ep([0-9]+)'.")
     ] = "",
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="What the distance is called, if the file's name is another.")
+    ] = "",
     status: Annotated[
         str, typer.Option(metavar="STATUS", help="How the run ended: finished, diverged, failed or running.")
     ] = "finished",
@@ -68,12 +71,15 @@ def import_logs(
     from fidrace.readers import importing
     from fidrace.readers.log import Wanted
 
-    chosen = dict(pairs_of("--columns", [part for text in columns for part in text.split(",")]))
+    parts = ((text, text.split(",")) for text in columns)  # a name may hold a comma
+    chosen = dict(
+        pairs_of("--columns", [one for text, some in parts for one in (some if all("=" in s for s in some) else [text])])
+    )
     names = tuple(filter(None, (name.strip() for name in wide.split(","))))
     wanted = Wanted(chosen, dict(pairs_of("--where", where)), names, repeats, parse_progress(progress))
-    renamed = {name: split_seed(text) for name, text in pairs_of("--rename", rename)}
+    renamed = {name: split_seed(text) for name, text in pairs_of("--rename", rename, last=True)}
     facts = dict(pairs_of("--fact", fact))
-    told = importing.Told(method, seed, renamed, task, status, facts, allow, replace)
+    told = importing.Told(method, seed, renamed, task, metric, status, facts, allow, replace)
     runs = importing.import_logs(reader, paths, out, wanted, told)
     for remark in dict.fromkeys(remark for run in runs for remark in run.remarks):
         say(remark)
@@ -86,11 +92,11 @@ def import_logs(
     say(f"in {out}; `fidrace score {out} --baseline NAME --target FD` compares them")
 
 
-def pairs_of(option: str, texts: list[str]) -> list[tuple[str, str]]:
-    """NAME=VALUE pairs; raises InputError for what is none, and for a name given twice."""
+def pairs_of(option: str, texts: list[str], last: bool = False) -> list[tuple[str, str]]:
+    """NAME=VALUE pairs, parted at the first = or the last; raises InputError for what is none, and for a name given twice."""
     pairs: list[tuple[str, str]] = []
     for text in texts:
-        name, equals, value = (part.strip() for part in text.partition("="))
+        name, equals, value = (part.strip() for part in (text.rpartition("=") if last else text.partition("=")))
         if not equals or not name or not value:
             raise InputError(f"{option} {text}: write NAME=VALUE")
         if name in (known for known, _ in pairs):

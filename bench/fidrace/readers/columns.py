@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fidrace.errors import InputError, nearest
-from fidrace.readers.log import Evaluation, Wanted
-from fidrace.score.columns import DISTANCES, ITERATIONS, PROGRESS, find_column
+from fidrace.readers.log import RUN, Evaluation, Wanted, kind_of
+from fidrace.score.columns import DISTANCES, FACT_COLUMNS, ITERATIONS, PROGRESS, find_column
 from fidrace.score.csv_table import CsvTable
+from fidrace.score.table_checks import check_grouping
 
 # Further columns that evals.csv takes, by the names that programs give them.
 MORE = {
@@ -37,7 +38,7 @@ class Choice:
     @property
     def metric(self) -> str:
         """The name of the distance."""
-        return "fid" if len(self.distances) > 1 or "" not in self.distances else self.distances[""].lower()
+        return kind_of(self.distances[""]) if "" in self.distances else "fid"
 
 
 def choose_columns(names: Sequence[str], wanted: Wanted, where: str) -> Choice:
@@ -47,7 +48,12 @@ def choose_columns(names: Sequence[str], wanted: Wanted, where: str) -> Choice:
     said = wanted.unit_and_column()
     progress = said[1] if said else find_column(names, PROGRESS)
     unit = said[0] if said else PROGRESS[progress.lower()][0] if progress else ITERATIONS
-    one = next((given[name] for name in DISTANCES if name in given), None) or find_column(names, DISTANCES)
+    called = [name for name in names if name.lower() in DISTANCES]
+    if len(called) > 1 and not wanted.distance and not wanted.wide:
+        raise InputError(
+            f"{where}: {len(called)} columns of distances ({', '.join(called)}); say which with --columns fid=NAME"
+        )
+    one = wanted.distance or next(iter(called), "")
     distances = {column: column for column in wanted.wide} if wanted.wide else {"": one} if one else {}
     if progress is None or not distances:
         lacking = [word for word, found in (("training", progress), ("distances", distances)) if not found]
@@ -69,7 +75,8 @@ def choose_columns(names: Sequence[str], wanted: Wanted, where: str) -> Choice:
 
 def check_wanted(names: Sequence[str], wanted: Wanted, where: str) -> None:
     """Raise InputError for a column that is not there, or that is given two meanings."""
-    columns = [*wanted.columns.values(), *wanted.where, *wanted.wide]
+    where_too = [name for name in wanted.where if name not in (RUN, TASK, *FACT_COLUMNS)]
+    columns = [*wanted.columns.values(), *where_too, *wanted.wide]
     for ours in wanted.columns:
         if ours.lower() not in OURS:
             raise InputError(f"--columns {ours}: not a column of ours{nearest(ours, OURS)}")
@@ -88,11 +95,12 @@ def check_wanted(names: Sequence[str], wanted: Wanted, where: str) -> None:
 def evaluations_of(file: CsvTable, choice: Choice, wanted: Wanted) -> Iterator[Evaluation]:
     """The rows of a table that have a distance; a cell `nan` is a distance that failed, a blank one is none. Raises InputError
     for text where a number should be."""
+    for column in choice.distances.values():
+        check_grouping(file, choice.progress, column)
     progress = file.numbers(choice.progress).to_numpy(float)
     more = {ours: file.numbers(column).to_numpy(float) for ours, column in choice.others.items() if ours in MORE}
     runs, seeds = (texts(file, choice.others.get(name)) for name in ("method", "seed"))
-    task = find_column(file.table.columns, [TASK])
-    labels = {column: texts(file, column) for column in [*wanted.where, *([task] if task else [])]}
+    labels = {name: texts(file, column) for name, column in label_columns([*file.table.columns], wanted).items()}
     for method, column in choice.distances.items():
         distance = file.numbers(column).to_numpy(float)
         measured = np.isfinite(distance)
@@ -103,8 +111,16 @@ def evaluations_of(file: CsvTable, choice: Choice, wanted: Wanted) -> Iterator[E
             if not 0 <= progress[row] < np.inf:
                 raise InputError(f"{place}: {choice.progress} is {progress[row]:g}, not a count of training")
             beside = {ours: float(values[row]) for ours, values in more.items() if np.isfinite(values[row])}
-            told = {column: text[row] for column, text in labels.items()}
+            told = {column: text[row] for column, text in labels.items() if text[row]}
             yield Evaluation(float(progress[row]), float(distance[row]), place, method or runs[row], seeds[row], beside, told)
+
+
+def label_columns(names: Sequence[str], wanted: Wanted) -> dict[str, str]:
+    """The columns that tell how a row was measured, by the fact's name; those that --where names; and that of the task."""
+    used = {*wanted.columns.values(), *wanted.wide}
+    facts = {fact: find_column(names, theirs) for fact, theirs in {TASK: (TASK,), **FACT_COLUMNS}.items()}
+    told = {fact: column for fact, column in facts.items() if column and column not in used}
+    return told | {column: column for column in wanted.where if column in names}
 
 
 def texts(file: CsvTable, column: str | None) -> list[str]:

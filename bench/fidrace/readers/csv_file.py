@@ -35,4 +35,8 @@ def read_table(file: CsvTable, wanted: Wanted, reader: str) -> Reading:
     evaluations = [*evaluations_of(file, choice, wanted)]
     if not evaluations:
         raise nothing_found(file.path, "no row has a distance", reader)
-    return Reading(choice.unit, choice.metric, evaluations, remarks=file.remarks)
+    whole = file.text.endswith(("\n", "\r"))
+    end = (
+        [] if whole else [f"{file.path}: the last line has no end; if the file was cut off there, its last number is not whole"]
+    )
+    return Reading(choice.unit, choice.metric, evaluations, remarks=[*file.remarks, *end])

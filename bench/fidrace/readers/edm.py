@@ -26,10 +26,11 @@ READER = "edm"
 DIALECT = Dialect(
     READER,
     "kimg",
-    re.compile(r"(?:\S*/)?network-snapshot-(?P<progress>\d+)(?:-(?P<ema>\d+\.\d+))?(?:\.pkl)?"),
+    re.compile(r"(?:\S*/)?(?:network-snapshot|phema)-(?P<progress>\d+)(?:-(?P<ema>\d+\.\d+))?(?:\.pkl)?"),
     {"fid": re.compile(rf"fid\s*=\s*{NUMBER}"), "fd_dinov2": re.compile(rf"fd_dinov2\s*=\s*{NUMBER}")},
     bare="fid",
 )
+OPTIONS, STATS = "training_options.json", "stats.jsonl"
 KIMG, SECONDS = "Progress/kimg", "Timing/total_sec"
 
 
@@ -45,9 +46,10 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
     reading = read_printed(files, wanted, DIALECT)
     if not folders:
         return reading
-    options = read_configuration(folders[0] / "training_options.json")
+    beside = [path for name in (OPTIONS, STATS) if (path := folders[0] / name).exists()]
+    options = read_configuration(folders[0] / OPTIONS)
     facts = {"batch": as_text(options.get("batch_size"))}
-    seconds, remarks = seconds_of(folders[0] / "stats.jsonl")
+    seconds, remarks = seconds_of(folders[0] / STATS)
     evaluations = reading.evaluations
     if seconds is not None:
         kimg, total = seconds
@@ -58,7 +60,8 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
         ]
     facts = {name: text for name, text in facts.items() if text}
     remarks = [*reading.remarks, *remarks]
-    return replace(reading, evaluations=evaluations, facts=facts, seed=as_text(options.get("seed")), remarks=remarks)
+    seed = as_text(options.get("seed"))
+    return replace(reading, evaluations=evaluations, facts=facts, seed=seed, remarks=remarks, files=[*files, *beside])
 
 
 def seconds_of(path: Path) -> tuple[tuple[Floats, Floats] | None, list[str]]:

@@ -33,9 +33,11 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
         raise nothing_found(path, "no line has eval_fid: it was trained without --compute_fid", READER, remarks)
     wanted = replace(wanted, columns={"epoch": "epoch", "fid": "eval_fid", **wanted.columns})
     reading = read_records(path, rows, wanted, READER)
-    arguments = read_configuration(path.parent / "args.json")
+    options = path.parent / "args.json"
+    arguments = read_configuration(options)
+    files = [path, options] if options.exists() else [path]
     seed = as_text(arguments.get("seed"))
-    return replace(reading, metric="fid", facts=facts_of(arguments), seed=seed, remarks=remarks, appended=True)
+    return replace(reading, metric="fid", facts=facts_of(arguments), seed=seed, remarks=remarks, appended=True, files=files)
 
 
 def facts_of(arguments: dict[str, Any]) -> dict[str, str]:

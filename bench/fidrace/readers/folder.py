@@ -5,7 +5,8 @@ does not name were left by an import that was killed, and the same command write
 """
 
 import hashlib
-import shutil
+import json
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ from pathlib import Path
 
 from fidrace.errors import InputError
 from fidrace.readers.log import Evaluation
-from fidrace.score.columns import FACTS, PROGRESS
+from fidrace.score.columns import FACTS, MORE_FACTS, PROGRESS
 from fidrace.score.reading import read_tables
 from fidrace.storage.atomic import Row
 from fidrace.storage.imports import IMPORTED, ImportedRun, Imports, Source, read_imports
 from fidrace.storage.locks import lock_folder
 from fidrace.storage.tables import read_rows, utc_now, with_extra_columns, write_table
 
-RUN_COLUMNS = ["task", "method", "seed", "status", "imported", *FACTS]
+RUN_COLUMNS = ["task", "method", "seed", "status", "imported", *FACTS]  # MORE_FACTS too if some run tells them
 COUNTS = {unit: column for column, (unit, _) in reversed(PROGRESS.items())}  # the column that each unit is written in
 
 
@@ -46,11 +47,11 @@ class Run:
     def name(self) -> str:
         return self.method + (f" seed {self.seed}" if self.seed else "")
 
-
-def sources_of(paths: Sequence[Path]) -> list[Source]:
-    """The files, and those in folders, by name and content."""
-    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path]) if file.is_file()]
-    return [Source(name=file.name, sha256=digest(file)) for file in files]
+    def content(self) -> str:
+        """The SHA-256 of what stands in tables of the run."""
+        rows = [[one.progress, one.distance, sorted(one.more.items())] for one in self.evaluations]
+        told = [self.task, self.status, self.unit, self.metric, sorted(self.facts.items()), rows]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def digest(path: Path) -> str:
@@ -61,21 +62,22 @@ def digest(path: Path) -> str:
 def add_runs(
     folder: Path, runs: Sequence[Run], reader: str, paths: Sequence[Path], allow: Sequence[str], replace: bool
 ) -> None:
-    """Write the runs into `folder` beside those that are there, all or none of them. Raises InputError for tables that were
-    not imported, for a run that is there already unless it is the same or may be replaced, and if the runs do not compare."""
+    """Write the runs into `folder` beside those that are there, all or none of them; nothing if they are all there. Raises
+    InputError for tables that were not imported, for another run of a name that is taken unless it may be replaced, and if the
+    runs do not compare."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: a file; choose another --out")
-    if folder.is_dir() and not (folder / IMPORTED).exists() and any(folder.glob("*.csv")) and not left_by_import(folder):
-        raise InputError(f"{folder} holds tables that were not imported; choose another --out")
-    made = not folder.exists()
+    if (folder / "study.json").exists() or (
+        not (folder / IMPORTED).exists() and any(folder.glob("*.csv")) and not left_by_import(folder)
+    ):
+        raise InputError(f"{folder} holds runs that were not imported; choose another --out")
+    sources = [Source(name=path.name, sha256=digest(path)) for path in paths if path.is_file()]
+    if not folder.exists():  # what cannot be written makes no folder
+        with tempfile.TemporaryDirectory() as work:
+            write_runs(Path(work), folder, runs, reader, sources, allow, replace)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with lock_folder(folder):
-            write_runs(folder, runs, reader, sources_of(paths), allow, replace)
-    except BaseException:
-        if made:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with lock_folder(folder):
+        write_runs(folder, folder, runs, reader, sources, allow, replace)
 
 
 def left_by_import(folder: Path) -> bool:
@@ -85,37 +87,52 @@ def left_by_import(folder: Path) -> bool:
 
 
 def write_runs(
-    folder: Path, runs: Sequence[Run], reader: str, sources: list[Source], allow: Sequence[str], replace: bool
+    folder: Path, name: Path, runs: Sequence[Run], reader: str, sources: list[Source], allow: Sequence[str], replace: bool
 ) -> None:
-    """Write the tables, checked as `score` would, and then the manifest."""
+    """Write the tables, checked as `score` would, and then the manifest. Messages call the folder by `name`."""
     before = read_imports(folder)
-    new = {run.key: run for run in runs}
-    for known in before.runs:
-        if known.key in new and known.files != sources and not replace:
-            read = f"{known.reader} from {known.files[0].name if known.files else 'elsewhere'}"
-            raise InputError(f"{folder} holds {new[known.key].name} already ({read}); --replace puts this one in its place")
-    kept = [known for known in before.runs if known.key not in new]
-    old_runs, old_evals = (rows_of(folder / name, {known.key for known in kept}) for name in ("runs.csv", "evals.csv"))
+    known = {run.key: run for run in before.runs}
     now = utc_now()
     added = [
         ImportedRun(
             method=run.method, seed=run.seed, reader=reader, files=sources, facts=run.facts, remarks=run.remarks,
-            evaluations=len(run.evaluations), imported=now,
+            evaluations=len(run.evaluations), content=run.content(), imported=now,
         )
         for run in runs
     ]  # fmt: skip
-    imports = Imports(allow=sorted({*before.allow, *allow}), runs=[*kept, *added])
-    run_rows = [*old_runs, *(run_row(run, reader) for run in runs)]
-    eval_rows = in_one_unit([*old_evals, *(row for run in runs for row in eval_rows_of(run))])
+    for run in added:
+        old = known.get(run.key)
+        if old and old.content != run.content and not replace:
+            read = f"{old.reader} from {old.files[0].name if old.files else 'elsewhere'}"
+            called = run.method + (f" seed {run.seed}" if run.seed else "")
+            raise InputError(f"{name} holds {called} already, with other content ({read}); --replace puts this in its place")
+    allowed = sorted({*before.allow, *allow})
+    if allowed == before.allow and all(run.key in known and known[run.key].content == run.content for run in added):
+        return
+    new = {run.key for run in added}
+    kept = [run for run in before.runs if run.key not in new]
+    old_runs, old_evals = (rows_of(folder / table, {run.key for run in kept}) for table in ("runs.csv", "evals.csv"))
+    places = [*("" for _ in old_evals), *(one.place for run in runs for one in run.evaluations)]
     with tempfile.TemporaryDirectory(dir=folder, prefix=".import.") as work:
-        write_tables(Path(work), run_rows, eval_rows)
-        imports.write(Path(work))
+        rows = in_one_unit([*old_evals, *(row for run in runs for row in eval_rows_of(run))])
+        write_tables(Path(work), [*old_runs, *(run_row(run, reader) for run in runs)], rows)
+        Imports(allow=allowed, runs=[*kept, *added]).write(Path(work))
         try:
             read_tables(Path(work))
         except InputError as error:
-            raise InputError(str(error).replace(work, str(folder))) from None
-        for name in ("runs.csv", "evals.csv", IMPORTED):
-            Path(work, name).replace(folder / name)
+            raise InputError(in_their_words(str(error), work, name, places)) from None
+        for table in ("runs.csv", "evals.csv", IMPORTED):
+            Path(work, table).replace(folder / table)
+
+
+def in_their_words(message: str, work: str, name: Path, places: Sequence[str]) -> str:
+    """A message about the tables in the folder `work`, about the files that they were made from."""
+
+    def place(match: re.Match[str]) -> str:
+        row = int(match[1]) - 2
+        return places[row] if row < len(places) and places[row] else match[0]
+
+    return re.sub(re.escape(f"{work}/evals.csv") + r": line (\d+)", place, message).replace(work, str(name))
 
 
 def rows_of(path: Path, keys: set[tuple[str, str]]) -> list[Row]:
@@ -125,7 +142,9 @@ def rows_of(path: Path, keys: set[tuple[str, str]]) -> list[Row]:
 
 def run_row(run: Run, reader: str) -> Row:
     """The row of runs.csv."""
-    told = {name: run.facts.get(name, "") for name in FACTS}
+    told = {name: run.facts.get(name, "") for name in FACTS} | {
+        name: run.facts[name] for name in MORE_FACTS if name in run.facts
+    }
     return {"task": run.task, "method": run.method, "seed": run.seed, "status": run.status, "imported": reader, **told}
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 from fidrace.errors import InputError
 from fidrace.readers.columns import number
-from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, choose_distance, likely, nothing_found
+from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, choose_distance, kind_of, likely, nothing_found
 from fidrace.readers.printed import progress_in
 from fidrace.readers.records import Record, flat, joined, read_records
 
 READER = "jsonl"
 PROGRESS_IN_TEXT = {
-    "kimg": re.compile(r"network-snapshot-(\d+)|kimg[_=\s-]*(\d+)"),
-    "epochs": re.compile(r"(?:ep|epochs?)[_=\s-]*(\d+)", re.IGNORECASE),
-    "iterations": re.compile(r"(?:steps?|iter(?:ation)?s?|ckpt|checkpoint)[_=\s-]*(\d+)", re.IGNORECASE),
+    "kimg": re.compile(r"network-snapshot-(\d+)|(?<![a-z])kimg[_=\s-]*(\d+)", re.IGNORECASE),
+    "epochs": re.compile(r"(?<![a-z])(?:ep|epochs?)[_=\s-]*(\d+)", re.IGNORECASE),
+    "iterations": re.compile(r"(?<![a-z])(?:steps?|iter(?:ation)?s?|ckpt|checkpoint)[_=\s-]*(\d+)", re.IGNORECASE),
 }
 SAMPLES = re.compile(r"(\d+)k(_full)?$")  # of the metric's name: 50,000 samples, against all real images
 
@@ -67,12 +67,10 @@ def read_metrics(path: Path, records: list[Record], wanted: Wanted) -> Reading:
         (one, first), (two, second) = [*units.items()][:2]
         raise InputError(f"{first} counts {one} and {second} {two}: read them from one kind of name")
     samples = SAMPLES.search(metric)
-    facts = {"n": str(1000 * int(samples[1]))} if samples else {}
-    if samples and samples[2]:
-        facts["reference"] = "full"
+    facts = {"n": str(1000 * int(samples[1])), "reference": "full" if samples[2] else f"{samples[1]}k"} if samples else {}
     more = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
     left = [f"{untold[0]}{more}: the progress stands nowhere; left out"] if untold else []
-    return Reading(next(iter(units)), metric, evaluations, facts, remarks=left)
+    return Reading(next(iter(units)), kind_of(metric), evaluations, facts, remarks=left)
 
 
 def find_progress(row: dict[str, Any], comment: str, wanted: Wanted) -> tuple[str, re.Match[str], str] | None:

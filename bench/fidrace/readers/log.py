@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from fidrace.errors import InputError, nearest
 from fidrace.score.columns import DISTANCES, PROGRESS
 
+COMMENT = ("#", "//")
 RUN = "run"  # what --where calls the run's name in the file
 REPEATS = ("first", "last", "mean", "min")  # of several distances of one checkpoint
 
@@ -31,7 +33,8 @@ class Evaluation:
 class Reading:
     """What a reader found: evaluations in the order of the files, the unit of their progress, the distance's name, facts that
     hold for all of them, the seed if a configuration tells it, and remarks. `appended`: the program appends to its file when
-    it resumes, so that a fall of the progress is a restart, whose earlier branch was given up."""
+    it resumes, so that a fall of the progress is a restart, whose earlier branch was given up. `files`: those that were read,
+    if they are not just the files that were named."""
 
     unit: str
     metric: str
@@ -40,6 +43,7 @@ class Reading:
     seed: str = ""
     remarks: Sequence[str] = ()
     appended: bool = False
+    files: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def whole_lines(path: Path) -> tuple[list[str], list[str]]:
     """The lines of a file that a program writes, and a remark if the last one has no end: it was cut off, and left out."""
     text = read_text(path)
     lines = text.split("\n")
-    if lines[-1].strip():
+    if lines[-1].strip() and not lines[-1].lstrip().startswith(COMMENT):
         return lines[:-1], [f"{path}: line {len(lines)} has no end: it may be cut off, and is left out"]
     return lines[:-1], []
 
@@ -103,6 +107,17 @@ def nothing_found(path: Path, what: str, reader: str, remarks: Sequence[str] = (
     return InputError(f"{path}: {what}{likely(path, reader)}{''.join(f' ({remark})' for remark in remarks[:1])}")
 
 
+def is_distance(name: str) -> bool:
+    """True if a word of the name is fid or fd: `eval/FID` and `fid50k_full`, but not `confidence` or `sfid`."""
+    return any(re.fullmatch(r"fi?d(\d+k?)?", word) for word in re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def kind_of(name: str) -> str:
+    """What a distance is called in tables: its name without what tells where it was measured."""
+    word = re.sub(r"^((eval|evaluation|val|valid|validation|test|metrics?|results?)[^a-z0-9]+)+", "", name.lower())
+    return "fid" if re.fullmatch(r"fid(\d+k?(_full)?)?", word) else word
+
+
 def choose_distance(where: object, names: Iterable[str], wanted: Wanted) -> str:
     """The distance to read of those with these names: what was said, or the only one that is called so. Raises InputError
     if there is none, or several."""
@@ -111,7 +126,7 @@ def choose_distance(where: object, names: Iterable[str], wanted: Wanted) -> str:
         if wanted.distance not in known:
             raise InputError(f"{where}: no distance {wanted.distance!r}{nearest(wanted.distance, known) if known else ''}")
         return wanted.distance
-    called = [name for name in known if any(word in name.lower() for word in DISTANCES)]
+    called = [name for name in known if is_distance(name)]
     if len(called) != 1:
         listed = ", ".join((called or known)[:12]) or "no numbers"
         raise InputError(f"{where}: {len(called)} kinds of distance (it has {listed}); say which with --columns fid=NAME")
@@ -131,7 +146,7 @@ def runs_of(reading: Reading, wanted: Wanted) -> Iterator[tuple[str, str, list[E
     """The runs of a reading: each one's name and seed in the file, its evaluations in the order of training, and remarks.
     Raises InputError if evaluations of one run were measured differently, or one checkpoint has several distances."""
     told = [(one, {RUN: one.run, **one.facts}) for one in reading.evaluations]
-    evaluations = [one for one, labels in told if all(labels.get(key) == value for key, value in wanted.where.items())]
+    evaluations = [one for one, labels in told if all(is_same(labels.get(key), value) for key, value in wanted.where.items())]
     known = {key for _, labels in told for key in labels}
     for key in wanted.where:
         if key not in known:
@@ -145,9 +160,33 @@ def runs_of(reading: Reading, wanted: Wanted) -> Iterator[tuple[str, str, list[E
     for one in evaluations:
         groups.setdefault((one.run, one.seed), []).append(one)
     for (run, seed), group in groups.items():
+        group = without_counters(group)
         check_alike(group)
         kept, remarks = drop_restarts(group) if reading.appended else (group, [])
         yield run, seed, settle(kept, wanted.repeats), remarks
+
+
+def is_same(text: str | None, value: str) -> bool:
+    """True for equal texts, and for equal numbers in two forms."""
+    try:
+        return text == value or (text is not None and float(text) == float(value))
+    except ValueError:
+        return False
+
+
+def without_counters(group: list[Evaluation]) -> list[Evaluation]:
+    """The evaluations without facts that only count: more than three numbers, each larger than the one before."""
+    counters = []
+    for name in group[0].facts:
+        try:
+            values = [float(one.facts[name]) for one in group]
+        except (KeyError, ValueError):
+            continue
+        if len(values) > 3 and all(before < after for before, after in pairwise(values)):
+            counters.append(name)
+    if not counters:
+        return group
+    return [replace(one, facts={name: text for name, text in one.facts.items() if name not in counters}) for one in group]
 
 
 def check_alike(group: Sequence[Evaluation]) -> None:
@@ -195,6 +234,16 @@ def settle(group: Sequence[Evaluation], repeats: str) -> list[Evaluation]:
                 f"{len(values)} distances at {progress:g}: {values[0]:g} ({several[0].place}) and {other.distance:g} "
                 f"({other.place}); --repeats mean, first, last or min says what to take (a minimum of three is not one FID)"
             )
-        take = {"mean": sum(values) / len(values), "min": min(values), "last": values[-1]}.get(repeats, values[0])
-        settled.append(replace(several[0], distance=take))
+        settled.append(one_of(several, repeats) if other else several[0])
     return settled
+
+
+def one_of(several: Sequence[Evaluation], repeats: str) -> Evaluation:
+    """The evaluation to take of several at one checkpoint, with a fact that tells how it was chosen."""
+    told = {**several[0].facts, "repeats": repeats}
+    if repeats == "mean":
+        columns = set.intersection(*({*one.more} for one in several))
+        more = {name: sum(one.more[name] for one in several) / len(several) for name in columns}
+        return replace(several[0], distance=sum(one.distance for one in several) / len(several), more=more, facts=told)
+    chosen = {"min": min(several, key=lambda one: one.distance), "last": several[-1]}.get(repeats, several[0])
+    return replace(chosen, facts=told)

@@ -5,15 +5,20 @@ or its folder's. So both one file a checkpoint will do, and one log of a loop th
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fidrace.errors import InputError
-from fidrace.readers.log import Evaluation, Reading, Wanted, check_files, choose_distance, nothing_found, whole_lines
+from fidrace.readers.log import COMMENT, Evaluation, Reading, Wanted, check_files, choose_distance, nothing_found, whole_lines
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf)"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+CHECKPOINT = re.compile(  # of whatever name, but not a file of reference statistics
+    r"(?<![\w-])(?:network-snapshot|snapshot|phema|model|ckpt|checkpoint|ema)[\w.-]*\.(?:pkl|pt|pth|ckpt|safetensors)\b"
+    r"|\S+-seed-\d+\S*\.npz"
+)
+LIKE = re.compile(r"(?<![a-z])fi?d(?:_\w+)?\s*[:=]?\s*\d", re.IGNORECASE)  # a distance, perhaps
 LONGEST = 10_000  # characters of a line that are looked at: longer ones are no evaluator's
 BESIDE = {"precision": re.compile(rf"^Precision:\s*{NUMBER}$"), "recall": re.compile(rf"^Recall:\s*{NUMBER}$")}
 
@@ -49,8 +54,9 @@ def read_printed(paths: Sequence[Path], wanted: Wanted, dialect: Dialect) -> Rea
     remarks: list[str] = []
     for path in paths:
         lines, cut = whole_lines(path)
-        remarks += cut
-        found += distances_in(path, lines, dialect)
+        distances, left_out = distances_in(path, lines, dialect)
+        found += distances
+        remarks += [*cut, *left_out]
     if not found:
         kinds = " or ".join(f"`{kind}`" for kind in dialect.distances)
         raise nothing_found(paths[0], f"no line has a distance ({kinds})", dialect.reader, remarks)
@@ -59,29 +65,41 @@ def read_printed(paths: Sequence[Path], wanted: Wanted, dialect: Dialect) -> Rea
     return Reading(dialect.unit, kind.lower(), evaluations, remarks=remarks)
 
 
-def distances_in(path: Path, lines: Sequence[str], dialect: Dialect) -> Iterator[Found]:
-    """The distances of one file, each with the numbers that its evaluator printed below it."""
+def distances_in(path: Path, lines: Sequence[str], dialect: Dialect) -> tuple[list[Found], list[str]]:
+    """The distances of one file, each with the numbers that its evaluator printed below it; and remarks on checkpoints without
+    a distance and on lines that look like one and are none. Raises InputError for a distance of an unknown checkpoint."""
     named = dialect.checkpoint.search(path.name) or dialect.checkpoint.search(path.parent.name)
-    waiting: Found | None = None
+    waits, other = named is not None, ""  # for a distance; the name of another checkpoint
+    found: list[Found] = []
+    remarks = []
     for n, raw in enumerate(lines, 1):
-        line = ANSI.sub("", raw[:LONGEST]).strip()
+        place, line = f"{path}: line {n}", ANSI.sub("", raw[:LONGEST]).rstrip("\r").rpartition("\r")[2].strip()
+        if line.startswith(COMMENT):
+            continue
         if match := next(dialect.checkpoint.finditer(line), None):
-            named = match
+            if waits and named and named.string != path.name and named[0] != match[0]:
+                remarks.append(f"{place}: no distance of {named[0]} stands above this; it is left out")
+            named, waits, other = match, True, ""
             line = (line[: match.start()] + line[match.end() :]).strip(" \t,;:=")
+        elif unknown := CHECKPOINT.search(line):
+            other = unknown[0]
         kind, value = distance_of(line, dialect)
         if kind:
-            if waiting:
-                yield waiting
-            place = f"{path}: line {n}"
-            if named is None:
-                raise InputError(f"{place}: no checkpoint is named above this {kind}, nor in the file's name: whose is it?")
+            if named is None or other:
+                whose = f"it follows {other}" if other else f"no checkpoint is named above this {kind}, nor in the file's name"
+                raise InputError(f"{place}: {whose}, whose progress is not known; --progress 'step=PATTERN' finds it")
             facts = {name: text for name, text in named.groupdict().items() if text and name != "progress"}
-            waiting = Found(kind, Evaluation(progress_in(named, place), value, place, facts=dialect.rename(facts)))
-        elif waiting and (beside := beside_of(line)):
-            more = {**waiting.evaluation.more, **beside}
-            waiting = replace(waiting, evaluation=replace(waiting.evaluation, more=more))
-    if waiting:
-        yield waiting
+            found.append(Found(kind, Evaluation(progress_in(named, place), value, place, facts=dialect.rename(facts))))
+            waits = False
+        elif beside := beside_of(line):
+            if found and not waits:
+                last = found[-1].evaluation
+                found[-1] = replace(found[-1], evaluation=replace(last, more={**last.more, **beside}))
+        elif LIKE.search(line):
+            remarks.append(f"{place}: {line[:60]!r} is not how {dialect.reader} prints a distance; it is left out")
+    if waits and named:
+        remarks.append(f"{path}: no distance of {named[0]} stands in it; it is left out")
+    return found, remarks
 
 
 def progress_in(named: re.Match[str], place: str) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fidrace.errors import InputError
-from fidrace.readers.columns import choose_columns, number
+from fidrace.readers.columns import as_text, choose_columns, label_columns, number
 from fidrace.readers.log import Evaluation, Reading, Wanted, likely, nothing_found, read_text
 
 Record = tuple[str, dict[str, Any], str]  # its place, its content, and the comment above it
@@ -28,7 +28,9 @@ def records_of(path: Path, reader: str) -> tuple[list[Record], list[str]]:
             comment = text
             continue
         try:
-            content = json.loads(text)
+            content = json.loads(text, object_pairs_hook=once_each)
+        except KeyError as error:
+            raise InputError(f"{path}: line {n}: {error.args[0]!r} is given twice") from None
         except (ValueError, RecursionError):
             if n == len(lines) and records:
                 return records, [f"{path}: line {n} is cut off, and is left out"]
@@ -38,6 +40,16 @@ def records_of(path: Path, reader: str) -> tuple[list[Record], list[str]]:
         records.append((f"{path}: line {n}", content, comment))
         comment = ""
     return records, []
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises KeyError for a name that stands in it twice."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise KeyError(name)
+        content[name] = value
+    return content
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -56,7 +68,7 @@ def read_records(path: Path, rows: list[tuple[str, dict[str, Any]]], wanted: Wan
         choice = choose_columns(names, wanted, str(path))
     except InputError as error:
         raise InputError(f"{error}{likely(path, reader)}") from None
-    evaluations = []
+    evaluations, labels = [], label_columns(names, wanted)
     for place, row in rows:
         for method, column in choice.distances.items():
             if row.get(column) is None:  # null too: a step that was not evaluated
@@ -67,7 +79,7 @@ def read_records(path: Path, rows: list[tuple[str, dict[str, Any]]], wanted: Wan
             others = {ours: row[name] for ours, name in choice.others.items() if row.get(name) is not None}
             run, seed = (str(others.pop(name, "")) for name in ("method", "seed"))
             more = {ours: number(value, place, ours) for ours, value in others.items()}
-            told = {name: str(row.get(name, "")) for name in wanted.where}
+            told = {name: text for name, label in labels.items() if (text := as_text(row.get(label)))}
             distance = number(row[column], place, column)
             evaluations.append(Evaluation(progress, distance, place, method or run, seed, more, told))
     if not evaluations:

@@ -5,12 +5,11 @@ such a file is refused. A resumed run writes a further file, so a fall of the st
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fidrace.errors import InputError
-from fidrace.readers.log import Evaluation, Reading, Wanted, choose_distance, likely
+from fidrace.readers.log import Evaluation, Reading, Wanted, choose_distance, kind_of, likely, nothing_found
 from fidrace.score.columns import ITERATIONS
 
 READER = "tensorboard"
@@ -20,6 +19,8 @@ STEP = "step"
 
 def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
     """Event files, or folders of them; --columns fid=TAG chooses the tag, kimg=step says that steps count kimg."""
+    if len([path for path in paths if path.is_dir()]) > 1:
+        raise InputError(f"{paths[0]} and {paths[1]}: two folders may be two runs; import one after the other")
     files = [file for path in paths for file in event_files(path)]
     said = wanted.unit_and_column()
     if said and said[1] != STEP:
@@ -29,13 +30,15 @@ def read(paths: Sequence[Path], wanted: Wanted) -> Reading:
         found, cut = scalars(file)
         points += found
         remarks += cut
+    if not points:
+        raise nothing_found(files[0], "no scalars", READER, remarks)
     tag = choose_distance(files[0], [name for name, *_ in points], wanted)
     chosen = [(step, value, place) for name, step, value, place in points if name == tag]
     if len(chosen) > 1 and {step for step, *_ in chosen} == {0}:
         raise InputError(f"{files[0]}: all {len(chosen)} events of {tag!r} are at step 0: this log was written without steps")
     unit = said[0] if said else ITERATIONS
     evaluations = [Evaluation(float(step), value, place) for step, value, place in chosen]
-    return replace(Reading(unit, "fid", evaluations, remarks=remarks), appended=True)
+    return Reading(unit, kind_of(tag), evaluations, remarks=remarks, appended=True, files=files)
 
 
 def event_files(path: Path) -> list[Path]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from fidrace.errors import InputError
 from fidrace.readers.columns import Choice, evaluations_of
 from fidrace.readers.csv_file import open_table
-from fidrace.readers.log import Reading, Wanted, check_files, choose_distance, likely, nothing_found, read_text
+from fidrace.readers.log import Reading, Wanted, check_files, choose_distance, kind_of, likely, nothing_found, read_text
 from fidrace.readers.records import flat, read_records, records_of
-from fidrace.score.columns import PROGRESS
+from fidrace.score.columns import PROGRESS, find_column
 from fidrace.score.csv_table import CsvTable
 
 READER = "wandb"
@@ -31,9 +31,17 @@ def read_history(path: Path, wanted: Wanted) -> Reading:
     """One run's history."""
     records, remarks = records_of(path, READER)
     rows = [(place, dict(flat(row))) for place, row, _ in records]
-    known = {name for _, row in rows for name in row}
-    said = wanted.columns if wanted.unit_and_column() or "_step" not in known else {"step": "_step", **wanted.columns}
-    return replace(read_records(path, rows, replace(wanted, columns=said), READER), remarks=remarks)
+    known = [*dict.fromkeys(name for _, row in rows for name in row)]
+    counts = [name for name in known if name.split("/")[-1].lower() in PROGRESS]
+    if wanted.unit_and_column() or (counts and find_column(known, PROGRESS)):
+        said = wanted.columns
+    elif counts:
+        raise InputError(f"{path}: does {counts[0]!r} count training? Say --columns step={counts[0]}, or step=_step")
+    else:
+        said = {"step": "_step", **wanted.columns}
+        remarks = [*remarks, f"{path}: `_step` counts calls of log; if they are not steps of training, say --columns step=NAME"]
+    reading = read_records(path, rows, replace(wanted, columns=said), READER)
+    return replace(reading, remarks=[*reading.remarks, *remarks])
 
 
 def read_chart(path: Path, wanted: Wanted) -> Reading:
@@ -50,7 +58,7 @@ def read_chart(path: Path, wanted: Wanted) -> Reading:
     evaluations = [*evaluations_of(file, Choice(unit, axis[1], runs, {}), replace(wanted, where={}))]
     if not evaluations:
         raise nothing_found(path, "no row has a distance", READER)
-    return Reading(unit, "fid", evaluations, remarks=[*file.remarks, *sampled(file, runs)])
+    return Reading(unit, kind_of(metric), evaluations, remarks=[*file.remarks, *sampled(file, runs)])
 
 
 def axis_of(path: Path, names: Sequence[str], wanted: Wanted) -> tuple[str, str]:

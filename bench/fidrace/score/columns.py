@@ -28,6 +28,13 @@ DESCRIPTIONS = ("metric", "n", "n_samples", "num_samples", "reference", "referen
 # What is declared of an imported run, in runs.csv: images generated and real ones for each distance, how they were sampled, the
 # global batch, and the average of the weights. Runs that differ in any of these do not compare.
 FACTS = ("n", "reference_n", "sampler", "sampling_steps", "batch", "ema", "guidance")
+MORE_FACTS = ("reference", "nfe", "repeats")  # compared too if told, and not missed if not
+# The columns of other people's tables that tell them.
+FACT_COLUMNS = {
+    "n": ("n", "n_samples", "num_samples"),
+    "guidance": ("guidance", "cfg"),
+    **{name: (name,) for name in ("reference_n", "sampler", "sampling_steps", "batch", "ema", "reference", "nfe", "metric")},
+}
 
 
 def find_column(names: Iterable[str], wanted: Iterable[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fidrace.score.columns import FACTS
+from fidrace.score.columns import FACTS, MORE_FACTS
 from fidrace.score.curves import Curve
 
 
@@ -17,8 +17,10 @@ def notes_on_imports(curves: Sequence[Curve]) -> list[str]:
     imported = [curve for curve in curves if curve.about.get("imported")]
     if not imported:
         return []
-    told = {fact: {str(curve.about.get(fact) or "") for curve in imported} for fact in FACTS}
-    missing = [fact for fact, values in told.items() if "" in values]
+    told = {fact: {str(curve.about.get(fact) or "") for curve in imported} for fact in (*FACTS, *MORE_FACTS)}
+    missing = [fact for fact in FACTS if "" in told[fact]]
     which = f" ({', '.join(missing)})" if len(missing) < len(FACTS) else ""
     described = [f"evaluation not described{which}"] if missing else []
+    if "min" in told["repeats"]:
+        described.append("the lowest of several distances")
     return ["imported", *described, *(f"{fact} differs" for fact, values in told.items() if len(values - {""}) > 1)]

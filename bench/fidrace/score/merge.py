@@ -10,6 +10,7 @@ from fidrace.score.comparison import RunTable, check_comparable, make_run_table
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import DECLARATION, read_rules
 from fidrace.storage.atomic import Row
+from fidrace.storage.imports import IMPORTED
 from fidrace.storage.manifest import Manifest
 from fidrace.storage.study_folder import StudyFolder, directory_of, run_of
 from fidrace.storage.tables import ENDED, EVAL_COLUMNS, RUN_COLUMNS, read_rows, with_extra_columns, write_table
@@ -28,6 +29,8 @@ def merge_folders(folders: list[Path], out: Path) -> None:
         raise InputError("merge: name two folders or more")
     check_folders_comparable(folders)
     for folder in folders:
+        if (folder / IMPORTED).exists():
+            raise InputError(f"{folder}: imported runs are not merged; `fidrace import` adds runs to one folder")
         for name, columns in (("runs.csv", RUN_KEY), ("evals.csv", (*RUN_KEY, "iteration", "fd"))):
             read_rows(folder / name, columns)  # of other columns nothing would be known
         if (folder / DECLARATION).exists():

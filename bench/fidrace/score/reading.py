@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from fidrace.errors import InputError, nearest
-from fidrace.score.columns import DESCRIPTIONS, DISTANCES, FACTS, PROGRESS, check_columns, find_column, progress_column
+from fidrace.score.columns import (
+    DESCRIPTIONS,
+    DISTANCES,
+    FACTS,
+    MORE_FACTS,
+    PROGRESS,
+    check_columns,
+    find_column,
+    progress_column,
+)
 from fidrace.score.csv_table import CsvTable, read_csv_table
 from fidrace.score.curves import AXES, GUARDS, NO_SEED, Curve
 from fidrace.score.table_checks import (
@@ -27,7 +36,10 @@ from fidrace.storage.tables import RUN_COLUMNS, STATUSES, refuse_name
 EXACT = 2.0**53  # whole numbers beyond are not exact
 UNNAMED = "task"  # of tables that do not name their task
 RUN_NUMBERS = {*"seed iterations images forwards train_seconds eval_seconds threads precision_ceiling recall_ceiling".split()}
-TEXT = {"runs.csv": {*RUN_COLUMNS, "imported", *FACTS} - RUN_NUMBERS, "evals.csv": {"task", *DESCRIPTIONS} - {"n"} | {"method"}}
+TEXT = {
+    "runs.csv": {*RUN_COLUMNS, "imported", *FACTS, *MORE_FACTS} - RUN_NUMBERS,
+    "evals.csv": {"task", *DESCRIPTIONS} - {"n"} | {"method"},
+}
 
 
 @dataclass(frozen=True)
@@ -164,7 +176,7 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
     for _, row_of_run in evals[RUN].drop_duplicates().iterrows():
         if tuple(row_of_run) not in known:
             raise InputError(f"{folder / 'evals.csv'}: {name_of(row_of_run)} has no row in runs.csv")
-    facts = [fact for fact in FACTS if fact not in read_imports(folder).allow]
+    facts = [fact for fact in (*FACTS, *MORE_FACTS) if fact not in read_imports(folder).allow]
     declared = check_descriptions(file, runs, facts, "; --allow FACT imports them side by side, with a note")
     return runs, file.remarks, declared
 

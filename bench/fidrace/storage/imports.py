@@ -21,7 +21,8 @@ class Source(Model):
 
 
 class ImportedRun(Model):
-    """One run: the reader, the files that it read, what was declared of the run, remarks, and when it was imported."""
+    """One run: the reader, the files that it read, what was declared of it, remarks, the SHA-256 of all that tables say of it
+    (`content`), and when it was imported."""
 
     method: str
     seed: str
@@ -30,6 +31,7 @@ class ImportedRun(Model):
     facts: dict[str, str]
     remarks: list[str]
     evaluations: int
+    content: str
     imported: str
 
     @property
