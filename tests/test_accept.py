@@ -95,6 +95,38 @@ def test_nothing_is_accepted_that_was_not_measured_or_does_not_compare(
     assert "runs of its own" in refused("check", few, "--against", before, "--accept")
 
 
+def test_a_folder_that_only_looks_like_its_temporary_one_is_left_alone(changed: Path, tmp_path: Path, fidrace: Fidrace) -> None:
+    before, near = excerpt(tmp_path / "before"), []
+    for name in (".before.backup.tmp", ".before.fidrace-accept-backup.tmp", ".before.fidrace-accept-mybackup.tmp"):
+        near.append(tmp_path / name)
+        near[-1].mkdir()
+        (near[-1] / "thesis.md").write_text("mine")
+    (left := tmp_path / ".before.fidrace-accept-0a_b1c2d.tmp" / "new").mkdir(parents=True)
+    fidrace("check", changed, "--against", before, "--accept")
+    assert [contents(folder) for folder in near] == [{"thesis.md": b"mine"}] * 3
+    assert not left.parent.exists()
+
+
+def test_files_that_were_not_made_from_tables_stay(changed: Path, tmp_path: Path, fidrace: Fidrace) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    own = dict.fromkeys(("report.html", "fd.png", "curve.csv", "study.toml"), b"mine")
+    for name, content in own.items():
+        (before / name).write_bytes(content)
+    fidrace("check", changed, "--against", before, "--accept")
+    assert contents(before) == contents(changed) | own
+    fidrace("check", changed, "--against", before, "--accept")  # now they lie beside tables
+    assert contents(before) == contents(changed)
+
+
+def test_the_current_folder_is_not_replaced(changed: Path, tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    for into in (".", "..", tmp_path, "link", "now/.."):
+        said = refused("check", changed, "--against", into, "--accept")
+        assert said.startswith(f"fidrace: --accept: {into} holds the current folder")
+    assert [path.name for path in tmp_path.iterdir() if path != tmp_path / "link"] == ["now"]
+
+
 def test_tables_of_others_are_accepted_with_what_they_declare(tmp_path: Path, fidrace: Fidrace) -> None:
     paces = {"baseline": SCATTER[:3], "m": [1.5 * pace for pace in SCATTER[:3]]}
     now = with_statuses(tmp_path / "now", races(paces))

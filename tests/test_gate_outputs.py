@@ -1,6 +1,7 @@
 """What the gate writes for programs: JSON, JUnit XML, a comment in Markdown."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,28 @@ def test_a_comment_is_replaced_and_the_summary_appended_to(check: Check, tmp_pat
     assert text.startswith("### fidrace: 1 holds\n")
     assert summary.read_text(encoding="utf-8").endswith(text)
     assert summary.read_text(encoding="utf-8").startswith("### fidrace: 1 fails\n")
+
+
+@pytest.mark.parametrize("option", ["--comment", "--junit"])
+def test_links_and_pipes_are_written_to_and_stay(option: str, check: Check, tmp_path: Path) -> None:
+    plain, real = tmp_path / "plain", tmp_path / "below" / "real"
+    pipe, to_pipe, link, dangling = (tmp_path / name for name in ("pipe", "to-pipe", "link", "dangling"))
+    real.parent.mkdir()
+    real.write_text("old")
+    os.mkfifo(pipe)
+    to_pipe.symlink_to(pipe)  # as /dev/stdout is, which no test should put at risk
+    link.symlink_to(real)
+    dangling.symlink_to(real.parent / "new")
+    check(("min-snr>=1.05",), option, plain)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for file in (pipe, to_pipe, link, dangling):
+        check(("min-snr>=1.05",), option, file)
+    content = plain.read_bytes()
+    assert os.read(reader, 3 * len(content)) == 2 * content
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert all(file.is_symlink() for file in (to_pipe, link, dangling))
+    assert {path.name: path.read_bytes() for path in real.parent.iterdir()} == {"real": content, "new": content}
 
 
 def test_a_file_that_cannot_be_written_is_named_before_anything_is_checked(refused: Refused, tmp_path: Path) -> None:

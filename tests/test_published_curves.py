@@ -130,6 +130,31 @@ def test_brackets_at_every_target_are_those_of_a_simple_search(written: tuple[st
         assert own == sorted({fid for side in pair for _, fid in runs[side]}, reverse=True)
 
 
+def test_a_target_that_a_run_touches_without_arriving_is_named_and_never_picked(written: tuple[str, Path]) -> None:
+    """ADM on celeba64 has 1.63 at 420K, 1.60 at 480K and ends with 1.66 at 540K: 1.60 is touched, and the table allows for
+    420/120 = 3.5 there. At 1.51 ADM never is in its 540K, with IP it is by 120K: 540/120."""
+    touched = {
+        ("celeba64", "1.6"): "adm",  # 1.60 at 480K, 1.66
+        ("celeba64", "1.31"): "adm-ip",  # 1.31 at 300K, 1.33
+        ("ffhq128", "14.5"): "adm",  # 14.5 at 420K, 14.8
+        ("ffhq128", "5.9"): "adm-ip",  # 5.9 at 180K, 6.1
+        ("imagenet32", "3.53"): "adm",  # 3.53 at 4.5M, 3.58
+        ("imagenet32", "2.72"): "adm-ip",  # 2.72 at 4M, 2.76
+        ("lsun-tower64", "3.39"): "adm",  # 3.39 at 300K, 4.15
+        ("lsun-tower64", "2.68"): "adm-ip",  # 2.68 at 220K, 2.76
+    }
+    rows = [row for row in table(written[1] / "published.csv") if "touched" in row["note"]]
+    assert {(row["task"], row["target"]): row["note"].partition(":")[0] for row in rows} == touched
+    page = (written[1] / "published.md").read_text(encoding="utf-8")
+    best = {cells[1]: cells[6] for line in page.splitlines() if len(cells := [*map(str.strip, line.split("|"))]) > 8}
+    assert {name: said for name, said in best.items() if name.startswith("adm-ip")} == {
+        "adm-ip celeba64": "≥ 4.50× at 1.51",  # 540/120
+        "adm-ip ffhq128": "≥ 8.00× at 8.8",  # 480/60: ADM ends at 480K with 14.8, with IP 8.8 at 60K
+        "adm-ip imagenet32": "≥ 3.33× at 3.31",  # 5000/1500: ADM ends at 5M with 3.58, with IP 3.31 at 1.5M
+        "adm-ip lsun-tower64": "≥ 3.67× at 4.45",  # 220/60: ADM 5.06 at 220K, then 3.83; with IP 4.45 at 60K
+    }
+
+
 def test_points_without_a_curve_support_no_factor(written: tuple[str, Path]) -> None:
     rows = [row for row in table(written[1] / "published.csv") if row["source"] == "tread"]
     assert [(row["published"], row["low"], row["high"], row["note"]) for row in rows] == [

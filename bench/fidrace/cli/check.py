@@ -33,16 +33,16 @@ class Outputs:
     def write(self, checks: "Sequence[Check]", folder: Path, against: Path | None, strict: bool) -> None:
         from fidrace.report.gate import checks_markdown, comment_marker
         from fidrace.report.junit import checks_junit
-        from fidrace.storage.atomic import write_atomic
+        from fidrace.storage.atomic import write_output
 
         text = checks_markdown(checks, folder, against)
         if self.summary:
             with self.summary.open("a", encoding="utf-8") as file:  # as a workflow's summary is written to
                 file.write(text)
         if self.comment:
-            write_atomic(self.comment, f"{comment_marker(folder)}\n{text}")
+            write_output(self.comment, f"{comment_marker(folder)}\n{text}")
         if self.junit:
-            write_atomic(self.junit, checks_junit(checks, folder, against, strict))
+            write_output(self.junit, checks_junit(checks, folder, against, strict))
 
 
 def check(

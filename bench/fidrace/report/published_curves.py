@@ -18,8 +18,9 @@ READING = (
     "published: – if no factor was read for these curves. at FID: where the baseline's curve ends. supported: the factors that "
     "the two curves leave open there; each run arrived after one of its points and by the next, and nothing else is known. "
     "lies: where in that the published factor is.",
-    "at best: the highest lower end over all FIDs of the two curves, picked after looking. interpolated: log-linear in FID "
-    "between points that may lie far apart.",
+    "at best: the highest lower end over all FIDs of the two curves, picked after looking. FIDs that a run only touches, at "
+    "one point and above it again at the next, are left out of it: by the protocol the run has not arrived. interpolated: "
+    "log-linear in FID between points that may lie far apart.",
     "unconfirmed: at the target at the last point only. That run may have needed more: the upper end is open if it is the "
     "baseline, the lower end if it is the method.",
     "No row is a verdict: seeds scatter, and one run does not say how much.",
@@ -46,7 +47,7 @@ races."""
 PICTURE = """![Supported factor against target FID](published.png)
 
 The supported factor against the target, harder to the right: a band that reaches the top has no upper end. Dashed: the
-published factor. Dotted: the FID of the table above."""
+published factor. Dotted: the FID of the table above. A gap: FIDs that a run only touches."""
 
 
 def factor(value: float) -> str:

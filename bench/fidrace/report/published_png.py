@@ -34,12 +34,14 @@ def published_png(supports: Sequence[PairSupport]) -> bytes:
 
 
 def draw_support(axes: Axes, one: PairSupport) -> None:
-    """The band of a pair. Between two FIDs that were measured it is that of the harder one, because no run is seen there."""
+    """The band of a pair, with a gap where a run only touches the target. Between two FIDs that were measured it is that of the
+    harder one, because no run is seen there."""
     targets = np.array([support.target for support in one.at_targets])[::-1]
     low, high = (
-        np.clip([getattr(support, end) for support in one.at_targets], LOWEST, HIGHEST)[::-1] for end in ("low", "high")
+        np.clip([np.nan if support.touched else getattr(support, end) for support in one.at_targets], LOWEST, HIGHEST)[::-1]
+        for end in ("low", "high")
     )
-    axes.fill_between(targets, low, high, step="post", color=COLOURS[0], alpha=0.35, lw=0)
+    axes.stairs(high[:-1], targets, baseline=low[:-1], fill=True, color=COLOURS[0], alpha=0.35, lw=0)
     axes.axhline(1, color=INK, linewidth=0.8)
     if one.pair.stated.factor:
         axes.axhline(one.pair.stated.factor, color=COLOURS[1], linestyle="--", linewidth=1.2)

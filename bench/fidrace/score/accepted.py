@@ -5,13 +5,13 @@ tables of two studies in one folder, which replacing file by file could leave be
 renames leaves the old folder beside its place, and the next one puts it back.
 """
 
+import re
 import shutil
 import tempfile
-from glob import escape
 from pathlib import Path
 
 from fidrace.errors import InputError
-from fidrace.packaged import is_published_name
+from fidrace.packaged import holds_runs, is_published_name
 from fidrace.score.reading import read_curves
 from fidrace.score.rules import DECLARATION
 from fidrace.storage.atomic import TEMPORARY, WriteError, flush_to_disk, write_atomic
@@ -20,6 +20,7 @@ from fidrace.storage.locks import lock_if_shared
 from fidrace.storage.study_folder import DERIVED
 
 TABLES = ("study.json", DECLARATION, IMPORTED, "runs.csv", "evals.csv")
+MARK = ".fidrace-accept-"  # in the name of the temporary folder, between the folder's own and what mkdtemp adds
 NEW, OLD = "new", "old"  # folders within the temporary one
 
 
@@ -27,6 +28,8 @@ def prepare_to_accept(folder: Path, into: Path) -> None:
     """Undo an acceptance that was killed half-way. Raises InputError if tables cannot be accepted `into` this folder."""
     if is_published_name(into):
         raise InputError(f"--accept: {into} names tables that come with fidrace, which are never written; write a path")
+    if Path.cwd().is_relative_to(into.resolve()):
+        raise InputError(f"--accept: {into} holds the current folder and is replaced as a whole; write a folder below this one")
     put_back(into.resolve())
     if into.exists() and not into.is_dir():
         raise InputError(f"--accept: {into} is not a folder")
@@ -42,7 +45,7 @@ def accept_tables(folder: Path, into: Path) -> list[str]:
     place = into.resolve()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=TEMPORARY)) / NEW
+        new = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}{MARK}", suffix=TEMPORARY)) / NEW
         copy_other_files(place, new)
         with lock_if_shared(folder):
             names = [name for name in TABLES if (folder / name).exists()]
@@ -60,10 +63,12 @@ def accept_tables(folder: Path, into: Path) -> list[str]:
 
 
 def copy_other_files(place: Path, new: Path) -> None:
-    """Make the folder `new` with what lies in `place`, if anything, but for tables and what is made from them."""
+    """Make the folder `new` with what lies in `place`, if anything, but for tables and what is made from them. In a folder
+    without tables nothing was made from them, whatever its name."""
+    old = {*TABLES, *DERIVED} if holds_runs(place) else set()
 
     def left_out(folder: str, names: list[str]) -> set[str]:
-        return {*TABLES, *DERIVED} if folder == str(place) else set()
+        return old if folder == str(place) else set()
 
     if place.exists():
         shutil.copytree(place, new, symlinks=True, ignore=left_out)
@@ -73,11 +78,16 @@ def copy_other_files(place: Path, new: Path) -> None:
 
 def put_back(place: Path) -> None:
     """Remove what an acceptance left beside its folder, after putting the old folder back if none has taken its place."""
-    for work in place.parent.glob(f".{escape(place.name)}.*{TEMPORARY}"):
+    for work in [path for path in place.parent.glob(".*") if is_leftover(path, place)]:
         if (work / OLD).exists() and not place.exists():
             (work / OLD).rename(place)
-        if work.is_dir():
-            shutil.rmtree(work)
+        shutil.rmtree(work)
+
+
+def is_leftover(path: Path, place: Path) -> bool:
+    """True for a temporary folder that an acceptance into `place` made: by its whole name, and by what it holds."""
+    made = re.fullmatch(rf"{re.escape(f'.{place.name}{MARK}')}[a-z0-9_]{{8}}{re.escape(TEMPORARY)}", path.name)
+    return bool(made) and path.is_dir() and not path.is_symlink() and {inner.name for inner in path.iterdir()} <= {NEW, OLD}
 
 
 def lost_methods(folder: Path, into: Path) -> list[str]:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from fidrace.score.comparison import RunTable, make_run_table
-from fidrace.score.curves import NO_SEED
+from fidrace.score.crossings import TargetCost
+from fidrace.score.curves import NO_SEED, Curve
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.notes import notes_of_costs
 from fidrace.score.one_seed import describe_sensitivity
@@ -25,12 +26,14 @@ SUPPORT_COLUMNS = (
 ).split()
 METRIC = "FID"
 ONE_POINT, NO_BASELINE = "one point", "no baseline"  # why no factor follows
+TOUCHED = "touched, above the target again at the next point"
 
 
 @dataclass(frozen=True)
 class Support:
     """The factors, from `low` to `high`, that the two curves of a pair support at one target. `factor`: interpolated, read by
-    `bound` as a Speedup's; NaN unless both runs cross between two evaluations."""
+    `bound` as a Speedup's; NaN unless both runs cross between two evaluations. `touched`: some run is at the target without
+    arriving there."""
 
     target: float
     low: float
@@ -38,6 +41,7 @@ class Support:
     factor: float
     bound: str
     notes: tuple[str, ...]
+    touched: bool
 
     def place(self, factor: float) -> str:
         """Where a factor lies: inside the bracket, at one of its ends, above it, or below it."""
@@ -58,8 +62,9 @@ class PairSupport:
 
     @cached_property
     def best(self) -> Support | None:
-        """The support whose lower end is the highest: the most that the table says for the method, picked afterwards."""
-        return max(self.at_targets, key=lambda one: one.low, default=None)
+        """The support whose lower end is the highest: the most that the table says for the method, picked afterwards. Not of
+        targets that a run touches: it is counted as not arriving there, though it was there once."""
+        return max((one for one in self.at_targets if not one.touched), key=lambda one: one.low, default=None)
 
     @property
     def place(self) -> str:
@@ -120,15 +125,25 @@ def support_at(table: RunTable, pair: Pair) -> Support:
     comparison = table.compare(method, axis)
     found = comparison.speedup
     assert found is not None
-    both = is_interpolated(comparison)
+    both, target = is_interpolated(comparison), table.target(NO_SEED)
+    touched = [
+        *([method] if only_touches(pair.method, comparison.ours, target) else []),
+        *([baseline] if only_touches(pair.baseline, comparison.theirs, target) else []),
+    ]
     notes = [
+        *(f"{name}: {TOUCHED}" for name in touched),
         *(f"{method}: {note}" for note in notes_of_costs(comparison.ours)),
         *(f"{baseline}: {note}" for note in notes_of_costs(comparison.theirs)),
         *([describe_sensitivity(table, method, axis, found.factor)] if both and found.bound == "=" else []),
         *([pair.source.inexact] if pair.source.inexact else []),
     ]
     factor, bound = (found.factor, found.bound) if both else (NAN, "")
-    return Support(table.target(NO_SEED), found.grid_low, found.grid_high, factor, bound, tuple(notes))
+    return Support(target, found.grid_low, found.grid_high, factor, bound, tuple(notes), bool(touched))
+
+
+def only_touches(curve: Curve, costs: list[TargetCost], target: float) -> bool:
+    """True if the run does not arrive at the target, by the protocol's rule, and is there at some evaluation nevertheless."""
+    return all(cost.crossing is None for cost in costs) and bool((curve.fd <= target).any())
 
 
 def is_interpolated(comparison: MethodComparison) -> bool:

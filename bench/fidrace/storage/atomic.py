@@ -63,6 +63,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def write_output(path: Path, content: bytes | str) -> None:
+    """Write `content` to a file that a user named: to what a link leads to, and into a device or a pipe, which no file may
+    replace. A regular file is written all of it or nothing. Raises WriteError."""
+    if path.is_file() or not path.exists():
+        write_atomic(Path(os.path.realpath(path)), content)
+        return
+    try:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:  # naming `path`, also if only writing failed
+        raise WriteError(error.errno, error.strerror, str(path)) from error
+
+
 def write_json(path: Path, content: Any) -> None:
     write_atomic(path, json.dumps(content, indent=1) + "\n")
 
