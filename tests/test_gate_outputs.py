@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,12 +128,16 @@ def test_links_and_pipes_are_written_to_and_stay(option: str, check: Check, tmp_
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     for file in (pipe, to_pipe, link, dangling):
         check(("min-snr>=1.05",), option, file)
-    content = plain.read_bytes()
-    assert os.read(reader, 3 * len(content)) == 2 * content
+    content = without_time(plain.read_bytes())
+    assert without_time(os.read(reader, 100_000)) == 2 * content
     os.close(reader)
     assert pipe.is_fifo()
     assert all(file.is_symlink() for file in (to_pipe, link, dangling))
-    assert {path.name: path.read_bytes() for path in real.parent.iterdir()} == {"real": content, "new": content}
+    assert {path.name: without_time(path.read_bytes()) for path in real.parent.iterdir()} == {"real": content, "new": content}
+
+
+def without_time(content: bytes) -> bytes:
+    return re.sub(rb'timestamp="[^"]*"', b"", content)
 
 
 def test_a_file_that_cannot_be_written_is_named_before_anything_is_checked(refused: Refused, tmp_path: Path) -> None:
