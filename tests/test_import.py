@@ -39,7 +39,7 @@ def test_k_diffusions_metrics(tmp_path: Path, fidrace: Fidrace) -> None:
         ("edm", "1", 15000, 44.0, 4000, 0.02),
         ("edm", "1", 20000, 37.5, 5900, 0.01),
     ]
-    assert "training resumes at 15000; 1 evaluations of the branch" in told.stderr
+    assert "training resumes at 15000; 1 evaluation of what it gave up left out" in told.stderr
     assert "line 6 has no end" in told.stderr
     assert facts(tmp_path / "s") == {"n": "2000"}
 

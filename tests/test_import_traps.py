@@ -104,9 +104,9 @@ def test_another_metric_is_not_taken_for_fid(tmp_path: Path, fidrace: Fidrace, r
 
 def test_the_lowest_of_several_distances_is_told_and_keeps_its_own_numbers(tmp_path: Path, fidrace: Fidrace) -> None:
     log = tmp_path / "log.csv"
-    log.write_text("step,fid,precision\n1000,10,0.1\n1000,9,0.8\n2000,8,0.9\n")
+    log.write_text("step,fid,precision\n500,20,0.1\n1000,10,0.1\n1000,9,0.8\n2000,8,0.9\n")
     fidrace("import", "csv", log, "--method", "m", "--repeats", "min", "--out", tmp_path / "s")
-    assert table(tmp_path / "s", "fid", "precision") == [(9, 0.8), (8, 0.9)]
+    assert table(tmp_path / "s", "fid", "precision") == [(20, 0.1), (9, 0.8), (8, 0.9)]
     told = fidrace("score", tmp_path / "s", "--baseline", "m", "--target", "8.5").stdout
     assert "the lowest of several distances" in " ".join(told.replace("│", " ").split())
 

@@ -1,6 +1,7 @@
 """From files to a folder of runs: a reader finds evaluations, and a person says whose they are and how they were measured."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from fidrace.score.columns import FACTS, MORE_FACTS
 from fidrace.score.reading import UNNAMED
 from fidrace.storage.tables import STATUSES, refuse_name
 
+REPEATED = "repeats"  # the fact that --repeats itself tells
 NUMBERS = ("n", "reference_n", "sampling_steps", "nfe", "batch", "epoch_images")  # facts that are counts
 
 
@@ -51,8 +53,11 @@ def import_logs(reader: str, paths: Sequence[Path], out: Path, wanted: Wanted = 
 
 def check_told(wanted: Wanted, told: Told) -> None:
     """Raise InputError for what no reader could use."""
-    known = (*FACTS, *MORE_FACTS[:-1], "epoch_images")
-    for what, names in (("--fact", told.facts), ("--allow", told.allow)):
+    compared = {*FACTS, *MORE_FACTS}
+    for what, names, known in (
+        ("--fact", told.facts, compared - {REPEATED} | {"epoch_images"}),
+        ("--allow", told.allow, compared),
+    ):
         for name in names:
             if name not in known:
                 raise InputError(f"{what} {name}: not a fact of an evaluation{nearest(name, known)}")
@@ -60,8 +65,6 @@ def check_told(wanted: Wanted, told: Told) -> None:
         raise InputError(f"--status {told.status}: unknown{nearest(told.status, STATUSES)}")
     if wanted.repeats not in ("", *REPEATS):
         raise InputError(f"--repeats {wanted.repeats}: unknown{nearest(wanted.repeats, REPEATS)}")
-    if told.seed and not told.seed.isdecimal():
-        raise InputError(f"--seed {told.seed}: a seed is a whole number from 0")
 
 
 def name_runs(reading: Reading, path: Path, wanted: Wanted, told: Told) -> list[Run]:
@@ -101,8 +104,9 @@ def name_runs(reading: Reading, path: Path, wanted: Wanted, told: Told) -> list[
                 remarks,
             )
         )
+    counts = Counter(run.key for run in runs)
     for run in runs:
-        if [one.key for one in runs].count(run.key) > 1:
+        if counts[run.key] > 1:
             raise InputError(f"{path}: two runs would be {run.name}; give them seeds with --rename NAME=METHOD:SEED")
     return runs
 

@@ -203,28 +203,30 @@ def check_alike(group: Sequence[Evaluation]) -> None:
 
 
 def drop_restarts(group: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
-    """The evaluations without those that a resumed run made again, and a remark on each restart."""
+    """The evaluations without those that a resumed run made again, and a remark on the restarts."""
     kept: list[Evaluation] = []
-    remarks = []
+    restarts = []
     for one in group:
         if kept and one.progress <= kept[-1].progress:
-            before = len(kept)
-            kept = [earlier for earlier in kept if earlier.progress < one.progress]
-            remarks.append(
-                f"{one.place}: training resumes at {one.progress:g}; {before - len(kept)} evaluations of the branch that it "
-                "gave up are left out"
-            )
+            restarts.append(one)
+        while kept and kept[-1].progress >= one.progress:
+            kept.pop()
         kept.append(one)
-    return kept, remarks
+    if not restarts:
+        return kept, []
+    more = f" (and {len(restarts) - 1} times more)" if len(restarts) > 1 else ""
+    first, left_out = restarts[0], len(group) - len(kept)
+    count = f"{left_out} evaluation{'s' * (left_out != 1)}"
+    return kept, [f"{first.place}: training resumes at {first.progress:g}{more}; {count} of what it gave up left out"]
 
 
 def settle(group: Sequence[Evaluation], repeats: str) -> list[Evaluation]:
-    """One evaluation for each progress, in the order of training. Raises InputError if a checkpoint has several distances and
-    nobody said which counts."""
+    """One evaluation for each progress, in the order of training, with the fact `repeats` if some were chosen. Raises InputError
+    if a checkpoint has several distances and nobody said which counts."""
     places: dict[float, list[Evaluation]] = {}
     for one in group:
         places.setdefault(one.progress, []).append(one)
-    settled = []
+    settled, repeated = [], False
     for progress in sorted(places):
         several = places[progress]
         values = [one.distance for one in several]
@@ -234,16 +236,15 @@ def settle(group: Sequence[Evaluation], repeats: str) -> list[Evaluation]:
                 f"{len(values)} distances at {progress:g}: {values[0]:g} ({several[0].place}) and {other.distance:g} "
                 f"({other.place}); --repeats mean, first, last or min says what to take (a minimum of three is not one FID)"
             )
-        settled.append(one_of(several, repeats) if other else several[0])
-    return settled
+        repeated = repeated or bool(other)
+        settled.append(one_of(several, repeats))
+    return [replace(one, facts={**one.facts, "repeats": repeats}) for one in settled] if repeated else settled
 
 
 def one_of(several: Sequence[Evaluation], repeats: str) -> Evaluation:
-    """The evaluation to take of several at one checkpoint, with a fact that tells how it was chosen."""
-    told = {**several[0].facts, "repeats": repeats}
+    """The evaluation to take of several at one checkpoint."""
     if repeats == "mean":
         columns = set.intersection(*({*one.more} for one in several))
         more = {name: sum(one.more[name] for one in several) / len(several) for name in columns}
-        return replace(several[0], distance=sum(one.distance for one in several) / len(several), more=more, facts=told)
-    chosen = {"min": min(several, key=lambda one: one.distance), "last": several[-1]}.get(repeats, several[0])
-    return replace(chosen, facts=told)
+        return replace(several[0], distance=sum(one.distance for one in several) / len(several), more=more)
+    return {"min": min(several, key=lambda one: one.distance), "last": several[-1]}.get(repeats, several[0])
