@@ -221,8 +221,8 @@ def drop_restarts(group: Sequence[Evaluation]) -> tuple[list[Evaluation], list[s
 
 
 def settle(group: Sequence[Evaluation], repeats: str) -> list[Evaluation]:
-    """One evaluation for each progress, in the order of training, with the fact `repeats` if some were chosen. Raises InputError
-    if a checkpoint has several distances and nobody said which counts."""
+    """One evaluation for each progress, in the order of training, with the fact `repeats` if some were chosen. Raises
+    InputError if a checkpoint has several distances and nobody said which counts."""
     places: dict[float, list[Evaluation]] = {}
     for one in group:
         places.setdefault(one.progress, []).append(one)
