@@ -84,8 +84,7 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     if k is None or n[k + 1] > curve.within(budget):
         return None
     last, ended = float(fd[-1]), curve.status == "finished"
-    far = bool(np.prod(np.fmax(fd[-2:] / target, 1)) > RELAPSE) or not (fd[-3:] <= target).any()
-    relapsed = (last > target and far) or (bool(np.isnan(last)) and ended)
+    relapsed = stays_above(fd, target) if last > target else bool(np.isnan(last)) and ended
     left = False
     if not fd[k + 1 :].max() <= target:
         above = ~(fd[k + 1 :] <= target)
@@ -98,6 +97,11 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         start, goal, end = np.log([fd[before], target, fd[k + 1]])
         share = float((start - goal) / (start - end))
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
+
+
+def stays_above(fd: Floats, target: float) -> bool:
+    """True if a run that ends above the target does so for long, or by far."""
+    return not (fd[-3:] <= target).any() or bool(np.prod(np.fmax(fd[-2:] / target, 1)) > RELAPSE)
 
 
 def cost_of_target(curve: Curve, target: float, axis: str, budget: float) -> TargetCost:
