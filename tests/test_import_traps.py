@@ -116,6 +116,7 @@ def test_what_a_file_and_a_person_say_must_agree(tmp_path: Path, fidrace: Fidrac
     log.write_text("method,seed,step,fid\nm,1.0,1000,9\nm,1.0,2000,-8\n")
     command = ("import", "csv", log, "--out", tmp_path / "s")
     assert f"{log}: line 3: m seed 1 has a distance below 0" in refused(*command)
+    assert not (tmp_path / "s").exists()
     log.write_text("method,seed,step,fid\nm,1.0,1000,9\nm,1.0,2000,8")
     assert "says that the seed is 1, and not 0" in refused(*command, "--seed", "0")
     assert "--fact n=50k: write a number" in refused(*command, "--fact", "n=50k")
