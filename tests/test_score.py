@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from fidrace.errors import InputError, NothingToConclude
-from fidrace.score.crossings import TargetCost, cost_of_target, crossing_index, is_flat
+from fidrace.score.crossings import TargetCost, cost_of_target, find_crossing, is_flat
 from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.speedups import holm, speedup
@@ -271,9 +271,11 @@ def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() 
         target_of(curves[:4], budget=1000)
 
 
-def test_crossing_index_needs_two_evaluations_after_the_first() -> None:
-    assert crossing_index(np.array([20.0, 5.0]), 10) is None
-    assert crossing_index(np.array([20.0, 5.0, 5.0]), 10) == 0
+def test_a_crossing_is_confirmed_by_a_second_evaluation_at_the_target() -> None:
+    for fd, confirmed in (((20, 5), False), ((20, 5, 5), True), ((20, 5, 11, 9, 8), True)):
+        found = find_crossing(curve(*fd), 10, BUDGET)
+        assert found
+        assert (found.confirmed, found.before) == (confirmed, len(fd) - 2 - confirmed)
 
 
 def test_final_fd_is_read_at_the_budget_not_at_the_evaluation_that_only_confirms(tmp_path: Path) -> None:

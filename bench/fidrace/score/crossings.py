@@ -61,24 +61,15 @@ class TargetCost:
         return self.crossing is not None and self.crossing.before < 0
 
 
-def crossing_index(fd: Floats, target: float) -> int | None:
-    """The first k with fd[k] above the target, fd[k + 1] and fd[k + 2] at or below it; NaN counts as above."""
-    below = fd <= target
-    sustained = ~below[:-2] & below[1:-1] & below[2:]
-    return int(np.argmax(sustained)) if sustained.any() else None
-
-
 def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None:
     """The first crossing by the budget after which FD stays at the target for two evaluations, or that is the run's last
     evaluation; None if there is none. An evaluation that is NaN only widens the bracket. Raises InputError for a run that is
     at the target before it trains."""
-    fd, n = curve.fd, curve.iteration
-    skipped = int(len(n) > 0 and n[0] > 0)
-    if skipped:  # at iteration 0 the run was above the target, by an unknown distance
-        fd, n = np.append(np.inf, fd), np.append(0.0, n)
-    elif len(fd) and fd[0] <= target:
+    descent = curve.descent
+    fd, n, skipped = descent.fd, descent.iteration, descent.added
+    if len(fd) and fd[0] <= target:
         raise InputError(f"{curve.name} is at the target {target:g} before it trains: choose a lower one")
-    k, confirmed = crossing_index(fd, target), True
+    k, confirmed = descent.index(target), True
     if k is None and len(fd) > 1 and fd[-1] <= target:
         k, confirmed = len(fd) - 2, False
     if k is None or n[k + 1] > curve.within(budget):
@@ -86,7 +77,7 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     last, ended = float(fd[-1]), curve.status == "finished"
     relapsed = stays_above(fd, target) if last > target else bool(np.isnan(last)) and ended
     left = False
-    if not fd[k + 1 :].max() <= target:
+    if descent.highest[k + 1] > target:
         above = ~(fd[k + 1 :] <= target)
         left = bool((above[:-1] & above[1:]).any())
     before = next((j for j in range(k, -1, -1) if target < fd[j] < np.inf), None)  # k itself, unless that is NaN
@@ -122,9 +113,10 @@ def cost_of_crossing(curve: Curve, crossing: Crossing | None, axis: str, budget:
 def is_flat(curve: Curve, target: float) -> bool:
     """True if FD falls by less than a quarter of its standard error per grid step around the target, so that noise rather
     than training decides the crossing. Measured over the two grid steps on either side of the crossing."""
-    k = crossing_index(curve.fd, target)
-    if k is None:
+    k = curve.descent.index(target)
+    if k is None or k < curve.descent.added:
         return False
+    k -= curve.descent.added
     first, last = max(k - 1, 0), k + 2
     fall = (curve.fd[first] - curve.fd[last]) / (last - first)
     return bool(fall < 0.25 * curve.se[k + 1])

@@ -15,6 +15,7 @@ from fidrace.errors import InputError
 
 BLANK = ("", "nan", "NaN", "NAN")
 CELL_START, CELL_END = r'(?<![^;\n"])', r'(?![^;\n\r"])'
+LEFT_OUT = re.compile(r"\n[#\n\r]")  # the end of a line before a comment or a blank one
 DECIMAL_COMMA = re.compile(rf"{CELL_START}[+-]?\d{{1,3}}(?:\.?\d{{3}})*,\d+{CELL_END}")
 DECIMAL_POINT = re.compile(rf"{CELL_START}(?!\d{{1,3}}(?:\.\d{{3}})+{CELL_END})[+-]?\d*\.\d+{CELL_END}")
 GROUPED = re.compile(r"[+-]?\d{1,3}([.,' ]\d{3})*[.,]\d+")
@@ -96,7 +97,7 @@ def read_csv_table(path: Path, text: Collection[str]) -> CsvTable:
 
 def without_comments(text: str) -> tuple[str, list[int] | None]:
     """`text` without the lines that begin with # and blank ones, and the line number of each row; None if none was left out."""
-    if not text.startswith(("#", "\n", "\r")) and "\n#" not in text and "\n\n" not in text and "\n\r" not in text:
+    if not text.startswith(("#", "\n", "\r")) and not LEFT_OUT.search(text):
         return text, None
     kept = [(n, line) for n, line in enumerate(text.splitlines(keepends=True), 1) if line.strip() and line[0] != "#"]
     return "".join(line for _, line in kept), [n for n, _ in kept][1:]

@@ -1,5 +1,6 @@
 """Curves: the evaluations of each run in runs.csv and evals.csv, in order of training."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -47,6 +48,11 @@ class Curve:
         finite = np.flatnonzero(np.isfinite(self.fd))
         inside = np.arange(len(self.fd)) < (finite[-1] if len(finite) else 0)
         return self.iteration[np.isfinite(self.fd) | ~inside]
+
+    @cached_property
+    def descent(self) -> "Descent":
+        """Its distances, arranged to be asked at many targets."""
+        return Descent.of(self.iteration, self.fd)
 
     @cached_property
     def content(self) -> bytes:
@@ -115,6 +121,33 @@ class Curve:
         if len(x) and budget <= self.iteration[-1]:
             return float(np.interp(budget, self.iteration, x))
         return float("nan") if self.never_trained else float(x[-1] / self.iteration[-1] * budget)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The distances of a run from iteration 0 on: fd[E] at iteration[E]. A run that was not evaluated at 0 was above any target
+    there, by an unknown distance: then inf is put in front, and `added` is 1. `kept`[E - 2]: minus the lowest level under which
+    two evaluations in a row have been by then, in rising order. `highest`[E]: the highest distance from there on. NaN is above
+    any target."""
+
+    iteration: Floats
+    fd: Floats
+    added: int
+    kept: list[float]
+    highest: list[float]
+
+    @staticmethod
+    def of(iteration: Floats, fd: Floats) -> "Descent":
+        added = int(len(iteration) > 0 and iteration[0] > 0)
+        iteration, fd = np.append(np.zeros(added), iteration), np.append(np.full(added, np.inf), fd)
+        level = np.where(np.isnan(fd), np.inf, fd)
+        kept = -np.minimum.accumulate(np.maximum(level[1:-1], level[2:]))
+        return Descent(iteration, fd, added, kept.tolist(), np.maximum.accumulate(level[::-1])[::-1].tolist())
+
+    def index(self, target: float) -> int | None:
+        """The first k with fd[k] above the target, fd[k + 1] and fd[k + 2] at or below it; k = 0 also if fd[0] is not above."""
+        k = bisect_left(self.kept, -target)
+        return k if k < len(self.kept) else None
 
 
 def longest_runs(curves: Sequence[Curve]) -> list[Curve]:

@@ -108,7 +108,8 @@ def read_evaluations(file: CsvTable, unit: str | None) -> tuple[pd.DataFrame, st
     check_grouping(file, progress, distance)
     check_values(file, evals, progress, distance)
     described = check_descriptions(file, evals)
-    evals = evals[~table.duplicated()]
+    if evals.duplicated([*RUN, "iteration"]).any():  # whole rows, which takes longer to find out
+        evals = evals[~table.duplicated()]
     check_twice(file, evals, progress)
     metric = described.pop("metric", "") or distance
     return evals, unit, metric.lower() if metric == distance else metric, described
