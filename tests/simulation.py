@@ -19,6 +19,7 @@ from fidrace.score.crossings import TargetCost, cost_of_target
 from fidrace.score.curves import Curve
 from fidrace.score.grids import Grids, are_coarse
 from fidrace.score.speedups import half_width, log_costs, speedup, student
+from fidrace.score.windows import Window
 
 DIGITS = Path(__file__).parents[1] / "results/digits-field/evals.csv"
 FAMILIES = ("log-linear", "power law", "digits")
@@ -122,12 +123,26 @@ def to_baseline_final(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
     return [TargetCost(world.budget, world.budget, world.budget)] * len(method), method
 
 
+def over_window(ratio: float, paired: bool = True) -> Cost:
+    """What baseline and method needed, averaged over a window of targets."""
+
+    def cost(n: Floats, fd: Floats, world: World) -> tuple[Side, Side]:
+        window = Window(ratio, world.target, "iterations", world.budget)
+        (baseline, method), _ = window.average([curves(n, side) for side in fd], each(n, fd, world), paired)
+        return baseline, method
+
+    return cost
+
+
 def costs(n: Floats, fd: Floats, world: World, target: float | None = None) -> Side:
     """What each of fd[P, E] needed."""
     target = world.target if target is None else target
+    return [cost_of_target(curve, target, "iterations", world.budget) for curve in curves(n, fd)]
+
+
+def curves(n: Floats, fd: Floats) -> list[Curve]:
     axes = dict.fromkeys(("iteration", "images", "train_seconds", "forwards"), n)
-    curves = [Curve("t", "m", seed, "finished", axes, one, one) for seed, one in enumerate(fd)]
-    return [cost_of_target(curve, target, "iterations", world.budget) for curve in curves]
+    return [Curve("t", "m", seed, "finished", axes, one, one) for seed, one in enumerate(fd)]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:
     assert study.name == "mine"
     assert study.methods == ("baseline", "clts", "gaussian", "min-snr[gamma=1.0]", "clts+lr-decay")
     assert study.seeds == (0, 1, 2, 3, 4)
-    assert (study.task.name, study.task.budget.iterations, study.target) == ("folder", 2000, "baseline-final")
+    assert (study.task.name, study.task.budget.iterations, study.target) == ("folder", 2000, 40.0)
+    assert study.window == 1.2
     assert study.contrasts == (("clts", "gaussian"), ("clts+lr-decay", "clts"))
     assert study.task.data.root == Path("pictures").absolute()
     assert study.task.data.flip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fidrace.cli.options import Axis, Baseline, Folder, Goal, Length, Paired, Unit
+from fidrace.cli.options import Axis, Baseline, Folder, Goal, Length, Paired, Unit, Window
 from fidrace.cli.shared import GATE, NOTHING, fail
 from fidrace.errors import InputError
 
@@ -65,6 +65,7 @@ def check(
     unit: Unit = None,
     budget: Length = None,
     paired: Paired = None,
+    window: Window = None,
     summary: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Append a summary in Markdown to this file.")] = None,
     comment: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Replace this file by a comment in Markdown.")] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE.xml", help="Write the checks to this file as JUnit XML.")] = None,
@@ -102,7 +103,7 @@ def check(
         prepare_to_accept(find_tables(folder), against)
     before = folder if accept and against and not holds_runs(against) else against  # the first time itself: is it measured?
     requirements = [gate.parse_requirement(text) for text in require]
-    asked = Question(None, baseline, unit, budget, paired)
+    asked = Question(None, baseline, unit, budget, paired, window)
     share = gate.parse_share(max_regression)
     checks = gate.check(folder, requirements, before, share, axis, parse_target(target), absolute, asked)
     console = make_console()

@@ -17,6 +17,9 @@ Length = Annotated[float | None, Option("--budget", metavar="N", help="Look at N
 Paired = Annotated[
     bool | None, Option("--paired/--unpaired", help="Equal seeds share (or do not share) their start, data and noise.")
 ]
+Window = Annotated[
+    float | None, Option(metavar="R", help="Average over the targets from target / R to target * R; 1: the target alone.")
+]
 
 # run and analyze: what is trained
 Source = Annotated[str, Argument(metavar="TASK|STUDY|FILE.toml", help="What to race on (`fidrace tasks`).")]

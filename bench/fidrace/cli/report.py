@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.options import Baseline, Folder, Goal, Length, MethodsPath, Paired, Unit
+from fidrace.cli.options import Baseline, Folder, Goal, Length, MethodsPath, Paired, Unit, Window
 
 
 def report(
@@ -15,6 +15,7 @@ def report(
     unit: Unit = None,
     budget: Length = None,
     paired: Paired = None,
+    window: Window = None,
     methods_path: MethodsPath = [],
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
@@ -38,7 +39,7 @@ def report(
     from fidrace.storage.locks import lock_if_shared
     from fidrace.storage.study_folder import StudyFolder
 
-    folder, asked = find_tables(source), Question(parse_target(target), baseline, unit, budget, paired)
+    folder, asked = find_tables(source), Question(parse_target(target), baseline, unit, budget, paired, window)
     if is_published_name(source):
         content = FolderContent.of(folder, asked)
         path = write_page(folder, content, methods_path, Path(f"{source}.html"))

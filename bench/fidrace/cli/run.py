@@ -36,6 +36,7 @@ class StudyOptions:
     budget: int | None
     gpu_hours: float | None
     target: str | None
+    window: float | None
     changes: list[str]
     methods_path: list[str]
 
@@ -89,6 +90,7 @@ def run(
     budget: options.Budget = None,
     gpu_hours: options.GpuHours = None,
     target: options.Target = None,
+    window: options.Window = None,
     out: options.StudyOut = None,
     workers: options.Workers = None,
     executor: options.ExecutorName = "local",
@@ -108,7 +110,7 @@ def run(
 
     Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun its processes train each run together."""
     require_training("fidrace run")
-    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path))
+    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, window, change, methods_path))
     place = parse_place(Place(executor, address, gpus, device, workers))
     race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
 
@@ -152,7 +154,9 @@ def parse_study(options: StudyOptions) -> "Study":
     if options.gpu_hours is not None:
         changes["budget.gpu_hours"] = options.gpu_hours
     target = parse_target(options.target)
-    return load_study(options.source, options.methods, options.seeds, options.budget, target, changes, options.methods_path)
+    return load_study(
+        options.source, options.methods, options.seeds, options.budget, target, changes, options.methods_path, options.window
+    )
 
 
 def parse_place(place: Place) -> Place:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fidrace.cli.options import Axis, Baseline, Folder, Goal, Length, Paired, Unit
+from fidrace.cli.options import Axis, Baseline, Folder, Goal, Length, Paired, Unit, Window
 
 
 def score(
@@ -15,6 +15,7 @@ def score(
     unit: Unit = None,
     budget: Length = None,
     paired: Paired = None,
+    window: Window = None,
     contrast: Annotated[
         list[str],
         typer.Option(metavar="METHOD/CONTROL", help="Compare METHOD with CONTROL, not only with the baseline; repeat."),
@@ -41,7 +42,7 @@ def score(
     from fidrace.spec.user_input import parse_contrast, parse_target
     from fidrace.storage.locks import lock_if_shared
 
-    asked = Question(parse_target(target), baseline, unit, budget, paired)
+    asked = Question(parse_target(target), baseline, unit, budget, paired, window)
     scores = score_tables(find_tables(folder), asked, axis, [parse_contrast(text) for text in contrast])
     for remark in scores.remarks:
         say(remark)

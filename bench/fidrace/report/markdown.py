@@ -22,7 +22,7 @@ def markdown(scores: Scores) -> str:
         [
             f"**{escape_markdown(title(scores, axis))}**",
             markdown_table(HEADINGS, lines),
-            *map(escape_markdown, scores.without_interval),
+            *map(escape_markdown, filter(None, (scores.window_note(), *scores.without_interval))),
             escape_markdown(scores.headline()),
             *([f"**{CONTRASTS}**", markdown_table(CONTRAST_HEADINGS, against)] if against else []),
             *([f"**{GUARDS}**", markdown_table(GUARD_HEADINGS, guards)] if guards else []),

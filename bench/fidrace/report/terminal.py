@@ -84,7 +84,7 @@ def print_scores(scores: Scores, console: Console) -> None:
     shown = print_table(console, title(scores, axis), headings, lines, LEADERBOARD)
     if "claimed" in shown and any("(" in claim for claim, _ in extra):
         print_line(console, CLAIMED)
-    if note := scores.redundancy_note():
+    for note in filter(None, (scores.window_note(), scores.redundancy_note())):
         print_line(console, note)
     for line in scores.without_interval:
         print_line(console, line)

@@ -15,10 +15,12 @@ from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.reading import Tables
 from fidrace.score.rules import FINAL, Rules
 from fidrace.score.speedups import MIN_PAIRS, NAN, grid_bracket, speedup
+from fidrace.score.windows import Window
 from fidrace.spec.user_input import Target
 from fidrace.storage.manifest import differences
 
 Crossings = dict[int, Crossing | None]
+CUT = 0.5  # the share of a window below which a row says so
 
 
 @dataclass(frozen=True)
@@ -181,15 +183,26 @@ class RunTable:
         )
         common = None if identical or self.has_one_grid else common_iterations([*sides[0], *sides[1]])
         thinned = None if common is None else self.costs_at(common, sides, full, axis, reference)
-        used = thinned or full
+        used_sides, used = thinned or (sides, full)
         unlike = common is not None and thinned is None
         grids = Grids.UNLIKE if unlike else Grids.COARSE if are_coarse(used) else Grids.FINE
         lost = bool({*failed} - {*ours}), bool(self.failed_runs(reference))
-        found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost)
         notes = ["grids differ"] if common is not None else []
+        if window := self.window(axis):
+            full, _ = window.average(sides, full, paired)
+            used, share = window.average(used_sides, used, paired)
+            notes += [f"window cut to {self.rules.window**share:.2g}x"] if share < CUT else []
+        found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost)
         if grids is not Grids.FINE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
-        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost, grids)
+        at_common = (used[0], used[1]) if thinned else None
+        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost, grids, at_common)
+
+    def window(self, axis: str) -> Window | None:
+        """The window of targets over which costs are averaged; None without one, and at `baseline-final`."""
+        if self.rules.window == 1 or self.rules.target == FINAL:
+            return None
+        return Window(self.rules.window, float(self.rules.target), axis, self.rules.budget)
 
     def counted_costs(self, method: str, axis: str, failed: bool = False) -> dict[int, TargetCost]:
         """The costs of the method's runs without copies, by seed; with `failed` also of failed runs, as never arriving."""
@@ -214,21 +227,24 @@ class RunTable:
 
     def costs_at(
         self, common: Floats, sides: list[list[Curve]], full: list[list[TargetCost]], axis: str, reference: str
-    ) -> list[list[TargetCost]] | None:
-        """The costs of both sides' runs if they had been evaluated at the `common` iterations only; None if some run is then
-        no longer seen to cross, or from the first evaluation on."""
+    ) -> tuple[list[list[Curve]], list[list[TargetCost]]] | None:
+        """The runs of both sides, and their costs, if they had been evaluated at the `common` iterations only; None if some run
+        is then no longer seen to cross, or from the first evaluation on."""
         by_definition = self.rules.target == FINAL and self.rules.paired and reference == self.rules.baseline
-        found = []
+        runs, found = [], []
         for k, side in enumerate(sides):
             if k == 1 and by_definition:
+                runs.append(side)
                 found.append(full[k])
                 continue
-            thinned = [self.cost(curve.restricted_to(common), axis) for curve in side]
-            states = ([(c.censored, c.may_be_less) for c in costs] for costs in (thinned, full[k]))
+            thinned = [curve.restricted_to(common) for curve in side]
+            costs = [self.cost(curve, axis) for curve in thinned]
+            states = ([(c.censored, c.may_be_less) for c in known] for known in (costs, full[k]))
             if next(states) != next(states):
                 return None
-            found.append(thinned)
-        return found
+            runs.append(thinned)
+            found.append(costs)
+        return runs, found
 
 
 def known_costs(costs: dict[int, TargetCost]) -> dict[int, TargetCost]:

@@ -34,17 +34,24 @@ class Crossing:
 class TargetCost:
     """The cost of reaching the target on an axis: in (`low`, `high`], interpolated to `cost`. A run that did not arrive is
     right-censored: it needed more than `cost`, then the budget, and `high` is inf. One that had arrived by its first
-    evaluation is left-censored: it needed `cost` at most, and `low` is 0. `crossing` is None if there was none."""
+    evaluation is left-censored: it needed `cost` at most, and `low` is 0. `crossing` is None if there was none. `alone`: the
+    cost of the target alone, if this one is averaged over the targets around it."""
 
     cost: float
     low: float
     high: float
     crossing: Crossing | None = None
+    alone: "TargetCost | None" = None
 
     @property
     def censored(self) -> bool:
         """True if the run did not arrive."""
         return self.high == np.inf
+
+    @property
+    def of_target(self) -> "TargetCost":
+        """The cost of the target alone."""
+        return self.alone or self
 
     @property
     def relapsed(self) -> bool:

@@ -32,6 +32,7 @@ class Curve:
     se: Floats
     about: dict[str, Any] = field(default_factory=dict)
     unit: str = ITERATIONS
+    costs_of_targets: dict[tuple[str, float], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:

@@ -84,14 +84,15 @@ def estimate_of(comparison: MethodComparison) -> Estimate:
 
 def log_factors(comparison: MethodComparison) -> list[Floats]:
     """ln of the factor, pair by pair; of groups that are not paired, the ln costs of either."""
-    theirs, ours = log_costs(comparison.theirs), log_costs(comparison.ours)
+    ours, theirs = map(log_costs, comparison.compared)
     return [theirs - ours] if comparison.paired else [theirs, ours]
 
 
 def mean_log_factor(comparison: MethodComparison) -> float:
     if comparison.speedup is not None and comparison.speedup.identical:
         return 0.0
-    return float(log_costs(comparison.theirs).mean() - log_costs(comparison.ours).mean())
+    ours, theirs = map(log_costs, comparison.compared)
+    return float(theirs.mean() - ours.mean())
 
 
 def outcome(low: float, high: float, bound: float) -> str:

@@ -70,7 +70,7 @@ def check(
     checks = [check_requirement(table, method, factor, axis) for method, factor in requirements]
     if against is not None:
         against = find_tables(against)
-        before = read_run_table(against, asked)
+        before = read_run_table(against, replace(asked, window=table.rules.window))  # a rule of DIR, not of what runs measured
         check_axis(axis, before.curves)
         check_comparable(folder, table, against, before)
         if table.rules.target != before.rules.target:

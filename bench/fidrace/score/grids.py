@@ -27,8 +27,9 @@ class Grids(Enum):
 
 
 def are_coarse(sides: Iterable[Iterable[TargetCost]]) -> bool:
-    """True if on some side the bracket of the median run that arrives is wider than WIDEST."""
-    widths = ([cost.high / cost.low if cost.low > 0 else np.inf for cost in side if cost.crossing] for side in sides)
+    """True if on some side the target's own bracket is wider than WIDEST in the median run that arrives."""
+    alone = ([cost.of_target for cost in side] for side in sides)
+    widths = ([cost.high / cost.low if cost.low > 0 else np.inf for cost in side if cost.crossing] for side in alone)
     return any(median(width) > WIDEST * (1 + 1e-9) for width in widths if width)
 
 

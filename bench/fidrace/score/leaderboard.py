@@ -35,6 +35,7 @@ LEADERBOARD_COLUMNS = (
     "rank task method axis target reached runs median_to_target speedup ci_low ci_high bound factor_low factor_high p_holm "
     "p_slower_holm verdict final_fd seconds_per_1000 flags"
 ).split()
+WINDOW_COLUMNS = ["window", "speedup_alone"]  # of studies that declare a window
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,19 @@ class Scores:
             "their own"
         )
 
+    def window_note(self) -> str:
+        """Over which targets factors are averaged, and what they are at the target alone; empty without a window."""
+        window, target = self.rules.window, self.rules.target
+        if window == 1 or isinstance(target, str):
+            return ""
+        alone = [
+            f"{row['method']} {row['speedup_alone']:.2f}x"
+            for row in self.leaderboard.to_dict("records")
+            if row["method"] != self.rules.baseline and np.isfinite(row["speedup_alone"])
+        ]
+        told = f"; at {target:g} alone: {', '.join(alone)}" if alone else ""
+        return f"factors are averaged over targets from {target / window:.3g} to {target * window:.3g}{told}"
+
     def axis_with_rows(self, axis: str) -> str:
         """The axis whose rows hold the factors on `axis`."""
         return self.rules.unit if axis in self.redundant_axes else axis
@@ -96,13 +110,15 @@ def score_folder(
     unit: str | None = None,
     budget: float | None = None,
     paired: bool | None = None,
+    window: float | None = None,
 ) -> Scores:
     """Score runs.csv and evals.csv in `folder`, a path or the name of published tables. The leaderboard is on `axis` (default:
     the table's unit), which then has rows in `speedups` and `contrasts` even if they repeat those in the unit. `contrasts`
     replace the study's own. `baseline` names the method to compare with, `unit` what training is counted in, `budget` how
-    much of it (default: each run's own end), `paired` whether equal seeds share their chances. Raises InputError for tables
-    that cannot be read and for contrasts of methods that they do not hold, NothingToConclude without a baseline."""
-    return score_tables(find_tables(folder), Question(target, baseline, unit, budget, paired), axis, contrasts)
+    much of it (default: each run's own end), `paired` whether equal seeds share their chances, `window` the ratio of targets
+    over which costs are averaged. Raises InputError for tables that cannot be read and for contrasts of methods that they do
+    not hold, NothingToConclude without a baseline."""
+    return score_tables(find_tables(folder), Question(target, baseline, unit, budget, paired, window), axis, contrasts)
 
 
 def score_tables(folder: Path, asked: Question, axis: str | None = None, contrasts: Sequence[tuple[str, str]] = ()) -> Scores:
@@ -116,13 +132,14 @@ def score_tables(folder: Path, asked: Question, axis: str | None = None, contras
     axes = [name for name in axes_of(table.curves) if name in (*table.axes, axis)]
     guards = guard_table(table)
     methods = [method for method in table.methods if method != table.rules.baseline]
+    added = WINDOW_COLUMNS if table.rules.window > 1 else []
     speedups = adjust_p_values(
-        [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS
+        [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS + added
     )
     pairs = [pair for pair in table.rules.contrasts if {*pair} <= {*table.methods}]
     rows = [contrast_row(table, guards, *pair, name) for name in axes for pair in pairs]
     against_controls = adjust_p_values(
-        [{**row, "flags": flag_post_hoc(row["flags"], bool(contrasts))} for row in rows], CONTRAST_COLUMNS
+        [{**row, "flags": flag_post_hoc(row["flags"], bool(contrasts))} for row in rows], CONTRAST_COLUMNS + added
     )
     return Scores(
         speedups,
@@ -202,6 +219,7 @@ def speedup_row(table: RunTable, guards: pd.DataFrame, method: str, axis: str, r
         "method": method,
         "axis": axis,
         "target": table.rules.target,
+        "window": table.rules.window,
         **comparison.figures(),
         "median_to_target": median_cost(comparison.ours),
         "flags": "; ".join(notes),
@@ -214,7 +232,9 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
     for method in table.methods:
         runs, costs = [*table.usable[method].values()], [*table.costs(method, axis).values()]
         matching = speedups[(speedups["method"] == method) & (speedups["axis"] == axis)]
-        compared: dict[str, Any] = {"speedup": 1.0, "bound": "=", "factor_low": 1.0, "factor_high": 1.0}
+        compared: dict[str, Any] = dict.fromkeys(("speedup", "factor_low", "factor_high", "speedup_alone"), 1.0) | {
+            "bound": "="
+        }
         if method != table.rules.baseline:
             compared = {str(key): value for key, value in matching.iloc[0].items()}
         own = {
@@ -222,6 +242,7 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
             "method": method,
             "axis": axis,
             "target": table.rules.target,
+            "window": table.rules.window,
             "reached": sum(not cost.censored for cost in costs),
             "runs": len(runs),
             "median_to_target": median_cost(costs),
@@ -231,7 +252,8 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
         }
         rows.append({**compared, **own})
     rows.sort(key=sort_key)
-    return pd.DataFrame([{**row, "rank": k} for k, row in enumerate(rows, 1)], columns=pd.Index(LEADERBOARD_COLUMNS))
+    columns = LEADERBOARD_COLUMNS + (WINDOW_COLUMNS if table.rules.window > 1 else [])
+    return pd.DataFrame([{**row, "rank": k} for k, row in enumerate(rows, 1)], columns=pd.Index(columns))
 
 
 def sort_key(row: dict[str, Any]) -> tuple[int, float, float, str]:
@@ -247,8 +269,8 @@ def median_known(values: list[float]) -> float:
 
 
 def median_cost(costs: list[TargetCost]) -> float:
-    """The median cost; NaN if it falls among censored runs."""
-    median = np.median([np.inf if cost.censored else cost.cost for cost in costs]) if costs else NAN
+    """The median cost of the target alone; NaN if it falls among censored runs."""
+    median = np.median([np.inf if cost.censored else cost.of_target.cost for cost in costs]) if costs else NAN
     return float(median) if np.isfinite(median) else NAN
 
 

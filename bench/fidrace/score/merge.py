@@ -91,6 +91,8 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
         other = folder.manifest()
         if other.target != study.target:
             raise InputError(f"target is {study.target} in {first.path} and {other.target} in {folder.path}")
+        if other.window != study.window:
+            raise InputError(f"window is {study.window:g} in {first.path} and {other.window:g} in {folder.path}")
         for method in sorted(study.methods.keys() & other.methods.keys()):
             if study.methods[method].hash != other.methods[method].hash:
                 raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from fidrace.score.crossings import TargetCost
 from fidrace.score.grids import Grids
-from fidrace.score.speedups import MIN_PAIRS, Speedup
+from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, log_costs
 
 NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
 OPEN = "costs that are not known, on both sides, leave both limits open"
@@ -15,9 +15,11 @@ OPEN = "costs that are not known, on both sides, leave both limits open"
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds`: of the
-    method's runs, and of both sides' if they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that
-    failed, of the method and of the reference, are not among them. `grids`: how far these costs can be compared."""
+    """The costs of a method's and a reference's runs, over the window if there is one, and the speedup that follows; None if a
+    side has no runs. `seeds`: of the method's runs, and of both sides' if they are `paired`.
+    `notes`: what the comparison itself found. `lost`: if runs that failed, of the method and of the reference, are not among
+    them. `grids`: how far these costs can be compared. `at_common`: both sides' costs at their common evaluations, from which
+    the speedup follows where grids differ."""
 
     seeds: list[int]
     ours: list[TargetCost]
@@ -27,6 +29,7 @@ class MethodComparison:
     notes: tuple[str, ...] = ()
     lost: tuple[bool, bool] = (False, False)
     grids: Grids = Grids.FINE
+    at_common: tuple[list[TargetCost], list[TargetCost]] | None = None
 
     def figures(self) -> dict[str, Any]:
         """The values of a table's columns; without runs on both sides those of the speedup are absent."""
@@ -39,7 +42,20 @@ class MethodComparison:
             return {**counts, "bound": "none"}
         fields = vars(self.speedup)
         factors = {"speedup": fields["factor"], "factor_low": fields["grid_low"], "factor_high": fields["grid_high"]}
-        return {**fields, **factors, **counts, "verdict": self.speedup.verdict}
+        return {**fields, **factors, **counts, "speedup_alone": self.factor_alone, "verdict": self.speedup.verdict}
+
+    @property
+    def compared(self) -> tuple[list[TargetCost], list[TargetCost]]:
+        """The costs of the method and of the reference from which the speedup follows."""
+        return self.at_common or (self.ours, self.theirs)
+
+    @property
+    def factor_alone(self) -> float:
+        """The factor at the target alone, without the window around it; NaN if there is none."""
+        if self.speedup is None or self.speedup.bound == "none":
+            return NAN
+        ours, theirs = (log_costs([cost.of_target for cost in side]) for side in self.compared)
+        return float(np.exp(theirs.mean() - ours.mean()))
 
     @property
     def is_too_small(self) -> bool:

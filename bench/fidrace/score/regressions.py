@@ -129,8 +129,11 @@ def open_limits(comparison: MethodComparison, exact: Set[int]) -> tuple[bool, bo
 def restrict_to_seeds(comparison: MethodComparison, seeds: Sequence[int]) -> MethodComparison:
     """The same comparison over some of its pairs."""
     places = [comparison.seeds.index(seed) for seed in seeds]
-    ours, theirs = ([side[place] for place in places] for side in (comparison.ours, comparison.theirs))
-    return replace(comparison, seeds=[*seeds], ours=ours, theirs=theirs)
+    ours, theirs, *common = (
+        [side[place] for place in places] for side in (comparison.ours, comparison.theirs, *(comparison.at_common or ()))
+    )
+    at_common = (common[0], common[1]) if common else None
+    return replace(comparison, seeds=[*seeds], ours=ours, theirs=theirs, at_common=at_common)
 
 
 def is_identical(speedup: Speedup | None) -> bool:

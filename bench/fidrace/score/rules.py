@@ -14,7 +14,17 @@ from fidrace.score.curves import Curve
 from fidrace.score.reading import Tables
 from fidrace.score.speedups import NAN
 from fidrace.spec.task import load_task, task_names
-from fidrace.spec.user_input import BASELINE, Goal, Model, Target, check_target, read_toml, validate
+from fidrace.spec.user_input import (
+    BASELINE,
+    Goal,
+    Model,
+    Target,
+    WindowRatio,
+    check_target,
+    check_window,
+    read_toml,
+    validate,
+)
 from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"
@@ -26,7 +36,7 @@ class Rules:
     run (None: unknown), what the study records of each method, `contrasts` (pairs of a method and its control), the
     iterations at which runs are evaluated (empty: unknown), and the fixed part that all runs share (empty: unknown).
     `replaced`: what is asked is not what the folder declares. `paired`: equal seeds share their chances. `ends_freely`: a run
-    may end anywhere."""
+    may end anywhere. `window`: costs are averaged over the targets from target / window to target * window."""
 
     target: Target
     how: str
@@ -41,6 +51,7 @@ class Rules:
     unit: str = ITERATIONS
     paired: bool = True
     ends_freely: bool = False
+    window: float = 1.0
 
     @property
     def post_hoc(self) -> bool:
@@ -62,13 +73,14 @@ class Rules:
 @dataclass(frozen=True)
 class Question:
     """What a reader asks of a table, where that is not what the folder declares (None): the target, the baseline's name, what
-    training is counted in, the budget, and whether equal seeds share their chances."""
+    training is counted in, the budget, whether equal seeds share their chances, and the window around the target."""
 
     target: Target | None = None
     baseline: str | None = None
     unit: str | None = None
     budget: float | None = None
     paired: bool | None = None
+    window: float | None = None
 
 
 class Declaration(Model):
@@ -79,6 +91,7 @@ class Declaration(Model):
     unit: str | None = None
     budget: float | None = Field(default=None, gt=0)
     paired: bool | None = None
+    window: WindowRatio | None = None
     contrasts: tuple[tuple[str, str], ...] = ()
 
 
@@ -108,11 +121,13 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
         rules = rules_of_manifest(folder, curves)
     elif tables.ours and tasks[0] in task_names() and declared.target is None:
         task = load_task(tasks[0])
-        rules = Rules(task.target.fd, task.target.how, task.budget.iterations, paired=tables.ours)
+        window = task.target.window
+        rules = Rules(task.target.fd, task.target.how, task.budget.iterations, paired=tables.ours, window=window)
     else:
         how = f"declared in {DECLARATION}" if declared.target is not None else ""
         target = NAN if declared.target is None else declared.target
         rules = Rules(target, how, math.inf, contrasts=declared.contrasts, paired=tables.ours, ends_freely=True)
+        rules = replace(rules, window=declared.window or rules.window)
     rules = replace(
         rules,
         baseline=asked.baseline or declared.baseline or rules.baseline,
@@ -125,8 +140,14 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
         rules = replace(rules, replaced=(folder / "study.json").exists() or (folder / DECLARATION).exists())
     if asked.budget is not None and not 0 < asked.budget < math.inf:
         raise InputError(f"--budget {asked.budget:g}: write how much training to look at, in {tables.unit}")
+    check_window(asked.window)
+    if asked.window not in (None, rules.window):
+        fixed = (folder / "study.json").exists() or (folder / DECLARATION).exists()
+        rules = replace(rules, window=asked.window, how="post hoc: --window", replaced=rules.replaced or fixed)
     if asked.target is not None:
         check_target(asked.target)
+    if (asked.target or rules.target) == FINAL:  # what each baseline ends at is no target to look around
+        rules = replace(rules, window=1.0)
     if asked.target is not None and asked.target != rules.target:
         fixed = (folder / "study.json").exists() or declared.target is not None
         return replace(rules, target=asked.target, how="post hoc: --target", replaced=fixed)
@@ -158,4 +179,5 @@ def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
         tuple((method, control) for method, control in study.contrasts),
         tuple(study.evaluations_at),
         study.fixed,
+        window=study.window,
     )

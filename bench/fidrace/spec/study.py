@@ -16,7 +16,18 @@ from fidrace.method.composition import Composition
 from fidrace.method.registry import Registry, content_hash
 from fidrace.packaged import packaged_studies
 from fidrace.spec.task import Task, load_task, task_names
-from fidrace.spec.user_input import BASELINE, Model, Target, check_target, parse_contrast, parse_seeds, read_toml, validate
+from fidrace.spec.user_input import (
+    BASELINE,
+    Model,
+    Target,
+    WindowRatio,
+    check_target,
+    check_window,
+    parse_contrast,
+    parse_seeds,
+    read_toml,
+    validate,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +71,8 @@ class ResolvedMethod:
 @dataclasses.dataclass(frozen=True)
 class Study:
     """A task, methods (the baseline first) and seeds; `target` is a number or baseline-final, `target_given` says whether
-    the user or the study file named it; `contrasts` are pairs of a method and the control that it must beat."""
+    the user or the study file named it, and so for the `window` around it; `contrasts` are pairs of a method and the control
+    that it must beat."""
 
     name: str
     task: Task
@@ -72,6 +84,8 @@ class Study:
     methods_path: tuple[str, ...] = ()
     baseline_added: bool = False
     contrasts: tuple[tuple[str, str], ...] = ()
+    window: float = 1.0
+    window_given: bool = False
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -93,6 +107,7 @@ class StudyFile(Model):
     seeds: int | tuple[int, ...] | None = None
     budget: int | None = None
     target: Target | None = None
+    window: WindowRatio | None = None
     contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
     set: dict[str, Any] = Field(default_factory=dict)
 
@@ -151,6 +166,7 @@ def load_study(
     target: Target | None = None,
     changes: Mapping[str, Any] = {},
     methods_path: Sequence[str] = (),
+    window: float | None = None,
 ) -> Study:
     """The study that `source` (a task, a packaged study or a study's TOML file) and the options given beside it describe.
 
@@ -174,7 +190,22 @@ def load_study(
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
     paths = tuple(str(Path(path).resolve()) for path in methods_path)
     added = BASELINE not in map(str.strip, names)
-    return Study(name, task, resolved, parse_seeds(seeds), value, how, target_given, paths, added, contrasts)
+    check_window(window)
+    around = window if window is not None else file.window
+    return Study(
+        name,
+        task,
+        resolved,
+        parse_seeds(seeds),
+        value,
+        how,
+        target_given,
+        paths,
+        added,
+        contrasts,
+        task.target.window if around is None else around,
+        around is not None,
+    )
 
 
 def resolve_target(given: Target | None, task: Task) -> tuple[Target, str, bool]:

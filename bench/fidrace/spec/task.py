@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from fidrace.errors import InputError, nearest
 from fidrace.method.base import Prediction
-from fidrace.spec.user_input import Goal, Model, later, read_toml, validate
+from fidrace.spec.user_input import Goal, Model, WindowRatio, later, read_toml, validate
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -173,8 +173,11 @@ class SpeedConfig(Model):
 
 
 class TargetConfig(Model):
+    """`window`: costs are averaged over the targets from fd / window to fd * window."""
+
     fd: Goal
     how: str
+    window: WindowRatio = 1.0
 
 
 class DefaultsConfig(Model):

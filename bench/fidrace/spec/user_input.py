@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import pydantic
 from pydantic import Field
@@ -12,6 +12,8 @@ from fidrace.errors import InputError, nearest
 BASELINE = "baseline"
 Target = float | Literal["baseline-final"]
 Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target in a file
+WIDEST_WINDOW = 2.0  # further from the target the factor may be another one
+WindowRatio = Annotated[float, Field(ge=1, le=WIDEST_WINDOW)]  # 1: the target alone
 M = TypeVar("M", bound="Model")
 
 
@@ -86,6 +88,15 @@ def check_target(target: Target) -> None:
     """Raise InputError unless `target` is a distance above 0, or baseline-final."""
     if target != "baseline-final" and not (isinstance(target, int | float) and 0 < target < float("inf")):
         raise InputError(f"--target {target}: a target is a distance above 0, or baseline-final")
+
+
+def check_window(window: float | None) -> None:
+    """Raise InputError unless `window` is None or the ratio of a window."""
+    if window is not None and not 1 <= window <= WIDEST_WINDOW:
+        raise InputError(
+            f"--window {window:g}: write a ratio from 1 (the target alone) to {WIDEST_WINDOW:g}; 1.35 takes the targets from "
+            "target / 1.35 to target * 1.35"
+        )
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

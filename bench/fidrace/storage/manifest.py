@@ -56,6 +56,7 @@ class Manifest(_Record):
     metric: str = ""
     target: Goal
     target_how: str
+    window: float = 1.0
     declared_seeds: list[int]
     seeds: list[int]
     contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default=[])
@@ -82,6 +83,8 @@ class Manifest(_Record):
             "contrasts": [list(pair) for pair in study.contrasts],
             "methods": {method.name: MethodRecord.of(method) for method in study.resolved},
         }
+        if study.window > 1:
+            content["window"] = study.window
         if study.methods_path:
             content["methods_path"] = list(study.methods_path)
         return cls.model_validate(content)
@@ -133,6 +136,8 @@ def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
         raise InputError(f"{path} holds a study with {field} = {before}, not {now}; {remedy}")
     if old.target != new.target:
         raise InputError(f"{path} has the target {old.target}, not {new.target}; `fidrace score --target` tries others")
+    if old.window != new.window:
+        raise InputError(f"{path} has the window {old.window:g}, not {new.window:g}; `fidrace score --window` tries others")
     for method in old.methods.keys() & new.methods.keys():
         if not old.methods[method].same_code(new.methods[method]):
             raise InputError(f"the code of method {method!r} has changed since its runs in {path}; {remedy}")

@@ -51,8 +51,11 @@ class StudyFolder:
         return (self.path / "study.json").exists()
 
     def adopt_target(self, study: Study) -> Study:
-        """`study` with the target that was set here by the protocol's rule, unless another one was asked for."""
+        """`study` with the target that was set here by the protocol's rule, and with the window that was declared here, unless
+        others were asked for."""
         manifest = self.manifest() if self.holds_study() else None
+        if manifest and not study.window_given:
+            study = replace(study, window=manifest.window)
         if manifest and manifest.target_by_rule and (not study.target_given or study.target == manifest.target):
             return replace(study, target=manifest.target, target_how=manifest.target_how)
         return study

@@ -124,7 +124,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         leaderboard=None if scores is None else sheets.leaderboard_sheet(scores),
         speedups=None if scores is None else sheets.csv_sheet(scores.speedups),
         redundancy="" if scores is None else scores.redundancy_note(),
-        without_interval=() if scores is None else scores.without_interval,
+        sentences=() if scores is None else tuple(filter(None, (scores.window_note(), *scores.without_interval))),
         tables=[] if scores is None else side_tables(scores, races),
         look=look,
         methods=races.methods,
