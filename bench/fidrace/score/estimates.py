@@ -13,7 +13,7 @@ import numpy as np
 from fidrace.method.base import Floats
 from fidrace.score.grids import Grids
 from fidrace.score.method_comparison import MethodComparison
-from fidrace.score.power import AT_POWER, USUAL_POWER, power
+from fidrace.score.power import AT_POWER, USUAL_POWER, power, variance
 from fidrace.score.speedups import NAN, ROUNDING, half_width, interval, log_costs, standard_error, supports, widen
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
@@ -125,9 +125,9 @@ def seeds_needed(estimate: Estimate, bound: float) -> float:
 
 
 def power_against(estimate: Estimate, bound: float, seeds: int) -> float:
-    """How often an interval by Student or Welch would exclude `bound` on the side where the estimate lies, if smaller groups had
-    `seeds` values."""
-    variances = [float(group.var(ddof=1)) for group in estimate.groups]
+    """How often an interval by Student or Welch would exclude `bound`, on the side where the estimate lies, if smaller groups
+    had `seeds` values."""
+    variances = [*map(variance, estimate.groups)]
     if not any(variances):
         return 1.0
     sizes = [max(len(group), seeds) for group in estimate.groups]

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import chdtri, ndtr, stdtrit
 
 from fidrace.method.base import Floats
-from fidrace.score.speedups import LEVEL, MIN_PAIRS, welch_freedom
+from fidrace.score.speedups import LEVEL, MIN_PAIRS, NAN, welch_freedom
 
 USUAL_POWER = 0.8  # Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988
 AT_POWER = f"at {100 * USUAL_POWER:.0f} % power"
@@ -27,19 +27,20 @@ NODES = {
     2: 20,
     3: 11,
     4: 8,
-}  # in each variance; errors are below 0.002 for up to two groups, 0.01 for four of three values
+}  # in each variance; errors: below 0.002, for four groups of three values 0.01
+MOST_PLANNED = 1000  # the most seeds that a plan names
 HIGHEST = 1e4  # standard errors, within which a factor is sought
 
 
 def family_level(methods: int) -> float:
-    """The one-sided level at which the least favourable of so many methods is `faster`: its own interval must exclude 1, and its
-    p as the smallest of them must pass Holm's adjustment."""
+    """The one-sided level at which the least favourable of so many methods is `faster`: its own interval must exclude 1, and
+    its p must pass Holm's adjustment as the smallest of them."""
     return LEVEL / max(2, methods)
 
 
 def power(effect: float, variances: Sequence[float], sizes: Sequence[int], level: float = LEVEL / 2) -> float:
-    """How often a study of groups with these variances and sizes shows, one-sided at `level`, that the sum or difference of their
-    means is above 0, if it is `effect`: the share of such studies."""
+    """The share of studies, of groups with these variances and sizes, that show one-sided at `level` that the sum or difference
+    of the means is above 0, if it is `effect`."""
     thresholds, weights = verdict_thresholds(tuple(variances), tuple(sizes), level)
     return float(weights @ ndtr(effect / standard_error_of(variances, sizes) - thresholds))
 
@@ -61,33 +62,44 @@ def verdict_thresholds(variances: tuple[float, ...], sizes: tuple[int, ...], lev
     return stdtrit(welch_freedom(found, np.array(sizes)), 1 - level) * ratio, shares.reshape(-1, len(sizes)).prod(axis=-1)
 
 
+def variance(group: Floats) -> float:
+    return float(group.var(ddof=1))
+
+
 @dataclass(frozen=True)
 class Scatter:
-    """How much single seeds scatter: `variances` of G groups, as a pilot with `sizes` values in each found them."""
+    """How much single seeds scatter: `variances` of G groups, as a pilot found them, whose sum has `freedom` degrees of
+    freedom."""
 
     variances: tuple[float, ...]
-    sizes: tuple[int, ...]
+    freedom: float
 
     @staticmethod
     def of(groups: Sequence[Floats]) -> "Scatter":
-        return Scatter(tuple(float(group.var(ddof=1)) for group in groups), tuple(map(len, groups)))
+        """The scatter of independent groups of two values or more."""
+        variances, sizes = (np.array([what(group) for group in groups]) for what in (variance, len))
+        return Scatter(tuple(variances.tolist()), float(welch_freedom(variances, sizes)) if variances.any() else NAN)
 
     @property
     def deviation(self) -> float:
         """The standard deviation of one seed's ln factor."""
         return sum(self.variances) ** 0.5
 
+    @property
+    def uncertainty(self) -> float:
+        """The factor by which the deviation may be larger, one-sided with confidence SURE, by chi-square."""
+        return float(self.freedom / chdtri(self.freedom, SURE)) ** 0.5
+
+    @property
     def upper(self) -> "Scatter":
-        """The scatter at its upper limit, one-sided with confidence SURE, by chi-square."""
-        freedom = float(welch_freedom(np.array(self.variances), np.array(self.sizes)))
-        inflation = freedom / float(chdtri(freedom, SURE))
-        return Scatter(tuple(inflation * one for one in self.variances), self.sizes)
+        """The scatter at that upper limit."""
+        return Scatter(tuple(self.uncertainty**2 * one for one in self.variances), self.freedom)
 
     def power(self, factor: float, seeds: int, level: float = LEVEL / 2) -> float:
         """How often `seeds` seeds, in pairs or a side, show that a factor above 1 is one, if it is `factor`."""
-        return power(float(np.log(factor)), self.variances, [seeds] * len(self.sizes), level)
+        return power(float(np.log(factor)), self.variances, [seeds] * len(self.variances), level)
 
-    def seeds_for(self, factor: float, wanted: float, level: float = LEVEL / 2, most: int = 1000) -> float:
+    def seeds_for(self, factor: float, wanted: float, level: float = LEVEL / 2, most: int = MOST_PLANNED) -> float:
         """The smallest number of seeds with which the factor is shown with the power `wanted`; inf if more than `most` are."""
         counts = range(MIN_PAIRS, most + 1)
         place = bisect_left(counts, True, key=lambda seeds: self.power(factor, seeds, level) >= wanted)
@@ -95,7 +107,7 @@ class Scatter:
 
     def smallest_factor(self, seeds: int, wanted: float, level: float = LEVEL / 2) -> float:
         """The smallest factor that `seeds` seeds show with the power `wanted`."""
-        sizes = [seeds] * len(self.sizes)
+        sizes = [seeds] * len(self.variances)
         error = standard_error_of(self.variances, sizes)
         low, high = 0.0, HIGHEST * error
         while high - low > 1e-9 * error:

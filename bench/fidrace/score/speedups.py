@@ -183,8 +183,8 @@ def standard_error(groups: Sequence[Floats], seeds: int = 0) -> tuple[float, flo
 
 
 def welch_freedom(variances: Floats, sizes: Floats) -> Floats:
-    """The degrees of freedom of a standard error, by Welch and Satterthwaite, from the variances[..., G] of the means of G groups
-    and their sizes[G]."""
+    """The degrees of freedom of a standard error, by Welch and Satterthwaite, from the variances[..., G] of the groups' means
+    and the groups' sizes[G]."""
     found: Floats = variances.sum(axis=-1) ** 2 / (variances**2 / (sizes - 1)).sum(axis=-1)
     return found
 
