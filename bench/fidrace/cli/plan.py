@@ -86,9 +86,8 @@ def check_ask(factors: list[float], powers: list[float], seeds: list[int]) -> "A
 
     for factor in factors:
         if 0 < factor < 1:
-            raise InputError(
-                f"--factor {factor:g}: below 1 is slower, which takes as many seeds as 1/{factor:g} = {1 / factor:.4g}"
-            )
+            inverse = f"1/{factor:g} = {1 / factor:.4g}"
+            raise InputError(f"--factor {factor:g}: below 1 means slower; ask for {inverse}, which takes as many seeds")
         if not 1 < factor < math.inf:
             raise InputError(f"--factor {factor:g}: write a factor above 1, such as 1.2")
     for power in powers:

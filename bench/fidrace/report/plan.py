@@ -50,7 +50,8 @@ def print_plan(plan: Plan, ask: Ask, console: Console) -> None:
 
 def show(console: Console, title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """A table that in a narrow terminal loses columns from its right."""
-    print_table(console, title, headings, lines, Layout(tuple(headings[:2:-1]), below=()))
+    print_line(console, title)  # not as the table's own, which folds at the table's width
+    print_table(console, "", headings, lines, Layout(tuple(headings[:2:-1]), below=()))
 
 
 def plan_title(plan: Plan) -> str:
@@ -78,9 +79,8 @@ def seeds_text(scatter: Scatter | None, factor: float, power: float, level: floa
     """The number of seeds, in brackets at the upper limit of the scatter."""
     if scatter is None:
         return "–"
-    return (
-        f"{count_text(scatter.seeds_for(factor, power, level))} [{count_text(scatter.upper.seeds_for(factor, power, level))}]"
-    )
+    likely, most = (count_text(one.seeds_for(factor, power, level)) for one in (scatter, scatter.upper))
+    return f"{likely} [{most}]"
 
 
 def count_text(seeds: float) -> str:
@@ -115,6 +115,10 @@ def remarks(plan: Plan) -> list[str]:
         lines.append("unpaired: seeds are seeds a side, compared by Welch.")
     if all(math.isnan(one.seconds) for one in known):
         lines.append("time: not known, because runs.csv does not tell train_seconds.")
+    if any(one.open for one in plan.methods):
+        lines.append(
+            "A run that does not arrive leaves its method's lower limit open, and then no number of seeds shows a speedup."
+        )
     return [*lines, *(note for one in plan.methods for note in one.notes)]
 
 
@@ -143,6 +147,7 @@ def method_record(one: MethodPlan, ask: Ask, level: float) -> dict[str, Any]:
         "scatter_upper": one.scatter and one.scatter.upper.deviation,
         "correlation": one.correlation,
         "seconds_per_seed": one.seconds,
+        "open": one.open,
         "notes": one.notes,
     }
     needed = [need_record(one, factor, power, level) for power in ask.powers for factor in ask.factors]

@@ -31,9 +31,10 @@ LIKE_THESE, LIKE_BASELINE = "like these", "like baseline"  # rows that stand for
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """What the runs of one method tell of a study to come. `scatter` of a seed's ln factor, None if it is not known,
-    from `known` pairs, or runs of the side that has fewer; `correlation` of the ln costs of a pair. `seconds` that one seed takes, of the method and the baseline together (NaN: not
-    known). `paired`: a seed is a pair; otherwise it is a run on either side. `notes`: what more seeds do not mend."""
+    """What the runs of one method tell of a study to come. `scatter` of a seed's ln factor, None if it is not known, from `known`
+    pairs, or runs of the side that has fewer; `correlation` of the ln costs of a pair. `seconds` that one seed takes, of the
+    method and the baseline together (NaN: not known). `paired`: a seed is a pair; otherwise it is a run on either side. `open`:
+    how many runs leave its lower limit open. `notes`: on these, and on what else more seeds do not mend."""
 
     method: str
     scatter: Scatter | None
@@ -41,6 +42,7 @@ class MethodPlan:
     correlation: float = NAN
     seconds: float = NAN
     paired: bool = True
+    open: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -94,7 +96,7 @@ def plan_method(table: RunTable, method: str, axis: str) -> MethodPlan:
     groups = [theirs - ours] if comparison.paired else [theirs, ours]
     known = min(map(len, groups))
     scatter = Scatter.of(groups) if known >= FEWEST else None
-    notes = notes_of_plan(comparison)
+    notes = notes_of_plan(comparison, known)
     if scatter and scatter.deviation < NO_SCATTER:
         scatter, notes = None, ["its costs do not scatter at all: they are copied or rounded, and show nothing", *notes]
     return MethodPlan(
@@ -104,6 +106,7 @@ def plan_method(table: RunTable, method: str, axis: str) -> MethodPlan:
         correlation(theirs, ours) if comparison.paired else NAN,
         seconds_of(table, method) + seconds_of(table, table.rules.baseline),
         comparison.paired,
+        count_open(comparison),
         tuple(f"{method}: {note}" for note in notes),
     )
 
@@ -121,23 +124,27 @@ def known_log_costs(comparison: MethodComparison) -> tuple[Floats, Floats]:
     return log_costs([*filter(is_known, ours)]), log_costs([*filter(is_known, theirs)])
 
 
-def notes_of_plan(comparison: MethodComparison) -> list[str]:
-    """What keeps a verdict open however many seeds there are, and what the scatter does not know."""
+def count_open(comparison: MethodComparison) -> int:
+    """The runs, of the method or of the reference, that leave the lower limit open."""
+    return sum(cost.may_be_more for cost in comparison.ours) + sum(cost.may_be_less for cost in comparison.theirs)
+
+
+def notes_of_plan(comparison: MethodComparison, known: int) -> list[str]:
+    """How often runs leave a verdict open, from how many `known` values the scatter is if not from all, and whether the grid
+    may decide instead of the seeds."""
     ours, theirs = comparison.ours, comparison.theirs
     late, early = sum(cost.may_be_more for cost in ours), sum(cost.may_be_less for cost in theirs)
     notes = []
     for count, of, what in (
         (late, len(ours), "runs did not arrive, or not for certain"),
-        (early, len(theirs), "baseline runs were at the target at their first evaluation"),
+        (early, len(theirs), "baseline runs were at the target at their first evaluation, which does as much"),
     ):
         if count:
             spared = 100 * (1 - count / of) ** MANY
-            notes.append(
-                f"{count} of {of} {what}. One such run leaves the lower limit open, and then no number of seeds shows a "
-                f"speedup; at this rate {spared:.2g} % of studies of {MANY} seeds have none"
-            )
-    if not all(map(is_known, [*ours, *theirs])):
-        notes.append("the scatter is of runs whose cost is known, and too small if costly ones are missing")
+            notes.append(f"{count} of {of} {what}; at this rate {spared:.2g} % of studies of {MANY} seeds have no such run")
+    if known < (measured := min(len(ours), len(theirs))):
+        unit = "pairs" if comparison.paired else "runs a side"
+        notes.append(f"only {known} of {measured} {unit} have known costs, and their scatter may be too small")
     if comparison.grids is not Grids.FINE:
         notes.append(f"{'; '.join(comparison.notes)}: a verdict also takes evaluations that exclude 1, whatever the seeds")
     return notes
@@ -167,7 +174,7 @@ def plan_like_baseline(table: RunTable, axis: str) -> list[MethodPlan]:
     note = f"{LIKE_BASELINE}: a method that scatters and costs as it does, unpaired; pairs that correlate take fewer seeds"
     seconds = 2 * seconds_of(table, table.rules.baseline)
     scatter = Scatter((variance(costs),) * 2, len(costs) - 1)
-    return [MethodPlan(LIKE_BASELINE, scatter, len(costs), NAN, seconds, False, (note,))]
+    return [MethodPlan(LIKE_BASELINE, scatter, len(costs), NAN, seconds, False, notes=(note,))]
 
 
 def typical_method(found: Sequence[MethodPlan]) -> MethodPlan:
@@ -184,6 +191,6 @@ def why_no_scatter(table: RunTable, found: Sequence[MethodPlan]) -> str:
     remedy = f"take the published scatter: fidrace plan {SCATTER_OF}"
     if runs < FEWEST:
         return f"one seed has no scatter; {len(table.curves)} runs, one a method, do not tell what others cost; {remedy}"
-    reasons = "; ".join(note for one in found for note in one.notes)
-    because = f" ({reasons})" if reasons else ""
+    unknown = sum(one.open for one in found)
+    because = f", because {unknown} runs did not arrive, or not for certain" if unknown else ""
     return f"no method has {FEWEST} seeds whose costs are known and scatter{because}; {remedy}"
