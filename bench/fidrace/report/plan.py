@@ -116,9 +116,7 @@ def remarks(plan: Plan) -> list[str]:
     if all(math.isnan(one.seconds) for one in known):
         lines.append("time: not known, because runs.csv does not tell train_seconds.")
     if any(one.open for one in plan.methods):
-        lines.append(
-            "A run that does not arrive leaves its method's lower limit open, and then no number of seeds shows a speedup."
-        )
+        lines.append("open: a run that does not arrive leaves its method's limit open, and then no number of seeds decides.")
     return [*lines, *(note for one in plan.methods for note in one.notes)]
 
 

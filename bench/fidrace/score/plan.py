@@ -31,7 +31,7 @@ LIKE_THESE, LIKE_BASELINE = "like these", "like baseline"  # rows that stand for
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """What the runs of one method tell of a study to come. `scatter` of a seed's ln factor, None if it is not known, from `known`
+    """What the runs of one method tell of a study to come. `scatter` of a seed's ln factor, None if not known, from `known`
     pairs, or runs of the side that has fewer; `correlation` of the ln costs of a pair. `seconds` that one seed takes, of the
     method and the baseline together (NaN: not known). `paired`: a seed is a pair; otherwise it is a run on either side. `open`:
     how many runs leave its lower limit open. `notes`: on these, and on what else more seeds do not mend."""
@@ -191,6 +191,7 @@ def why_no_scatter(table: RunTable, found: Sequence[MethodPlan]) -> str:
     remedy = f"take the published scatter: fidrace plan {SCATTER_OF}"
     if runs < FEWEST:
         return f"one seed has no scatter; {len(table.curves)} runs, one a method, do not tell what others cost; {remedy}"
-    unknown = sum(one.open for one in found)
-    because = f", because {unknown} runs did not arrive, or not for certain" if unknown else ""
-    return f"no method has {FEWEST} seeds whose costs are known and scatter{because}; {remedy}"
+    if unknown := sum(one.open for one in found):
+        known = f"no method has {FEWEST} that did"
+        return f"{unknown} runs did not arrive, or not for certain, and {known}; give an easier --target"
+    return f"no method has {FEWEST} seeds that scatter; {remedy}"
