@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fidrace.report.plan import Ask
 
 FACTORS, POWERS, SEEDS = (1.1, 1.2, 1.3, 1.5, 2.0), (0.8, 0.9), (3, 5, 10, 20)
+MOST = 1_000_000
 
 
 def plan(
@@ -34,7 +35,7 @@ def plan(
     ] = [],
     methods_in_family: Annotated[
         int | None,
-        typer.Option(min=1, metavar="M", help="How many methods the study will compare. Default: as many as DIR."),
+        typer.Option(min=1, max=MOST, metavar="M", help="How many methods the study will compare. Default: as many as DIR."),
     ] = None,
     axis: Axis = None,
     target: Goal = None,
@@ -94,8 +95,8 @@ def check_ask(factors: list[float], powers: list[float], seeds: list[int]) -> "A
         if not 0.5 < power < 1:
             raise InputError(f"--power {power:g}: write a chance between 0.5 and 1, such as 0.8")
     for count in seeds:
-        if count < MIN_PAIRS:
-            raise InputError(f"--seeds {count}: a verdict takes {MIN_PAIRS} seeds or more")
+        if not MIN_PAIRS <= count <= MOST:
+            raise InputError(f"--seeds {count}: a verdict takes {MIN_PAIRS} seeds or more, and a plan names {MOST:,} at most")
     return Ask(*(sorted({*given}) or list(usual) for given, usual in ((factors, FACTORS), (powers, POWERS), (seeds, SEEDS))))
 
 

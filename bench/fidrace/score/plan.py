@@ -17,7 +17,7 @@ from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve, check_axis
 from fidrace.score.gate import compare_to_baseline
 from fidrace.score.grids import Grids
-from fidrace.score.leaderboard import read_run_table
+from fidrace.score.leaderboard import median_known, read_run_table
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.one_seed import SCATTER_OF
 from fidrace.score.power import Scatter, family_level, variance
@@ -83,7 +83,7 @@ def make_plan(
     if not any(one.scatter for one in found) and not methods:
         found += plan_like_baseline(table, axis)
     if not any(one.scatter for one in found):
-        raise NothingToConclude(f"{folder}: {why_no_scatter(table, found)}")
+        raise NothingToConclude(f"{folder}: {why_no_scatter(table, axis)}")
     if len([one for one in found if one.scatter]) > 1:
         found.append(typical_method(found))
     return Plan(table, axis, family or max(1, len(others)), tuple(found))
@@ -181,17 +181,17 @@ def typical_method(found: Sequence[MethodPlan]) -> MethodPlan:
     """A method as these: the median of their scatters (the larger of two), the median of their times."""
     ranked = sorted((one for one in found if one.scatter), key=lambda one: one.scatter.deviation if one.scatter else 0.0)
     median = ranked[len(ranked) // 2]
-    seconds = float(np.median([one.seconds for one in ranked]))
+    seconds = median_known([one.seconds for one in ranked])
     return MethodPlan(LIKE_THESE, median.scatter, median.known, median.correlation, seconds, median.paired)
 
 
-def why_no_scatter(table: RunTable, found: Sequence[MethodPlan]) -> str:
+def why_no_scatter(table: RunTable, axis: str) -> str:
     """Why no method of a table has a scatter."""
     runs = max(len({curve.seed for curve in table.curves if curve.method == method}) for method in table.methods)
     remedy = f"take the published scatter: fidrace plan {SCATTER_OF}"
     if runs < FEWEST:
         return f"one seed has no scatter; {len(table.curves)} runs, one a method, do not tell what others cost; {remedy}"
-    if unknown := sum(one.open for one in found):
+    if unknown := sum(not is_known(cost) for method in table.methods for cost in table.costs(method, axis).values()):
         known = f"no method has {FEWEST} that did"
         return f"{unknown} runs did not arrive, or not for certain, and {known}; give an easier --target"
     return f"no method has {FEWEST} seeds that scatter; {remedy}"

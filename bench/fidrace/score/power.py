@@ -29,7 +29,7 @@ NODES = {
     4: 8,
 }  # in each variance; errors: below 0.002, for four groups of three values 0.01
 MOST_PLANNED = 1000  # the most seeds that a plan names
-HIGHEST = 1e4  # standard errors, within which a factor is sought
+HIGHEST = 1e6  # standard errors of ln factor, within which the smallest one is sought
 
 
 def family_level(methods: int) -> float:
@@ -113,4 +113,5 @@ class Scatter:
         while high - low > 1e-9 * error:
             middle = (low + high) / 2
             low, high = (low, middle) if power(middle, self.variances, sizes, level) >= wanted else (middle, high)
-        return float(np.exp(high))
+        with np.errstate(over="ignore"):  # inf: more than any number
+            return float(np.exp(high))
