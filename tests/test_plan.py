@@ -194,7 +194,7 @@ def test_a_run_that_does_not_arrive_is_in_no_scatter_and_is_said_to_leave_the_ve
     assert (one["scatter"], one["known"], one["open"]) == (pytest.approx(other["scatter"], rel=1e-12), 4, 1)
     told = " ".join(fidrace("plan", folder).stdout.split())
     assert "then no number of seeds decides" in told
-    assert f"1 of 5 runs did not arrive, or not for certain; at this rate {100 * 0.8**10:.2g} % of studies of 10 seeds" in told
+    assert f"1 of 5 runs did not arrive, or not for certain; at this rate {100 * 0.8**10:.0f} % of studies of 10 seeds" in told
     assert "give an easier --target" in fidrace("plan", "digits", "--target", "5", code=3).stderr
 
 

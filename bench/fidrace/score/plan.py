@@ -141,7 +141,7 @@ def notes_of_plan(comparison: MethodComparison, known: int) -> list[str]:
     ):
         if count:
             spared = 100 * (1 - count / of) ** MANY
-            notes.append(f"{count} of {of} {what}; at this rate {spared:.2g} % of studies of {MANY} seeds have no such run")
+            notes.append(f"{count} of {of} {what}; at this rate {spared:.0f} % of studies of {MANY} seeds have no such run")
     if known < (measured := min(len(ours), len(theirs))):
         unit = "pairs" if comparison.paired else "runs a side"
         notes.append(f"only {known} of {measured} {unit} have known costs, and their scatter may be too small")
