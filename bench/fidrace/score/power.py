@@ -22,12 +22,8 @@ from fidrace.score.speedups import LEVEL, MIN_PAIRS, NAN, welch_freedom
 USUAL_POWER = 0.8  # Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988
 AT_POWER = f"at {100 * USUAL_POWER:.0f} % power"
 SURE = 0.8  # the one-sided confidence of the upper limit of a scatter
-NODES = {
-    1: 64,
-    2: 20,
-    3: 11,
-    4: 8,
-}  # in each variance; errors: below 0.002, for four groups of three values 0.01
+# of the quadrature, in each variance; errors of power are below 0.002, and below 0.01 for four groups of three values
+NODES = {1: 64, 2: 20, 3: 11, 4: 8}
 MOST_PLANNED = 1000  # the most seeds that a plan names
 HIGHEST = 1e6  # standard errors of ln factor, within which the smallest one is sought
 
