@@ -13,7 +13,7 @@ from tests.conftest import Fidrace
 DIGITS = Path(__file__).parents[1] / "results" / "digits"
 
 
-@pytest.mark.parametrize("words", [("score", "digits"), ("methods",), ("doctor",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("score", "digits"), ("plan",), ("methods",), ("doctor",)], ids=" ".join)
 def test_verbs_speak_ascii_to_a_console_that_knows_no_more(words: tuple[str, ...], fidrace: Fidrace, tmp_path: Path) -> None:
     (tmp_path / "digits").mkdir()
     for name in ("runs.csv", "evals.csv", "study.json"):

@@ -56,7 +56,7 @@ def test_the_document_says_in_numbers_what_the_table_says_and_what_the_exit_code
         "runs": [3, 3]
     }
     assert (holds["kind"], holds["method"], holds["axis"], holds["seeds_needed"]) == ("speedup", "min-snr", "iterations", None)
-    assert f"about {undecided['seeds_needed']} seeds would tell" in undecided["notes"]
+    assert f"about {undecided['seeds_needed']} seeds would tell at 80 % power" in undecided["notes"]
     assert (nothing["now"], nothing["ratio"]) == (None, None)
     assert json.loads(check(("clts>=1.1",), "--json", code=3))["exit_code"] == 3
     assert json.loads(check(("min-snr>=1.15",), "--json", "--strict", code=1))["meaning"].startswith("a check cannot tell")

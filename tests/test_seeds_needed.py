@@ -23,45 +23,47 @@ def with_moments(size: int, mean: float, spread: float) -> np.ndarray:
     return mean + spread * (numbers - numbers.mean()) / numbers.std(ddof=1)
 
 
-def excludes(interval: "stats._result_classes.ConfidenceInterval") -> bool:
-    return bool(interval.low > np.log(BOUND) or interval.high < np.log(BOUND))
-
-
 @pytest.mark.parametrize("mean", [0.001, 0.08, 0.13, 0.2])
 @pytest.mark.parametrize("spread", [0.05, 0.2])
-@pytest.mark.parametrize("paired", [True, False], ids=["paired", "groups"])
-def test_it_is_the_smallest_number_with_which_scipys_interval_excludes_the_bound(
-    mean: float, spread: float, paired: bool
-) -> None:
-    def excludes(seeds: int) -> bool:
-        d, other = with_moments(seeds, mean, spread), with_moments(max(seeds, 12), 0.0, spread / 2)
-        test = stats.ttest_1samp(d, 0) if paired else stats.ttest_ind(d, other, equal_var=False)
-        low, high = test.confidence_interval(0.95)
-        return bool(low > np.log(BOUND) or high < np.log(BOUND))
+def test_of_pairs_it_is_the_smallest_number_at_which_the_noncentral_t_has_80_percent(mean: float, spread: float) -> None:
+    def share_of_studies(seeds: int) -> float:
+        effect = abs(mean - np.log(BOUND)) / (spread / seeds**0.5)
+        return float(stats.nct.sf(stats.t.ppf(0.975, seeds - 1), seeds - 1, effect))
 
-    expected = next((seeds for seeds in range(5, 201) if excludes(seeds)), np.inf)
-    groups = [with_moments(5, mean, spread), *([] if paired else [with_moments(12, 0.0, spread / 2)])]
-    found, needed, notes = decide(Estimate(mean, groups, seeds_are="seeds a side"), BOUND)
-    if expected == 5:
+    expected = next((seeds for seeds in range(6, 201) if share_of_studies(seeds) >= 0.8), np.inf)
+    found, needed, notes = decide(Estimate(mean, [with_moments(5, mean, spread)], seeds_are="seeds in both folders"), BOUND)
+    low, high = stats.ttest_1samp(with_moments(5, mean, spread), 0).confidence_interval(0.95)
+    if low > np.log(BOUND) or high < np.log(BOUND):
         assert (found != UNDECIDED, notes) == (True, [])
     else:
-        number = f"about {expected}" if expected < np.inf else "more than 200"
+        number = f"about {expected} seeds" if expected < np.inf else "more than 200 seeds"
         assert (found, needed) == (UNDECIDED, expected)
-        assert notes[0].startswith(f"{number} seeds a side would")
+        assert notes[0].startswith(f"{number} in both folders would ")
+        assert notes[0].endswith(" at 80 % power")
 
 
-@pytest.mark.parametrize(("mean", "spread"), [(0.2, 0.15), (0.0, 0.2), (0.15, 0.1)])
-def test_with_that_many_seeds_about_every_second_study_decides_and_with_half_of_them_few_do(mean: float, spread: float) -> None:
-    needed = seeds_needed(Estimate(mean, [with_moments(5, mean, spread)]), BOUND)
-    rng, studies = np.random.default_rng(0), 1000
+@pytest.mark.parametrize(
+    ("mean", "spreads", "sizes"),
+    [(0.3, (0.15,), (5,)), (0.0, (0.2,), (5,)), (0.15, (0.1, 0.05), (5, 12)), (0.3, (0.1, 0.1, 0.05, 0.1), (3, 3, 3, 3))],
+    ids=["pairs above", "pairs below", "two groups", "four groups"],
+)
+def test_with_that_many_seeds_80_percent_of_simulated_studies_decide(
+    mean: float, spreads: tuple[float, ...], sizes: tuple[int, ...]
+) -> None:
+    groups = [with_moments(size, 0.0, spread) for size, spread in zip(sizes, spreads, strict=True)]
+    needed = int(seeds_needed(Estimate(mean, groups), BOUND))
+    rng, studies = np.random.default_rng(0), 4000
 
-    def decided(seeds: int) -> float:
-        draws = (rng.normal(mean, spread, seeds) for _ in range(studies))
-        return float(np.mean([outcome(*Estimate(d.mean(), [d]).limits(), BOUND) != UNDECIDED for d in draws]))
+    def share_decided(seeds: int) -> float:
+        decided = 0
+        for _ in range(studies):
+            draws = [rng.normal(0, spread, max(size, seeds)) for size, spread in zip(sizes, spreads, strict=True)]
+            decided += outcome(*Estimate(mean + sum(one.mean() for one in draws), draws).limits(), BOUND) != UNDECIDED
+        return decided / studies
 
-    assert 0.42 < decided(int(needed)) < 0.65
-    assert decided(2 * int(needed)) > 0.75
-    assert decided(int(needed) // 2) < 0.42
+    error = (0.8 * 0.2 / studies) ** 0.5
+    assert share_decided(needed) > 0.8 - 3 * error
+    assert share_decided(needed - 1) < 0.8 + 3 * error
 
 
 @pytest.mark.parametrize(

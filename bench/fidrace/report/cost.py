@@ -1,10 +1,13 @@
 """The cost of a study, in words."""
 
-from fidrace.execute.estimate import Estimate
-from fidrace.spec.task import Task
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fidrace.execute.estimate import Estimate
+    from fidrace.spec.task import Task
 
 
-def cost_lines(task: Task, one: Estimate, runs: int) -> list[str]:
+def cost_lines(task: "Task", one: "Estimate", runs: int) -> list[str]:
     """Network size, memory and time of `runs` runs that each cost `one`."""
     peak = f"; {size_text(one.peak_bytes)} measured at most" if one.peak_bytes else ""
     hours = f"{time_text(3600 * runs * one.hours)} of one {'GPU' if one.on_gpu else 'worker on this CPU'}"

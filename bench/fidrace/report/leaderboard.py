@@ -9,6 +9,7 @@ from fidrace.score.claims import Claim, load_claims
 from fidrace.score.leaderboard import Scores, format_p
 from fidrace.score.rules import Rules
 from fidrace.score.speedups import SLOWER
+from fidrace.spec.user_input import Target
 
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]
 CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
@@ -55,10 +56,15 @@ def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]
 def title(scores: Scores, axis: str) -> str:
     target = scores.rules.target
     paired = scores.rules.paired and (not len(scores.speedups) or bool((scores.speedups["pairs"] > 0).any()))
-    goal = f"{scores.metric} ≤ {target:g}" if not isinstance(target, str) else "each seed's baseline at the budget"
+    return race_title(str(scores.leaderboard["task"].iloc[0]), axis, scores.metric, target, paired)
+
+
+def race_title(task: str, axis: str, metric: str, target: Target, paired: bool) -> str:
+    """What is raced to what, and whether pairs are compared."""
+    goal = f"{metric} ≤ {target:g}" if not isinstance(target, str) else "each seed's baseline at the budget"
     if isinstance(target, str) and not paired:
         goal = "the baseline at its end"
-    return f"{scores.leaderboard['task'].iloc[0]}: {axis} to {goal}{', paired by seed' if paired else ''}"
+    return f"{task}: {axis} to {goal}{', paired by seed' if paired else ''}"
 
 
 def leaderboard_lines(scores: Scores) -> tuple[str, list[list[str]]]:

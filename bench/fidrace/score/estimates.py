@@ -1,6 +1,7 @@
 """Estimates of the gate: a factor or a ratio with its interval, the outcome against a bound, and how many seeds would decide.
 
-A check whose interval holds the bound cannot tell. If mean and scatter stayed as they are, how many seeds would tell?
+A check whose interval holds the bound cannot tell. If the true mean and scatter were those found, with how many seeds would a
+study tell with USUAL_POWER?
 """
 
 from bisect import bisect_left
@@ -12,6 +13,7 @@ import numpy as np
 from fidrace.method.base import Floats
 from fidrace.score.grids import Grids
 from fidrace.score.method_comparison import MethodComparison
+from fidrace.score.power import AT_POWER, USUAL_POWER, power, variance
 from fidrace.score.speedups import NAN, ROUNDING, half_width, interval, log_costs, standard_error, supports, widen
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
@@ -102,11 +104,14 @@ def outcome(low: float, high: float, bound: float) -> str:
 
 
 def seeds_needed(estimate: Estimate, bound: float) -> float:
-    """The smallest number of seeds with which the interval would decide about `bound`, if mean and scatter stayed as they are:
-    about every second repetition of the study then decides. inf if more than MOST_SEEDS would, NaN if no number would."""
+    """The smallest number of seeds with which a study decides about `bound` with USUAL_POWER, if the true mean and scatter are
+    those found. inf if more than MOST_SEEDS would, NaN if no number would."""
+
+    def can_decide(seeds: int) -> bool:  # with the mean and the scatter that were found, whatever grids and open limits allow
+        return outcome(*estimate.limits(seeds), bound) != UNDECIDED
 
     def decides(seeds: int) -> bool:
-        return outcome(*estimate.limits(seeds), bound) != UNDECIDED
+        return can_decide(seeds) and power_against(estimate, bound, seeds) >= USUAL_POWER
 
     if not estimate.groups or is_what_is_asked(estimate, bound):
         return NAN
@@ -117,7 +122,17 @@ def seeds_needed(estimate: Estimate, bound: float) -> float:
         place = next((k for k, seeds in enumerate(counts) if decides(seeds)), len(counts))
     if place < len(counts):
         return counts[place]
-    return np.inf if decides(ANY_NUMBER) else NAN
+    return np.inf if can_decide(ANY_NUMBER) else NAN
+
+
+def power_against(estimate: Estimate, bound: float, seeds: int) -> float:
+    """How often an interval by Student or Welch would exclude `bound`, on the side where the estimate lies, if smaller groups
+    had `seeds` values."""
+    variances = [*map(variance, estimate.groups)]
+    if not any(variances):
+        return 1.0
+    sizes = [max(len(group), seeds) for group in estimate.groups]
+    return power(abs(estimate.mean - float(np.log(bound))), variances, sizes)
 
 
 def is_what_is_asked(estimate: Estimate, bound: float) -> bool:
@@ -127,9 +142,9 @@ def is_what_is_asked(estimate: Estimate, bound: float) -> bool:
 def describe_seeds(needed: float, estimate: Estimate, bound: float) -> str:
     """What `seeds_needed` found, in words."""
     if needed == np.inf:
-        return f"more than {MOST_SEEDS} {estimate.seeds_are} would be needed"
+        return f"more than {MOST_SEEDS} {estimate.seeds_are} would be needed {AT_POWER}"
     if not np.isnan(needed):
-        return f"about {needed:.0f} {estimate.seeds_are} would tell"
+        return f"about {needed:.0f} {estimate.seeds_are} would tell {AT_POWER}"
     if is_what_is_asked(estimate, bound):
         return "no number of seeds would tell: the estimate is what is asked"
     if estimate.is_open[int(estimate.mean < np.log(bound))]:

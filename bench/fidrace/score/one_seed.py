@@ -7,9 +7,10 @@ import numpy as np
 
 from fidrace.packaged import published_tables
 from fidrace.score.comparison import RunTable, make_run_table
+from fidrace.score.power import AT_POWER, USUAL_POWER, Scatter
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import FINAL, read_rules
-from fidrace.score.speedups import MIN_PAIRS, half_width, log_costs
+from fidrace.score.speedups import MIN_PAIRS, log_costs
 from fidrace.spec.user_input import BASELINE
 
 SCATTER_OF = "digits"  # published tables, whose baseline's seeds stand for those that were not run
@@ -26,8 +27,8 @@ def describe_without_interval(table: RunTable, method: str, axis: str) -> str:
     if not np.isnan(found.factor) and table.rules.target != FINAL:
         parts.append(describe_sensitivity(table, method, axis, found.factor))
     parts.append(
-        f"{MIN_PAIRS} seeds a side would show a factor above {detectable_by_seeds(MIN_PAIRS):.2f}x (scatter taken from the "
-        f"baseline of the published tables {SCATTER_OF!r})"
+        f"{MIN_PAIRS} seeds a side would show a factor of {detectable_by_seeds(MIN_PAIRS):.2f}x {AT_POWER} "
+        f"(scatter taken from the baseline of the published tables {SCATTER_OF!r})"
     )
     return f"{method}, {comparison.size}: {'; '.join(parts)}"
 
@@ -53,10 +54,9 @@ def describe_sensitivity(table: RunTable, method: str, axis: str, factor: float)
 
 @cache
 def detectable_by_seeds(seeds: int) -> float:
-    """The smallest factor that so many seeds a side would distinguish from 1, by Welch, if they scattered as those of
+    """The smallest factor that so many seeds a side would show with USUAL_POWER, by Welch, if they scattered as those of
     SCATTER_OF do."""
     folder = published_tables()[SCATTER_OF]
     tables = read_tables(folder)
     costs = make_run_table(tables.curves, read_rules(folder, tables)).costs(BASELINE, "iterations")
-    scatter = float(log_costs([*costs.values()]).std(ddof=1))
-    return float(np.exp(half_width(scatter * (2 / seeds) ** 0.5, 2 * (seeds - 1))))
+    return Scatter.of([log_costs([*costs.values()])] * 2).smallest_factor(seeds, USUAL_POWER)

@@ -179,8 +179,14 @@ def standard_error(groups: Sequence[Floats], seeds: int = 0) -> tuple[float, flo
     sizes = np.maximum(sizes, seeds)
     variances = np.array([group.var(ddof=1) for group in groups]) / sizes
     total = float(variances.sum())
-    freedom = total**2 / float((variances**2 / (sizes - 1)).sum()) if total > 0 else float(sizes.min() - 1)
-    return total**0.5, freedom
+    return total**0.5, float(welch_freedom(variances, sizes)) if total > 0 else float(sizes.min() - 1)
+
+
+def welch_freedom(variances: Floats, sizes: Floats) -> Floats:
+    """The degrees of freedom of a standard error, by Welch and Satterthwaite, from the variances[..., G] of the groups' means
+    and the groups' sizes[G]."""
+    found: Floats = variances.sum(axis=-1) ** 2 / (variances**2 / (sizes - 1)).sum(axis=-1)
+    return found
 
 
 def p_of_mean_above(mean: float, groups: Sequence[Floats]) -> float:
