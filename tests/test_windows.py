@@ -1,14 +1,31 @@
 """Costs averaged over a window of targets, against the mean of single crossings at many targets, and in simulated studies."""
 
-import numpy as np
-import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+import json
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from typer.testing import CliRunner
+
+from fidrace.cli.main import app
+from fidrace.errors import InputError
+from fidrace.method.base import Floats
 from fidrace.score.crossings import cost_of_target
 from fidrace.score.curves import Curve
+from fidrace.score.leaderboard import score_folder
 from fidrace.score.windows import CostOfTargets
+from fidrace.spec.study import load_study
+from fidrace.storage.study_folder import StudyFolder
+from tests.foreign import first, races, write
+from tests.published import DIGITS, excerpt
+from tests.simulation import FAMILIES, World, outcome, over_window, too_few, too_many
 
+STUDIES = 400
 BUDGET = 400.0
 
 
@@ -21,6 +38,7 @@ def curve_of(fd: list[float], start: float = 0.0) -> Curve:
 distances = st.lists(st.one_of(st.floats(1, 300), st.just(float("nan"))), min_size=4, max_size=11)
 
 
+@settings(max_examples=50)
 @given(distances, st.floats(0.02, 0.98), st.floats(0.05, 1), st.sampled_from(["iterations", "seconds"]), st.booleans())
 def test_the_mean_over_a_window_is_that_of_the_crossings_at_its_targets(
     fd: list[float], place: float, part: float, axis: str, from_zero: bool
@@ -31,7 +49,7 @@ def test_the_mean_over_a_window_is_that_of_the_crossings_at_its_targets(
     half = part * found.room(target)
     assume(half > 1e-3)
     # midpoints of equal steps on the log scale; a jump between two grid intervals may fall inside one step
-    steps = 2000
+    steps = 500
     targets = target * np.exp(half * (2 * (np.arange(steps) + 0.5) / steps - 1))
     costs = [cost_of_target(curve, float(one), axis, BUDGET) for one in targets]
     assert not any(cost.censored or cost.may_be_less for cost in costs)
@@ -41,3 +59,90 @@ def test_the_mean_over_a_window_is_that_of_the_crossings_at_its_targets(
     assert mean == pytest.approx(np.mean([cost.cost for cost in costs]), abs=tolerance)
     assert low == pytest.approx(np.mean([cost.low for cost in costs]), abs=tolerance)
     assert high == pytest.approx(np.mean([cost.high for cost in costs]), abs=tolerance)
+
+
+def cost_near(fd: Floats, n: Floats, target: float, ratio: float) -> float:
+    """The mean cost over a window of a run whose FD falls at every evaluation near the target: numpy's interpolation."""
+    targets = np.geomspace(target / ratio, target * ratio, 4001)
+    return float(np.interp(-np.log(targets), -np.log(fd), n).mean())
+
+
+def test_the_factor_of_published_runs_is_the_mean_over_the_targets_of_the_window() -> None:
+    evals = pd.read_csv(DIGITS / "evals.csv").pivot_table(index=["method", "seed"], columns="iteration", values="fd")
+    n = evals.columns.to_numpy(float)
+    row = first(score_folder("digits", window=1.2), "min-snr")
+    ln = {
+        method: [np.log(cost_near(np.minimum.accumulate(evals.loc[method, seed]), n, 34, 1.2)) for seed in range(10)]
+        for method in ("baseline", "min-snr")
+    }
+    d = np.subtract(ln["baseline"], ln["min-snr"])
+    assert row["speedup"] == pytest.approx(np.exp(d.mean()), rel=0.005)
+    half = stats.t.ppf(0.975, 9) * d.std(ddof=1) / 10**0.5
+    assert (row["ci_low"], row["ci_high"]) == (
+        pytest.approx(np.exp(d.mean() - half), rel=0.01),
+        pytest.approx(np.exp(d.mean() + half), rel=0.01),
+    )
+    alone = first(score_folder("digits"), "min-snr")
+    assert (row["window"], row["speedup_alone"]) == (1.2, pytest.approx(alone["speedup"]))
+    assert row["factor_low"] < row["speedup"] < row["factor_high"]
+    assert row["median_to_target"] == alone["median_to_target"]
+    assert "window" not in alone.index
+
+
+def test_a_window_that_is_asked_for_afterwards_is_post_hoc_and_one_declared_beside_tables_is_not(tmp_path: Path) -> None:
+    folder = write(tmp_path / "t", races({"baseline": [1.0, 1.1, 0.95, 1.05], "m": [1.5, 1.6, 1.4, 1.5]}))
+    (folder / "study.toml").write_text("target = 10\n")
+    assert "post hoc" not in first(score_folder(folder), "m")["flags"]
+    asked = score_folder(folder, window=1.3)
+    assert "post hoc" in first(asked, "m")["flags"]
+    assert asked.rules.replaced
+    (folder / "study.toml").write_text("target = 10\nwindow = 1.3\n")
+    declared = score_folder(folder)
+    assert "post hoc" not in first(declared, "m")["flags"]
+    assert first(declared, "m")["speedup"] == first(asked, "m")["speedup"] != first(declared, "m")["speedup_alone"]
+    assert "from 7.69 to 13; at 10 alone: m 1." in declared.window_note()
+    assert not score_folder(folder, "baseline-final").window_note()
+
+
+def test_a_pair_has_the_window_that_both_of_its_runs_have_and_the_row_says_how_much_is_left(tmp_path: Path) -> None:
+    rows = races({"baseline": [1.0, 1.1, 0.95, 1.05], "m": [1.5, 1.6, 1.4, 1.5]})
+    late = [row for row in rows if row["method"] == "m" or row["step"] <= 340_000 / [1.0, 1.1, 0.95, 1.05][row["seed"]]]
+    folder = write(tmp_path / "t", late)
+    cut = first(score_folder(folder, 10.0, window=1.35), "m")
+    assert "window cut to 1.0" in cut["flags"]
+    whole = first(score_folder(write(tmp_path / "w", rows), 10.0, window=1.35), "m")
+    assert "cut" not in whole["flags"]
+    assert cut["speedup"] == pytest.approx(whole["speedup"], rel=0.03)
+
+
+@pytest.mark.parametrize("window", ["0.9", "2.5", "nan"])
+def test_a_window_is_a_ratio_from_1_to_2(window: str) -> None:
+    result = CliRunner().invoke(app, ["score", "digits", "--window", window])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"fidrace: --window {window}: write a ratio from 1")
+
+
+def test_a_study_records_its_window_and_a_folder_keeps_its_own(tmp_path: Path) -> None:
+    new, old = StudyFolder(tmp_path / "new"), StudyFolder(excerpt(tmp_path / "old", ("baseline", "clts"), (0, 1, 2)))
+    for folder in (new, old):
+        folder.path.mkdir(exist_ok=True)
+        folder.declare(load_study("digits"))
+    assert (new.manifest().window, old.manifest().window) == (load_study("digits").window, 1.0)
+    assert new.manifest().window > 1
+    assert "window" not in json.loads((old.path / "study.json").read_text())
+    for folder, asked in ((new, 1.2), (old, 1.35)):
+        with pytest.raises(InputError, match="has the window"):
+            folder.declare(load_study("digits", window=asked))
+    assert load_study("digits", window=1.0).window == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("paired", [True, False])
+def test_intervals_over_a_window_hold_the_true_factor(family: str, paired: bool) -> None:
+    world = World(family, 5, correlation=0.8 if paired else 0.0, budget=500.0 if family == "digits" else 700.0)
+    cost = over_window(1.35, paired)
+    equal, faster = (outcome(replace(world, factor=factor), STUDIES, cost=cost) for factor in (1.0, 1.25))
+    assert not any(too_few(one.coverage, STUDIES, 0.935) for one in (equal, faster))
+    assert not too_many(equal.faster, STUDIES, 0.035)
+    alone = outcome(replace(world, factor=1.25), STUDIES)
+    assert faster.faster >= alone.faster - 0.02

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fidrace.cli.options import Axis, Baseline, Goal, Length, Paired, Unit
+from fidrace.cli.options import Axis, Baseline, Goal, Length, Paired, Unit, Window
 from fidrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def plan(
     unit: Unit = None,
     budget: Length = None,
     paired: Paired = None,
+    window: Window = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Plot the smallest factor against seeds.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of the tables.")] = False,
 ) -> None:
@@ -66,7 +67,7 @@ def plan(
 
     ask = check_ask(factor, power, seeds)
     check_picture(out)
-    asked = Question(parse_target(target), baseline, unit, budget, paired)
+    asked = Question(parse_target(target), baseline, unit, budget, paired, window)
     found = make_plan(folder, list(dict.fromkeys(method)), axis, asked, methods_in_family)
     console = make_console()
     if json:

@@ -191,7 +191,7 @@ class RunTable:
         if window := self.window(axis):
             full, _ = window.average(sides, full, paired)
             used, share = window.average(used_sides, used, paired)
-            notes += [f"window cut to {self.rules.window**share:.2g}x"] if share < CUT else []
+            notes += [f"window cut to {self.rules.window**share:.3g}x"] if share < CUT else []
         found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost)
         if grids is not Grids.FINE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
