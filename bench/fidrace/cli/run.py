@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from fidrace.cli.shared import USAGE, fail, require_training
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from fidrace.execute.sequential_runner import SequentialRunner
     from fidrace.execute.study_runner import Executor, StudyRunner
     from fidrace.spec.study import RunSpec, Study
     from fidrace.train.process_group import ProcessGroup
@@ -38,6 +39,29 @@ class StudyOptions:
     target: str | None
     changes: list[str]
     methods_path: list[str]
+    looks: "LookOptions"
+
+
+@dataclass(frozen=True)
+class LookOptions:
+    """Whether the study is raced until it is decided, and what differs from the default looks."""
+
+    until_decided: bool
+    looks: str | None
+    spending: str | None
+    futility: float | None
+
+    def given(self) -> dict[str, Any] | None:
+        """The fields of `Looks` that were given; None without --until-decided. Raises InputError if it is missing."""
+        from fidrace.spec.looks import parse_numbers
+
+        given: dict[str, Any] = {name: value for name, value in vars(self).items() if value not in (None, True, False)}
+        if not self.until_decided:
+            for name in given:
+                raise InputError(f"--{name} goes with --until-decided: give that too")
+            return None
+        kinds = {"looks": int, "spending": float}
+        return given | {name: parse_numbers(f"--{name}", given[name], kind) for name, kind in kinds.items() if name in given}
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,10 @@ def run(
     source: options.Source = "digits",
     method: options.Methods = [],
     seeds: options.SeedsOrDefault = None,
+    until_decided: options.UntilDecided = False,
+    looks: options.LookList = None,
+    spending: options.Spending = None,
+    futility: options.Futility = None,
     budget: options.Budget = None,
     gpu_hours: options.GpuHours = None,
     target: options.Target = None,
@@ -108,7 +136,8 @@ def run(
 
     Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun its processes train each run together."""
     require_training("fidrace run")
-    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path))
+    by_looks = LookOptions(until_decided, looks, spending, futility)
+    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, change, methods_path, by_looks))
     place = parse_place(Place(executor, address, gpus, device, workers))
     race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
 
@@ -119,6 +148,7 @@ run.__doc__ = f"""{run.__doc__}
     Examples:
       fidrace run --dry-run
       fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
+      fidrace run digits --until-decided --looks 3,5,8
       fidrace run controls --out results/local/controls
       fidrace run folder --set data.root=pictures --budget 2000
 """
@@ -126,7 +156,13 @@ run.__doc__ = f"""{run.__doc__}
 
 def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOptions) -> None:
     """Plan, prepare, execute and conclude; only rank 0 of torchrun does more than take part in the runs."""
+    from fidrace.execute.sequential_runner import SequentialRunner
+
     runner = plan(study, folder, output.dry_run)
+    if place.group and isinstance(runner, SequentialRunner):
+        raise InputError(
+            "--until-decided: the processes of torchrun race one list of runs; give --seeds, or race without torchrun"
+        )
     if output.dry_run:
         if place.is_first:
             from fidrace.cli.dry_run import rehearse
@@ -135,6 +171,8 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
     elif place.is_first:
         with prepare(runner, place, folder) as specs:
             execute(runner, place, specs, output.as_json)
+            if isinstance(runner, SequentialRunner):
+                race_until_decided(runner, place, output.as_json)
             from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
 
             conclude(runner, output.as_json)
@@ -152,7 +190,16 @@ def parse_study(options: StudyOptions) -> "Study":
     if options.gpu_hours is not None:
         changes["budget.gpu_hours"] = options.gpu_hours
     target = parse_target(options.target)
-    return load_study(options.source, options.methods, options.seeds, options.budget, target, changes, options.methods_path)
+    return load_study(
+        options.source,
+        options.methods,
+        options.seeds,
+        options.budget,
+        target,
+        changes,
+        options.methods_path,
+        options.looks.given(),
+    )
 
 
 def parse_place(place: Place) -> Place:
@@ -181,7 +228,9 @@ def parse_place(place: Place) -> Place:
 def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
     run decodes no images and only knows the content that study.json has recorded."""
+    from fidrace.execute.sequential_runner import SequentialRunner
     from fidrace.execute.study_runner import StudyRunner, default_out
+    from fidrace.spec.looks import Design
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder.out or default_out(study))
@@ -192,20 +241,30 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
         if recorded or not dry_run:
             study = resolve_content(study, str(recorded.get("sha256", "")) if dry_run else "")
     if not folder.fresh:
-        study = directory.adopt_target(study)
-    return StudyRunner(study, directory, folder.retry_failed)
+        study = directory.adopt_looks(directory.adopt_target(study))
+    if study.until_decided is None:
+        return StudyRunner(study, directory, folder.retry_failed)
+    if not isinstance(study.until_decided, Design):
+        from fidrace.score.sequential import resolve
+
+        study = replace(study, until_decided=resolve(study.until_decided))
+    return SequentialRunner(study, directory, folder.retry_failed)
 
 
 @contextmanager
 def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iterator[list[RunSpec]]":
     """Check that runs can start, then write study.json. Yields the runs to do; the folder is marked as in use until the
     context ends."""
+    from fidrace.console import say
+    from fidrace.execute.sequential_runner import SequentialRunner
     from fidrace.storage.locks import lock_folder
 
     directory = runner.directory
     to_empty = folder.fresh and directory.holds_study()
     if not to_empty:
         directory.merged_manifest(runner.study)  # refuses another study's folder before anything is written
+    if isinstance(runner, SequentialRunner) and not to_empty:
+        list(runner.catch_up())
     if to_empty or runner.plan():
         from fidrace.execute.preflight import check_startable
 
@@ -219,24 +278,38 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
                 directory.empty()
             in_use.enter_context(directory.mark_in_use())
             runner.declare()
+            passed = []
+            if isinstance(runner, SequentialRunner):
+                directory.collect()  # a killed command may have left tables that lack its last runs
+                passed = list(runner.catch_up())
             specs = runner.plan()
         describe_study(runner, specs)
+        for look in passed:
+            say(str(look))
         yield specs
 
 
 def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
     """Say what is raced, to which target, how much of it is left to do, and where it is written."""
     from fidrace.console import say
+    from fidrace.execute.sequential_runner import SequentialRunner
 
     study, task = runner.study, runner.study.task
     if study.baseline_added:
         say("the baseline is added: every factor is measured against it")
+    left = len(runner.left_at_most()) if isinstance(runner, SequentialRunner) else len(specs)
     total = len(study.methods) * len(study.seeds)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
-    done = f"; {total - len(specs)} of {total} runs are done already" if len(specs) < total else ""
-    size = f"{len(study.methods)} methods x {len(study.seeds)} seeds, {task.budget.iterations} iterations each"
+    done = f"; {total - left} of {total} runs are done already" if left < total else ""
+    seeds = f"{len(study.seeds)} seeds"
+    if isinstance(runner, SequentialRunner):
+        done = f"; at most {left} runs are left"
+        seeds = f"at most {seeds}, until they are decided"
+    size = f"{len(study.methods)} methods x {seeds}, {task.budget.iterations} iterations each"
     say(f"{study.name}: {size}, to {goal}{done}")
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
+    if isinstance(runner, SequentialRunner):
+        say(runner.design.describe())
     if warning := task.ema_warning():
         say(warning)
 
@@ -251,6 +324,24 @@ def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json
         from fidrace.report.progress import watch
 
         watch(runner.execute(make_executor(runner, place), specs), len(specs), runner.study.task, as_json)
+
+
+def race_until_decided(runner: "SequentialRunner", place: Place, as_json: bool) -> None:
+    """Race look after look until every method is decided or no look is left. Stops at a look whose runs did not all end."""
+    from fidrace.console import say
+
+    while not runner.is_done and runner.is_look_over():
+        look = runner.advance()
+        if as_json:
+            import sys
+
+            from fidrace.report.json_lines import emit
+
+            emit("look_ended", sys.stdout, **look.facts())
+        else:
+            say(str(look))
+        if not runner.is_done:
+            execute(runner, place, runner.plan(), as_json)
 
 
 def make_executor(runner: "StudyRunner", place: Place) -> "Executor":

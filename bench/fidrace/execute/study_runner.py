@@ -29,10 +29,18 @@ class StudyRunner:
     directory: StudyFolder
     retry_failed: bool = False
 
+    def asked(self) -> list[RunSpec]:
+        """The runs that this command is to bring to their end."""
+        return list(self.study.specs())
+
     def plan(self) -> list[RunSpec]:
-        """The runs still to do: neither finished, nor diverged, nor failed (unless those are to be retried)."""
+        """The runs still to do."""
+        return self.to_do(self.asked())
+
+    def to_do(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Those that are neither finished, nor diverged, nor failed (unless those are to be retried)."""
         to_do, known = [], self.directory.run_statuses()
-        for spec in self.study.specs():
+        for spec in specs:
             status = known.get(spec.directory)
             if status in ENDED or (status == "failed" and not self.retry_failed):
                 continue
@@ -41,7 +49,7 @@ class StudyRunner:
 
     def failures(self) -> list[str]:
         """`method seed s: reason` for each failed run of this study."""
-        rows = [row for spec in self.study.specs() if (row := self.directory.row(spec))]
+        rows = [row for spec in self.asked() if (row := self.directory.row(spec))]
         return [f"{row['method']} seed {row['seed']}: {row['error']}" for row in rows if row["status"] == "failed"]
 
     def declare(self) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 
 from fidrace.score.crossings import TargetCost
 from fidrace.score.grids import Grids
-from fidrace.score.speedups import MIN_PAIRS, Speedup
+from fidrace.score.speedups import MIN_PAIRS, ONE_SIDED, Speedup
 
 NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
+NO_LOOK = "no look is over yet"
 OPEN = "costs that are not known, on both sides, leave both limits open"
 
 
@@ -17,7 +18,8 @@ OPEN = "costs that are not known, on both sides, leave both limits open"
 class MethodComparison:
     """The costs of a method's and a reference's runs, and the speedup that follows; None if a side has no runs. `seeds`: of the
     method's runs, and of both sides' if they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that
-    failed, of the method and of the reference, are not among them. `grids`: how far these costs can be compared."""
+    failed, of the method and of the reference, are not among them. `grids`: how far these costs can be compared. `level`: the
+    chance that either limit may miss; NaN before the first look of a study that is raced until it is decided."""
 
     seeds: list[int]
     ours: list[TargetCost]
@@ -27,6 +29,7 @@ class MethodComparison:
     notes: tuple[str, ...] = ()
     lost: tuple[bool, bool] = (False, False)
     grids: Grids = Grids.FINE
+    level: float = ONE_SIDED
 
     def figures(self) -> dict[str, Any]:
         """The values of a table's columns; without runs on both sides those of the speedup are absent."""
@@ -56,6 +59,8 @@ class MethodComparison:
         """The reason why nothing was measured; empty if an interval bounds the factor."""
         if self.is_too_small:
             return f"{self.size}; an interval takes {MIN_PAIRS}{'' if self.paired else ' of each'}"
+        if np.isnan(self.level):
+            return NO_LOOK
         if all(cost.censored for cost in self.ours + self.theirs):
             return "no run reached the target"
         if self.speedup and self.speedup.detectable == np.inf:
