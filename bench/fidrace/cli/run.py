@@ -55,7 +55,8 @@ class LookOptions:
         """The fields of `Looks` that were given; None without --until-decided. Raises InputError if it is missing."""
         from fidrace.spec.looks import parse_numbers
 
-        given: dict[str, Any] = {name: value for name, value in vars(self).items() if value not in (None, True, False)}
+        given: dict[str, Any] = {name: getattr(self, name) for name in ("looks", "spending", "futility")}
+        given = {name: value for name, value in given.items() if value is not None}
         if not self.until_decided:
             for name in given:
                 raise InputError(f"--{name} goes with --until-decided: give that too")
