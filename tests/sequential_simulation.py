@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fidrace.method.base import Floats
 from fidrace.score.grids import Grids, are_coarse
 from fidrace.score.sequential import Look
 from fidrace.score.speedups import ONE_SIDED, Speedup, speedup
@@ -64,8 +63,3 @@ def share(found: list[Race], name: str) -> float:
 
 def mean_seeds(found: list[Race]) -> float:
     return float(np.mean([one.seeds for one in found]))
-
-
-def differences(rng: np.random.Generator, studies: int, pairs: int) -> Floats:
-    """d[S, P] of equal methods."""
-    return rng.standard_normal((studies, pairs))

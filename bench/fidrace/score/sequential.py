@@ -116,7 +116,7 @@ def levels_at(alpha: float, shares: tuple[float, ...], t: Floats, count: int, fr
         limit = stdtrit(freedom[k], 1 - levels[k])
         if k and (wanted := round(alpha * spent * count)) > 0:
             limit = np.partition(t[:, k], -wanted)[-wanted]
-            levels[k] = stdtr(freedom[k], -limit)
+            levels[k] = max(stdtr(freedom[k], -limit), levels[k])
         t = t[t[:, k] < limit]
     return levels
 
