@@ -5,7 +5,6 @@ from fidrace.cli.shared import USAGE, fail
 from fidrace.console import say
 from fidrace.execute.doctor import check_study
 from fidrace.execute.estimate import estimate
-from fidrace.execute.sequential_runner import SequentialRunner
 from fidrace.execute.study_runner import StudyRunner
 from fidrace.report.cost import cost_lines
 from fidrace.spec.study import Study
@@ -17,12 +16,9 @@ def rehearse(runner: StudyRunner, place: Place, folder: FolderOptions) -> None:
         specs = list(runner.study.specs())
     else:
         runner.directory.merged_manifest(runner.study)  # refuses another study's folder
-        if isinstance(runner, SequentialRunner):
-            for look in runner.catch_up():
-                say(str(look))
-            specs = runner.left_at_most()
-        else:
-            specs = runner.plan()
+        for look in runner.catch_up():
+            say(str(look))
+        specs = runner.left_at_most()
     device = place.devices()[0]
     describe_study(runner, specs)
     report_needs_and_cost(runner.study, len(specs), device)

@@ -8,17 +8,18 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from fidrace.cli import options
+from fidrace.cli.looks import LookOptions, race_until_decided
 from fidrace.cli.shared import USAGE, fail, require_training
 from fidrace.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from fidrace.execute.sequential_runner import SequentialRunner
     from fidrace.execute.study_runner import Executor, StudyRunner
     from fidrace.spec.study import RunSpec, Study
     from fidrace.train.process_group import ProcessGroup
@@ -39,30 +40,7 @@ class StudyOptions:
     target: str | None
     changes: list[str]
     methods_path: list[str]
-    looks: "LookOptions"
-
-
-@dataclass(frozen=True)
-class LookOptions:
-    """Whether the study is raced until it is decided, and what differs from the default looks."""
-
-    until_decided: bool
-    looks: str | None
-    spending: str | None
-    futility: float | None
-
-    def given(self) -> dict[str, Any] | None:
-        """The fields of `Looks` that were given; None without --until-decided. Raises InputError if it is missing."""
-        from fidrace.spec.looks import parse_numbers
-
-        given: dict[str, Any] = {name: getattr(self, name) for name in ("looks", "spending", "futility")}
-        given = {name: value for name, value in given.items() if value is not None}
-        if not self.until_decided:
-            for name in given:
-                raise InputError(f"--{name} goes with --until-decided: give that too")
-            return None
-        kinds = {"looks": int, "spending": float}
-        return given | {name: parse_numbers(f"--{name}", given[name], kind) for name, kind in kinds.items() if name in given}
+    looks: LookOptions
 
 
 @dataclass(frozen=True)
@@ -147,9 +125,8 @@ run.__doc__ = f"""{run.__doc__}
 
     \b
     Examples:
-      fidrace run --dry-run
       fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
-      fidrace run digits --until-decided --looks 3,5,8
+      fidrace run digits --until-decided --dry-run
       fidrace run controls --out results/local/controls
       fidrace run folder --set data.root=pictures --budget 2000
 """
@@ -157,10 +134,8 @@ run.__doc__ = f"""{run.__doc__}
 
 def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOptions) -> None:
     """Plan, prepare, execute and conclude; only rank 0 of torchrun does more than take part in the runs."""
-    from fidrace.execute.sequential_runner import SequentialRunner
-
     runner = plan(study, folder, output.dry_run)
-    if place.group and isinstance(runner, SequentialRunner):
+    if place.group and runner.study.until_decided:
         raise InputError(
             "--until-decided: the processes of torchrun race one list of runs; give --seeds, or race without torchrun"
         )
@@ -172,8 +147,7 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
     elif place.is_first:
         with prepare(runner, place, folder) as specs:
             execute(runner, place, specs, output.as_json)
-            if isinstance(runner, SequentialRunner):
-                race_until_decided(runner, place, output.as_json)
+            race_until_decided(runner, partial(execute, runner, place, as_json=output.as_json), output.as_json)
             from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
 
             conclude(runner, output.as_json)
@@ -229,9 +203,8 @@ def parse_place(place: Place) -> Place:
 def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
     run decodes no images and only knows the content that study.json has recorded."""
-    from fidrace.execute.sequential_runner import SequentialRunner
-    from fidrace.execute.study_runner import StudyRunner, default_out
-    from fidrace.spec.looks import Design
+    from fidrace.execute.sequential_runner import make_runner
+    from fidrace.execute.study_runner import default_out
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder.out or default_out(study))
@@ -243,13 +216,7 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
             study = resolve_content(study, str(recorded.get("sha256", "")) if dry_run else "")
     if not folder.fresh:
         study = directory.adopt_looks(directory.adopt_target(study))
-    if study.until_decided is None:
-        return StudyRunner(study, directory, folder.retry_failed)
-    if not isinstance(study.until_decided, Design):
-        from fidrace.score.sequential import resolve
-
-        study = replace(study, until_decided=resolve(study.until_decided))
-    return SequentialRunner(study, directory, folder.retry_failed)
+    return make_runner(study, directory, folder.retry_failed)
 
 
 @contextmanager
@@ -257,15 +224,13 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
     """Check that runs can start, then write study.json. Yields the runs to do; the folder is marked as in use until the
     context ends."""
     from fidrace.console import say
-    from fidrace.execute.sequential_runner import SequentialRunner
     from fidrace.storage.locks import lock_folder
 
     directory = runner.directory
     to_empty = folder.fresh and directory.holds_study()
     if not to_empty:
         directory.merged_manifest(runner.study)  # refuses another study's folder before anything is written
-    if isinstance(runner, SequentialRunner) and not to_empty:
-        list(runner.catch_up())
+        runner.catch_up()
     if to_empty or runner.plan():
         from fidrace.execute.preflight import check_startable
 
@@ -279,38 +244,27 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
                 directory.empty()
             in_use.enter_context(directory.mark_in_use())
             runner.declare()
-            passed = []
-            if isinstance(runner, SequentialRunner):
-                directory.collect()  # a killed command may have left tables that lack its last runs
-                passed = list(runner.catch_up())
+            passed = runner.catch_up()
             specs = runner.plan()
-        describe_study(runner, specs)
+        describe_study(runner, runner.left_at_most())
         for look in passed:
             say(str(look))
         yield specs
 
 
 def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
-    """Say what is raced, to which target, how much of it is left to do, and where it is written."""
+    """Say what is raced, to which target, how much of it is left to do (`specs`, or less), and where it is written."""
     from fidrace.console import say
-    from fidrace.execute.sequential_runner import SequentialRunner
 
     study, task = runner.study, runner.study.task
     if study.baseline_added:
         say("the baseline is added: every factor is measured against it")
-    left = len(runner.left_at_most()) if isinstance(runner, SequentialRunner) else len(specs)
-    total = len(study.methods) * len(study.seeds)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
-    done = f"; {total - left} of {total} runs are done already" if left < total else ""
-    seeds = f"{len(study.seeds)} seeds"
-    if isinstance(runner, SequentialRunner):
-        done = f"; at most {left} runs are left"
-        seeds = f"at most {seeds}, until they are decided"
-    size = f"{len(study.methods)} methods x {seeds}, {task.budget.iterations} iterations each"
-    say(f"{study.name}: {size}, to {goal}{done}")
+    size, done = runner.describe_size(len(specs))
+    say(f"{study.name}: {size}, {task.budget.iterations} iterations each, to {goal}{done}")
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
-    if isinstance(runner, SequentialRunner):
-        say(runner.design.describe())
+    if study.until_decided:
+        say(study.until_decided.describe())
     if warning := task.ema_warning():
         say(warning)
 
@@ -325,24 +279,6 @@ def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json
         from fidrace.report.progress import watch
 
         watch(runner.execute(make_executor(runner, place), specs), len(specs), runner.study.task, as_json)
-
-
-def race_until_decided(runner: "SequentialRunner", place: Place, as_json: bool) -> None:
-    """Race look after look until every method is decided or no look is left. Stops at a look whose runs did not all end."""
-    from fidrace.console import say
-
-    while not runner.is_done and runner.is_look_over():
-        look = runner.advance()
-        if as_json:
-            import sys
-
-            from fidrace.report.json_lines import emit
-
-            emit("look_ended", sys.stdout, **look.facts())
-        else:
-            say(str(look))
-        if not runner.is_done:
-            execute(runner, place, runner.plan(), as_json)
 
 
 def make_executor(runner: "StudyRunner", place: Place) -> "Executor":

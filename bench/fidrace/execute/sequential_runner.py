@@ -3,15 +3,16 @@
 What a look decides follows from the runs up to it alone, so that the same command resumes after a kill and decides the same.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fidrace.execute.study_runner import StudyRunner
 from fidrace.score.decisions import Decision, decide_at, describe_look
+from fidrace.score.sequential import resolve
 from fidrace.spec.looks import Design
-from fidrace.spec.study import RunSpec
+from fidrace.spec.study import RunSpec, Study
 from fidrace.spec.user_input import BASELINE
+from fidrace.storage.study_folder import StudyFolder
 from fidrace.storage.tables import ENDED
 
 
@@ -78,8 +79,29 @@ class SequentialRunner(StudyRunner):
             self.number += 1
         return found
 
-    def catch_up(self) -> Iterator[LookResult]:
+    def catch_up(self) -> list[LookResult]:
         """Start at the first look, and pass those that are over."""
         self.number, self.seeds_of = 1, {}
+        passed = []
         while not self.is_done and self.is_look_over():
-            yield self.advance()
+            passed.append(self.advance())
+        return passed
+
+    def declare(self) -> None:
+        """As for any study; and tables that lack the last runs of a killed command are rebuilt, because looks read them."""
+        super().declare()
+        self.directory.collect()
+
+    def describe_size(self, left: int) -> tuple[str, str]:
+        """How many runs this is at most, and how many of them are left, in words."""
+        methods, seeds = len(self.study.methods), self.design.last
+        return f"{methods} methods x at most {seeds} seeds, until they are decided", f"; at most {left} runs are left"
+
+
+def make_runner(study: Study, directory: StudyFolder, retry_failed: bool) -> StudyRunner:
+    """The runner of a study, look by look if it has looks; these get their levels here unless the folder has declared them."""
+    if study.until_decided is None:
+        return StudyRunner(study, directory, retry_failed)
+    if not isinstance(study.until_decided, Design):
+        study = replace(study, until_decided=resolve(study.until_decided))
+    return SequentialRunner(study, directory, retry_failed)

@@ -1,6 +1,6 @@
 """Run what a study still lacks: runs that are done are kept, the others are executed, the tables are rebuilt from both."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,21 @@ class StudyRunner:
                 continue
             to_do.append(spec)
         return to_do
+
+    def left_at_most(self) -> list[RunSpec]:
+        """The runs still to do, if every one of them turns out to be needed."""
+        return self.plan()
+
+    def catch_up(self) -> Sequence[object]:
+        """What the runs so far have decided already; nothing if all runs are raced anyway."""
+        return ()
+
+    def describe_size(self, left: int) -> tuple[str, str]:
+        """How many runs this is, and how much of it is done if `left` runs are left, in words."""
+        methods, seeds = len(self.study.methods), len(self.study.seeds)
+        total = methods * seeds
+        done = f"; {total - left} of {total} runs are done already" if left < total else ""
+        return f"{methods} methods x {seeds} seeds", done
 
     def failures(self) -> list[str]:
         """`method seed s: reason` for each failed run of this study."""

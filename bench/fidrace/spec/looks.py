@@ -54,6 +54,10 @@ class Looks(Model):
         """The share of the error rate that is spent by each look."""
         return self.spending or pocock_shares(self.looks)
 
+    def describe(self) -> str:
+        """The looks and the factor of futility, in a line."""
+        return f"looks at {self} seeds; a factor below {self.futility:g} is not pursued"
+
     def __str__(self) -> str:
         return ", ".join(map(str, self.looks))
 
@@ -74,7 +78,7 @@ class Design(Looks):
     def describe(self) -> str:
         """The looks, the levels of their intervals and the factor of futility, in a line."""
         levels = ", ".join(f"{level:.2g}" for level in self.levels)
-        return f"looks at {self} seeds, at one-sided levels {levels}; a factor below {self.futility:g} is not pursued"
+        return super().describe().replace(" seeds;", f" seeds, at one-sided levels {levels};")
 
     def same_plan(self, other: "Design | None") -> bool:
         """True if the other one declares the same looks, spending and futility."""
