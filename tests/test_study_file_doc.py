@@ -8,14 +8,14 @@ from fidrace.spec.task import load_task
 
 DOC = (Path(__file__).parents[1] / "docs/tasks.md").read_text(encoding="utf-8")
 SECTION = DOC.partition("## A study file")[2].partition("\n## ")[0]
-(EXAMPLE,) = re.findall(r"```toml\n(.*?)```", DOC, re.DOTALL)
+EXAMPLE, LOOKS = re.findall(r"```toml\n(.*?)```", DOC, re.DOTALL)
 
 
 def test_every_key_of_a_study_file_is_described_and_in_the_example(tmp_path: Path) -> None:
     described = [key.strip("[]") for key in re.findall(r"^\| `(\S+)` \|", SECTION, re.MULTILINE)]
     assert described == [*StudyFile.model_fields]
     for key in StudyFile.model_fields:
-        assert re.search(rf"^(\[{key}\]|{key} =)", EXAMPLE, re.MULTILINE), key
+        assert re.search(rf"^(\[{key}\]|{key} =)", EXAMPLE + LOOKS, re.MULTILINE), key
 
 
 def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:
@@ -33,6 +33,15 @@ def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:
     assert study.task.ema.decay == 0.995
     assert (load_task("folder").optimizer.warmup, study.task.optimizer.warmup) == (50, 0)
     assert study.task.ema_warning() is None
+
+
+def test_the_example_of_looks_means_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(LOOKS, encoding="utf-8")
+    study = load_study(str(tmp_path / "mine.toml"))
+    assert study.until_decided is not None
+    assert {*study.until_decided.model_fields_set} == {"looks", "spending", "futility"}
+    assert study.until_decided.shares() == (0.3, 0.6, 1.0)
+    assert study.seeds == tuple(range(12))
 
 
 def test_the_numbers_of_folder_are_those_of_the_task() -> None:

@@ -41,7 +41,7 @@ def report_end(runner: StudyRunner, open_report: bool) -> None:
     if open_report:
         open_in_browser(runner.directory.path / PAGE)
     if failures := runner.failures():
-        total = len(runner.study.methods) * len(runner.study.seeds)
+        total = len(runner.asked())
         say(f"{len(failures)} of {total} runs failed; --retry-failed resumes them:")
         for failure in failures:
             say(f"  {failure}")

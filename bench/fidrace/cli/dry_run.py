@@ -16,7 +16,9 @@ def rehearse(runner: StudyRunner, place: Place, folder: FolderOptions) -> None:
         specs = list(runner.study.specs())
     else:
         runner.directory.merged_manifest(runner.study)  # refuses another study's folder
-        specs = runner.plan()
+        for look in runner.catch_up():
+            say(str(look))
+        specs = runner.left_at_most()
     device = place.devices()[0]
     describe_study(runner, specs)
     report_needs_and_cost(runner.study, len(specs), device)

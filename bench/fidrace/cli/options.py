@@ -29,6 +29,15 @@ MethodsPath = Annotated[list[str], Option("--methods-path", metavar="DIR", help=
 SEEDS_HELP = "A count (3 means 0, 1, 2) or a list of seeds."
 Seeds = Annotated[str, Option(metavar="N|a,b,c", help=SEEDS_HELP)]
 SeedsOrDefault = Annotated[str | None, Option(metavar="N|a,b,c", help=f"{SEEDS_HELP} Default: the task's.")]
+UntilDecided = Annotated[
+    bool,
+    Option("--until-decided", help="Race a few seeds, and more only of methods that they do not decide (docs/protocol.md)."),
+]
+LookList = Annotated[str | None, Option("--looks", metavar="a,b,c", help="Decide after so many seeds. Default: 3,5,8,12,20.")]
+Spending = Annotated[
+    str | None, Option(metavar="a,b,c", help="The share of the error rate spent by each look. Default: nearly equal levels.")
+]
+Futility = Annotated[float | None, Option(metavar="F", help="Stop a method whose interval is below F. Default: 1.05.")]
 Budget = Annotated[int | None, Option(metavar="ITERS", help="Iterations of every run.")]
 GpuHours = Annotated[float | None, Option(metavar="H", help="Also end a run after H hours of training, times its GPUs.")]
 Target = Annotated[str | None, Option(metavar="FD|baseline-final", help="The distance to reach. Default: the task's.")]

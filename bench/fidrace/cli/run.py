@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from fidrace.cli import options
+from fidrace.cli.looks import LookOptions, race_until_decided
 from fidrace.cli.shared import USAGE, fail, require_training
 from fidrace.errors import InputError, nearest
 
@@ -39,6 +41,7 @@ class StudyOptions:
     window: float | None
     changes: list[str]
     methods_path: list[str]
+    looks: LookOptions
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,10 @@ def run(
     source: options.Source = "digits",
     method: options.Methods = [],
     seeds: options.SeedsOrDefault = None,
+    until_decided: options.UntilDecided = False,
+    looks: options.LookList = None,
+    spending: options.Spending = None,
+    futility: options.Futility = None,
     budget: options.Budget = None,
     gpu_hours: options.GpuHours = None,
     target: options.Target = None,
@@ -110,7 +117,8 @@ def run(
 
     Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun its processes train each run together."""
     require_training("fidrace run")
-    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, window, change, methods_path))
+    by_looks = LookOptions(until_decided, looks, spending, futility)
+    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, window, change, methods_path, by_looks))
     place = parse_place(Place(executor, address, gpus, device, workers))
     race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
 
@@ -119,8 +127,8 @@ run.__doc__ = f"""{run.__doc__}
 
     \b
     Examples:
-      fidrace run --dry-run
       fidrace run digits -m min-snr -m 'clts[sigma=0.3]' --seeds 10
+      fidrace run digits --until-decided --dry-run
       fidrace run controls --out results/local/controls
       fidrace run folder --set data.root=pictures --budget 2000
 """
@@ -129,6 +137,10 @@ run.__doc__ = f"""{run.__doc__}
 def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOptions) -> None:
     """Plan, prepare, execute and conclude; only rank 0 of torchrun does more than take part in the runs."""
     runner = plan(study, folder, output.dry_run)
+    if place.group and runner.study.until_decided:
+        raise InputError(
+            "--until-decided: the processes of torchrun race one list of runs; give --seeds, or race without torchrun"
+        )
     if output.dry_run:
         if place.is_first:
             from fidrace.cli.dry_run import rehearse
@@ -137,6 +149,7 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
     elif place.is_first:
         with prepare(runner, place, folder) as specs:
             execute(runner, place, specs, output.as_json)
+            race_until_decided(runner, partial(execute, runner, place, as_json=output.as_json), output.as_json)
             from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
 
             conclude(runner, output.as_json)
@@ -155,7 +168,15 @@ def parse_study(options: StudyOptions) -> "Study":
         changes["budget.gpu_hours"] = options.gpu_hours
     target = parse_target(options.target)
     return load_study(
-        options.source, options.methods, options.seeds, options.budget, target, changes, options.methods_path, options.window
+        options.source,
+        options.methods,
+        options.seeds,
+        options.budget,
+        target,
+        changes,
+        options.methods_path,
+        options.window,
+        options.looks.given(),
     )
 
 
@@ -185,7 +206,8 @@ def parse_place(place: Place) -> Place:
 def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
     run decodes no images and only knows the content that study.json has recorded."""
-    from fidrace.execute.study_runner import StudyRunner, default_out
+    from fidrace.execute.sequential_runner import make_runner
+    from fidrace.execute.study_runner import default_out
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder.out or default_out(study))
@@ -196,20 +218,22 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
         if recorded or not dry_run:
             study = resolve_content(study, str(recorded.get("sha256", "")) if dry_run else "")
     if not folder.fresh:
-        study = directory.adopt_target(study)
-    return StudyRunner(study, directory, folder.retry_failed)
+        study = directory.adopt_looks(directory.adopt_target(study))
+    return make_runner(study, directory, folder.retry_failed)
 
 
 @contextmanager
 def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iterator[list[RunSpec]]":
     """Check that runs can start, then write study.json. Yields the runs to do; the folder is marked as in use until the
     context ends."""
+    from fidrace.console import say
     from fidrace.storage.locks import lock_folder
 
     directory = runner.directory
     to_empty = folder.fresh and directory.holds_study()
     if not to_empty:
         directory.merged_manifest(runner.study)  # refuses another study's folder before anything is written
+        runner.catch_up()
     if to_empty or runner.plan():
         from fidrace.execute.preflight import check_startable
 
@@ -223,24 +247,27 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
                 directory.empty()
             in_use.enter_context(directory.mark_in_use())
             runner.declare()
+            passed = runner.catch_up()
             specs = runner.plan()
-        describe_study(runner, specs)
+        describe_study(runner, runner.left_at_most())
+        for look in passed:
+            say(str(look))
         yield specs
 
 
 def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
-    """Say what is raced, to which target, how much of it is left to do, and where it is written."""
+    """Say what is raced, to which target, how much of it is left to do (`specs`, or less), and where it is written."""
     from fidrace.console import say
 
     study, task = runner.study, runner.study.task
     if study.baseline_added:
         say("the baseline is added: every factor is measured against it")
-    total = len(study.methods) * len(study.seeds)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
-    done = f"; {total - len(specs)} of {total} runs are done already" if len(specs) < total else ""
-    size = f"{len(study.methods)} methods x {len(study.seeds)} seeds, {task.budget.iterations} iterations each"
-    say(f"{study.name}: {size}, to {goal}{done}")
+    size, done = runner.describe_size(len(specs))
+    say(f"{study.name}: {size}, {task.budget.iterations} iterations each, to {goal}{done}")
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
+    if study.until_decided:
+        say(study.until_decided.describe())
     if warning := task.ema_warning():
         say(warning)
 

@@ -1,6 +1,6 @@
 """Run what a study still lacks: runs that are done are kept, the others are executed, the tables are rebuilt from both."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,19 +29,42 @@ class StudyRunner:
     directory: StudyFolder
     retry_failed: bool = False
 
+    def asked(self) -> list[RunSpec]:
+        """The runs that this command is to bring to their end."""
+        return list(self.study.specs())
+
     def plan(self) -> list[RunSpec]:
-        """The runs still to do: neither finished, nor diverged, nor failed (unless those are to be retried)."""
+        """The runs still to do."""
+        return self.to_do(self.asked())
+
+    def to_do(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Those that are neither finished, nor diverged, nor failed (unless those are to be retried)."""
         to_do, known = [], self.directory.run_statuses()
-        for spec in self.study.specs():
+        for spec in specs:
             status = known.get(spec.directory)
             if status in ENDED or (status == "failed" and not self.retry_failed):
                 continue
             to_do.append(spec)
         return to_do
 
+    def left_at_most(self) -> list[RunSpec]:
+        """The runs still to do, if every one of them turns out to be needed."""
+        return self.plan()
+
+    def catch_up(self) -> Sequence[object]:
+        """What the runs so far have decided already; nothing if all runs are raced anyway."""
+        return ()
+
+    def describe_size(self, left: int) -> tuple[str, str]:
+        """How many runs this is, and how much of it is done if `left` runs are left, in words."""
+        methods, seeds = len(self.study.methods), len(self.study.seeds)
+        total = methods * seeds
+        done = f"; {total - left} of {total} runs are done already" if left < total else ""
+        return f"{methods} methods x {seeds} seeds", done
+
     def failures(self) -> list[str]:
         """`method seed s: reason` for each failed run of this study."""
-        rows = [row for spec in self.study.specs() if (row := self.directory.row(spec))]
+        rows = [row for spec in self.asked() if (row := self.directory.row(spec))]
         return [f"{row['method']} seed {row['seed']}: {row['error']}" for row in rows if row["status"] == "failed"]
 
     def declare(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,13 +15,15 @@ from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_r
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.reading import Tables
 from fidrace.score.rules import FINAL, Rules
-from fidrace.score.speedups import MIN_PAIRS, NAN, grid_bracket, speedup
+from fidrace.score.sequential import Look, look_at, notes_of_look
+from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, grid_bracket, speedup
 from fidrace.score.windows import Window
 from fidrace.spec.user_input import Target
 from fidrace.storage.manifest import differences
 
 Crossings = dict[int, Crossing | None]
 CUT = 0.5  # the share of a window below which a row says so
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -162,11 +165,14 @@ class RunTable:
 
         Runs are paired by seed if seeds share their chances; otherwise, or with too few pairs, the two groups are compared. A
         failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
-        reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations."""
+        reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations. In
+        a study that declares looks, the runs are those of the last look that both sides have raced."""
         reference = reference or self.rules.baseline
-        failed = self.failed_runs(method)
+        look = self.look(method, reference)
+        failed, lost_references = (within(look, self.failed_runs(name)) for name in (method, reference))
         our_runs, their_runs = self.usable[method] | failed, self.usable[reference]
-        our_costs, their_costs = self.counted_costs(method, axis, failed=True), self.counted_costs(reference, axis)
+        our_costs = within(look, self.counted_costs(method, axis, failed=True))
+        their_costs = within(look, self.counted_costs(reference, axis))
         ours, theirs = [*our_costs], [*their_costs]
         common_seeds = {*theirs} - {NO_SEED}
         shared = [seed for seed in ours if seed in common_seeds]
@@ -177,7 +183,7 @@ class RunTable:
         sides = [[runs[seed] for seed in seeds] for runs, seeds in ((our_runs, ours), (their_runs, theirs))]
         full = [[costs[seed] for seed in seeds] for costs, seeds in ((our_costs, ours), (their_costs, theirs))]
         if not ours or not theirs:
-            return MethodComparison(ours, full[0], full[1], None, paired)
+            return MethodComparison(ours, full[0], full[1], None, paired, tuple(notes_of_look(look)))
         identical = len(ours) == len(theirs) and all(
             a.cost == b.cost and one.equals(other) for a, b, one, other in zip(*full, *sides, strict=True)
         )
@@ -186,23 +192,39 @@ class RunTable:
         used_sides, used = thinned or (sides, full)
         unlike = common is not None and thinned is None
         grids = Grids.UNLIKE if unlike else Grids.COARSE if are_coarse(used) else Grids.FINE
-        lost = bool({*failed} - {*ours}), bool(self.failed_runs(reference))
-        notes = ["grids differ"] if common is not None else []
+        lost = bool({*failed} - {*ours}), bool(lost_references)
+        cut = []
         if window := self.window(axis):
             full, _ = window.average(sides, full, paired)
             used, share = window.average(used_sides, used, paired)
-            notes += [f"window cut to {self.rules.window**share:.3g}x"] if share < CUT else []
-        found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost)
+            cut = [f"window cut to {self.rules.window**share:.3g}x"] if share < CUT else []
+        level = look.level if look else ONE_SIDED
+        found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost, level)
+        if look:
+            found = replace(found, p_value=look.p_value(found.p_value), p_slower=look.p_value(found.p_slower))
+        notes = [*notes_of_look(look, found), *(["grids differ"] if common is not None else []), *cut]
         if grids is not Grids.FINE and not identical:
             notes.append(f"coarse grid {found.grid_low:.2g}–{found.grid_high:.2g}".replace("inf", "∞"))
         at_common = (used[0], used[1]) if thinned else None
-        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost, grids, at_common)
+        return MethodComparison(ours, full[0], full[1], found, paired, tuple(notes), lost, grids, at_common, level)
 
     def window(self, axis: str) -> Window | None:
         """The window of targets over which costs are averaged; None without one, and at `baseline-final`."""
         if self.rules.window == 1 or self.rules.target == FINAL:
             return None
         return Window(self.rules.window, float(self.rules.target), axis, self.rules.budget)
+
+    def look(self, method: str, reference: str = "") -> Look | None:
+        """The last look that is over for both methods; None in a study without looks."""
+        design = self.rules.until_decided
+        if design is None:
+            return None
+        return look_at(design, min(self.raced(method), self.raced(reference or self.rules.baseline)))
+
+    def raced(self, method: str) -> int:
+        """With how many of the seeds 0, 1, 2, … the method has been raced, each to its end or to its failure."""
+        ended = {curve.seed for curve in self.curves if curve.method == method and curve.status != "running"}
+        return next(seed for seed in range(len(ended) + 1) if seed not in ended)
 
     def counted_costs(self, method: str, axis: str, failed: bool = False) -> dict[int, TargetCost]:
         """The costs of the method's runs without copies, by seed; with `failed` also of failed runs, as never arriving."""
@@ -245,6 +267,11 @@ class RunTable:
             runs.append(thinned)
             found.append(costs)
         return runs, found
+
+
+def within(look: Look | None, by_seed: dict[int, T]) -> dict[int, T]:
+    """What belongs to the look; all without looks."""
+    return by_seed if look is None else {seed: value for seed, value in by_seed.items() if seed in look}
 
 
 def known_costs(costs: dict[int, TargetCost]) -> dict[int, TargetCost]:

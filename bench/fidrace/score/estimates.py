@@ -14,7 +14,7 @@ from fidrace.method.base import Floats
 from fidrace.score.grids import Grids
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.power import AT_POWER, USUAL_POWER, power, variance
-from fidrace.score.speedups import NAN, ROUNDING, half_width, interval, log_costs, standard_error, supports, widen
+from fidrace.score.speedups import NAN, ONE_SIDED, ROUNDING, half_width, interval, log_costs, standard_error, supports, widen
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
 MOST_SEEDS, ANY_NUMBER = 200, 10**9  # the most that a note names; and so many that only what is not scatter is left
@@ -26,7 +26,8 @@ class Estimate:
 
     Its ln is `mean`, a sum or difference of the means of independent `groups` (none: it is exact). `is_open` says whether
     costs leave the lower and the upper limit open, `bracket` and `grids` what the evaluation grids support. `how`: the two
-    that a ratio compares, in words. `seeds_are`: what a number of seeds counts, such as `seeds a side`."""
+    that a ratio compares, in words. `seeds_are`: what a number of seeds counts, such as `seeds a side`.
+    `level`: the chance that either limit may miss."""
 
     mean: float
     groups: Sequence[Floats]
@@ -35,6 +36,7 @@ class Estimate:
     grids: Grids = Grids.FINE
     how: str = ""
     seeds_are: str = "seeds"
+    level: float = ONE_SIDED
 
     @property
     def factor(self) -> float:
@@ -57,10 +59,10 @@ class Estimate:
         smaller groups had that many values of the same scatter."""
         low = high = self.mean
         if self.groups and seeds:
-            half = half_width(*standard_error(self.groups, seeds))
+            half = half_width(*standard_error(self.groups, seeds), self.level)
             low, high = self.mean - half, self.mean + half
         elif self.groups:
-            _, low, high, *_ = interval(self.mean, self.groups)
+            _, low, high, *_ = interval(self.mean, self.groups, self.level)
         ci_low, ci_high = float(np.exp(low)), float(np.exp(high))
         if not supports(self.grids, ci_low, ci_high, *self.bracket):
             ci_low, ci_high = widen(ci_low, ci_high, *self.bracket)
@@ -81,6 +83,7 @@ def estimate_of(comparison: MethodComparison) -> Estimate:
         (found.grid_low, found.grid_high),
         Grids.FINE if found.identical else comparison.grids,
         seeds_are="seeds" if comparison.paired else "seeds a side",
+        level=comparison.level,
     )
 
 

@@ -133,13 +133,17 @@ def score_tables(folder: Path, asked: Question, axis: str | None = None, contras
     guards = guard_table(table)
     methods = [method for method in table.methods if method != table.rules.baseline]
     added = WINDOW_COLUMNS if table.rules.window > 1 else []
+    by_looks = table.rules.until_decided is not None
+    family = len({*table.rules.methods, *table.methods} - {table.rules.baseline}) if by_looks else 0
     speedups = adjust_p_values(
-        [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS + added
+        [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS + added, family
     )
     pairs = [pair for pair in table.rules.contrasts if {*pair} <= {*table.methods}]
     rows = [contrast_row(table, guards, *pair, name) for name in axes for pair in pairs]
     against_controls = adjust_p_values(
-        [{**row, "flags": flag_post_hoc(row["flags"], bool(contrasts))} for row in rows], CONTRAST_COLUMNS + added
+        [{**row, "flags": flag_post_hoc(row["flags"], bool(contrasts))} for row in rows],
+        CONTRAST_COLUMNS + added,
+        len(table.rules.contrasts) if by_looks else 0,
     )
     return Scores(
         speedups,
@@ -186,13 +190,18 @@ def flag_post_hoc(flags: str, afterwards: bool) -> str:
     return "; ".join(filter(None, ["post hoc" if afterwards and "post hoc" not in flags else "", flags]))
 
 
-def adjust_p_values(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """`rows` as a table, with p on both sides adjusted by Holm over all rows of one axis, and verdicts by the adjusted p."""
+def adjust_p_values(rows: list[dict[str, Any]], columns: list[str], family: int = 0) -> pd.DataFrame:
+    """`rows` as a table, with p on both sides adjusted by Holm over all rows of one axis, and verdicts by the adjusted p. Holm
+    counts at least `family` rows, those that have no p yet as 1: in a study that is raced until it is decided they get one
+    later, and must not take back what was shown before."""
     table = pd.DataFrame(rows, columns=pd.Index(columns))
     for axis in table["axis"].unique():
         on_axis = table["axis"] == axis
         for p in ("p_value", "p_slower"):
-            table.loc[on_axis, {"p_value": "p_holm"}.get(p, f"{p}_holm")] = holm(table.loc[on_axis, p].to_numpy(float))
+            values = table.loc[on_axis, p].to_numpy(float)
+            counted = np.append(np.nan_to_num(values, nan=1.0), np.ones(max(family - len(values), 0))) if family else values
+            adjusted = np.where(np.isnan(values), NAN, holm(counted)[: len(values)])
+            table.loc[on_axis, {"p_value": "p_holm"}.get(p, f"{p}_holm")] = adjusted
     return table.assign(verdict=[adjusted_verdict(row) for row in table.to_dict("records")])
 
 

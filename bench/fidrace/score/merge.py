@@ -96,6 +96,8 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
         for method in sorted(study.methods.keys() & other.methods.keys()):
             if study.methods[method].hash != other.methods[method].hash:
                 raise InputError(f"the code of method {method!r} differs between {first.path} and {folder.path}")
+        if not same_looks(study, other):
+            raise InputError(f"the looks are {study.until_decided} in {first.path} and {other.until_decided} in {folder.path}")
         study = merge_manifests(study, other)
     study.write(out.path / "study.json")
     for folder, taken in rows.items():
@@ -104,6 +106,11 @@ def merge_studies(rows: dict[StudyFolder, list[Row]], out: StudyFolder) -> None:
             shutil.copytree(folder.path / directory_of(row), out.path / directory_of(row))
         out.import_rows([row for row in taken if row not in whole], folder)
     out.collect()
+
+
+def same_looks(first: Manifest, other: Manifest) -> bool:
+    """True if both studies are raced until they are decided by the same looks, or neither is."""
+    return first.until_decided.same_plan(other.until_decided) if first.until_decided else not other.until_decided
 
 
 def merge_manifests(first: Manifest, other: Manifest) -> Manifest:

@@ -7,9 +7,10 @@ import numpy as np
 
 from fidrace.score.crossings import TargetCost
 from fidrace.score.grids import Grids
-from fidrace.score.speedups import MIN_PAIRS, NAN, Speedup, log_costs
+from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, Speedup, log_costs
 
 NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
+NO_LOOK = "no look is over yet"
 OPEN = "costs that are not known, on both sides, leave both limits open"
 
 
@@ -19,7 +20,8 @@ class MethodComparison:
     side has no runs. `seeds`: of the method's runs, and of both sides' if they are `paired`.
     `notes`: what the comparison itself found. `lost`: if runs that failed, of the method and of the reference, are not among
     them. `grids`: how far these costs can be compared. `at_common`: both sides' costs at their common evaluations, from which
-    the speedup follows where grids differ."""
+    the speedup follows where grids differ. `level`: the chance that either limit may miss; NaN before the first look of a
+    study that is raced until it is decided."""
 
     seeds: list[int]
     ours: list[TargetCost]
@@ -30,6 +32,7 @@ class MethodComparison:
     lost: tuple[bool, bool] = (False, False)
     grids: Grids = Grids.FINE
     at_common: tuple[list[TargetCost], list[TargetCost]] | None = None
+    level: float = ONE_SIDED
 
     def figures(self) -> dict[str, Any]:
         """The values of a table's columns; without runs on both sides those of the speedup are absent."""
@@ -72,6 +75,8 @@ class MethodComparison:
         """The reason why nothing was measured; empty if an interval bounds the factor."""
         if self.is_too_small:
             return f"{self.size}; an interval takes {MIN_PAIRS}{'' if self.paired else ' of each'}"
+        if np.isnan(self.level):
+            return NO_LOOK
         if all(cost.censored for cost in self.ours + self.theirs):
             return "no run reached the target"
         if self.speedup and self.speedup.detectable == np.inf:

@@ -111,6 +111,7 @@ def change(now: MethodComparison, before: MethodComparison, unchanged: Set[int] 
         (now_low or before_high, now_high or before_low),
         how=how,
         seeds_are=IN_BOTH if paired else IN_EACH,
+        level=min(now.level, before.level),  # the ratio is looked at as often as its sides
     )
 
 

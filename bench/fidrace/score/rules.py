@@ -13,6 +13,7 @@ from fidrace.score.columns import ITERATIONS
 from fidrace.score.curves import Curve
 from fidrace.score.reading import Tables
 from fidrace.score.speedups import NAN
+from fidrace.spec.looks import Design
 from fidrace.spec.task import load_task, task_names
 from fidrace.spec.user_input import (
     BASELINE,
@@ -36,7 +37,8 @@ class Rules:
     run (None: unknown), what the study records of each method, `contrasts` (pairs of a method and its control), the
     iterations at which runs are evaluated (empty: unknown), and the fixed part that all runs share (empty: unknown).
     `replaced`: what is asked is not what the folder declares. `paired`: equal seeds share their chances. `ends_freely`: a run
-    may end anywhere. `window`: costs are averaged over the targets from target / window to target * window."""
+    may end anywhere. `window`: costs are averaged over the targets from target / window to target * window. `until_decided`:
+    the looks of a study that is raced until it is decided."""
 
     target: Target
     how: str
@@ -52,6 +54,7 @@ class Rules:
     paired: bool = True
     ends_freely: bool = False
     window: float = 1.0
+    until_decided: Design | None = None
 
     @property
     def post_hoc(self) -> bool:
@@ -180,4 +183,5 @@ def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
         tuple(study.evaluations_at),
         study.fixed,
         window=study.window,
+        until_decided=study.until_decided,
     )

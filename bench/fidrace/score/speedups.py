@@ -19,12 +19,14 @@ FASTER, SLOWER, IDENTICAL, NO_DIFFERENCE = "faster", "slower", "identical", "no 
 NAN = float("nan")
 NO_SCATTER, ROUNDING = 1e-9, 1e-9
 LEVEL = 0.05  # of an adjusted p
+ONE_SIDED = 0.025  # the chance that either limit of an interval may miss
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """A factor with its 95 % interval. `bound` says how to read the factor: = as a point, >= or <= as a bound, none: there is
-    no point. `grid_low` to `grid_high` is what the evaluation grids alone support, whatever the interpolation.
+    """A factor with its interval, of 95 % unless another level was asked. `bound` says how to read the factor: = as a point, >=
+    or <= as a bound, none: there is no point. `grid_low` to `grid_high` is what the evaluation grids alone support, whatever
+    the interpolation.
 
     With too few runs the limits, p-values and detectable are NaN. `p_value` and `p_slower` are one-sided, of a factor above
     and below 1. `detectable` is the smallest factor that this scatter and number of runs could have distinguished from 1, NaN
@@ -91,6 +93,7 @@ def speedup(
     bracket: tuple[float, float] | None = None,
     grids: Grids = Grids.FINE,
     lost: tuple[bool, bool] = (False, False),
+    level: float = ONE_SIDED,
 ) -> Speedup:
     """The method's speedup over the baseline: if `paired`, from pairs that share their chances (at the same place in both),
     else from two independent groups.
@@ -100,12 +103,13 @@ def speedup(
     baseline's less, the upper one in the other two cases; also if runs of the method, or of the baseline, were `lost` that
     might never have arrived. `bracket`: what the grids support,
     if not what these costs say. Where `grids` are coarse, an interval that excludes 1 is widened to hold the bracket unless
-    that excludes 1 too; where they are unlike, always. Curves that are `identical` have the factor 1 for any seed.
+    that excludes 1 too; where they are unlike, always. Curves that are `identical` have the factor 1 for any seed. `level`:
+    the chance that either limit may miss (NaN: no interval).
     """
     base, other = log_costs(baseline), log_costs(method)
     flattered, slighted = are_open(baseline, method)
     grid_low, grid_high = (1.0, 1.0) if identical else bracket or grid_bracket(baseline, method)
-    mean, low, high, p_value, half = student(base - other) if paired else welch_test(base, other)
+    mean, low, high, p_value, half = student(base - other, level) if paired else welch_test(base, other, level)
     ci_low, ci_high, p_slower = float(np.exp(low)), float(np.exp(high)), 1 - p_value if half < np.inf else 1.0
     if not np.isnan(low) and not identical:
         if not supports(grids, ci_low, ci_high, grid_low, grid_high):
@@ -147,25 +151,25 @@ def widen(ci_low: float, ci_high: float, grid_low: float, grid_high: float) -> t
     return min(ci_low, low), max(ci_high, high)
 
 
-def student(d: Floats) -> tuple[float, float, float, float, float]:
-    """Mean of d, its 95 % limits, the one-sided p of a mean above 0, and the half-width; all but the mean are NaN for fewer
+def student(d: Floats, level: float = ONE_SIDED) -> tuple[float, float, float, float, float]:
+    """Mean of d, its limits, the one-sided p of a mean above 0, and the half-width; all but the mean are NaN for fewer
     than MIN_PAIRS values."""
-    return interval(float(d.mean()), [d])
+    return interval(float(d.mean()), [d], level)
 
 
-def welch_test(a: Floats, b: Floats) -> tuple[float, float, float, float, float]:
+def welch_test(a: Floats, b: Floats, level: float = ONE_SIDED) -> tuple[float, float, float, float, float]:
     """The same of the difference of the means of two independent groups, whose variances may differ."""
-    return interval(float(a.mean() - b.mean()), [a, b])
+    return interval(float(a.mean() - b.mean()), [a, b], level)
 
 
-def interval(mean: float, groups: Sequence[Floats]) -> tuple[float, float, float, float, float]:
-    """`mean`, a sum or difference of the means of independent groups, its 95 % limits, one-sided p and half-width: Student's
+def interval(mean: float, groups: Sequence[Floats], level: float = ONE_SIDED) -> tuple[float, float, float, float, float]:
+    """`mean`, a sum or difference of the means of independent groups, its limits, one-sided p and half-width: Student's
     for one group, Welch's (Biometrika 34, 1947) for more. All but the mean are NaN if a group has fewer than MIN_PAIRS. Values
     that differ from 0 and do not scatter are rounded, or copies: they bound nothing."""
     error, freedom = standard_error(groups)
     if error < NO_SCATTER < abs(mean):
         return mean, -np.inf, np.inf, 1.0, np.inf
-    half = half_width(error, freedom)
+    half = half_width(error, freedom, level)
     return mean, mean - half, mean + half, p_above(mean, error, freedom), half
 
 
@@ -205,9 +209,10 @@ def lower_limit(mean: float, groups: Sequence[Floats]) -> float:
     return mean - float(stdtrit(freedom, 0.95)) * error
 
 
-def half_width(error: float, freedom: float) -> float:
-    """Half the width of a two-sided 95 % interval by Student's t, from a standard error and its degrees of freedom."""
-    return float(stdtrit(freedom, 0.975)) * error
+def half_width(error: float, freedom: float, level: float = ONE_SIDED) -> float:
+    """Half the width of an interval by Student's t, of which either limit may miss with the chance `level`, from a standard
+    error and its degrees of freedom."""
+    return 0.0 if error == level == 0 else float(stdtrit(freedom, 1 - level)) * error
 
 
 def correlation(a: Floats, b: Floats) -> float:

@@ -15,6 +15,7 @@ from fidrace.errors import InputError, nearest
 from fidrace.method.composition import Composition
 from fidrace.method.registry import Registry, content_hash
 from fidrace.packaged import packaged_studies
+from fidrace.spec.looks import Looks
 from fidrace.spec.task import Task, load_task, task_names
 from fidrace.spec.user_input import (
     BASELINE,
@@ -71,8 +72,8 @@ class ResolvedMethod:
 @dataclasses.dataclass(frozen=True)
 class Study:
     """A task, methods (the baseline first) and seeds; `target` is a number or baseline-final, `target_given` says whether
-    the user or the study file named it, and so for the `window` around it; `contrasts` are pairs of a method and the control
-    that it must beat."""
+    the user or the study file named it, and so of the `window` around it and of the seeds; `contrasts` are pairs of a method
+    and the control that it must beat; `until_decided`: the looks of a study that is raced until it is decided."""
 
     name: str
     task: Task
@@ -86,6 +87,8 @@ class Study:
     contrasts: tuple[tuple[str, str], ...] = ()
     window: float = 1.0
     window_given: bool = False
+    until_decided: Looks | None = None
+    seeds_given: bool = False
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -109,6 +112,7 @@ class StudyFile(Model):
     target: Target | None = None
     window: WindowRatio | None = None
     contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
+    until_decided: Looks | None = None
     set: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -167,11 +171,12 @@ def load_study(
     changes: Mapping[str, Any] = {},
     methods_path: Sequence[str] = (),
     window: float | None = None,
+    until_decided: Mapping[str, Any] | None = None,
 ) -> Study:
     """The study that `source` (a task, a packaged study or a study's TOML file) and the options given beside it describe.
 
-    Options win over the file, the file over the task's defaults. `seeds`: a count, a list, or either as --seeds has it. Raises
-    InputError.
+    Options win over the file, the file over the task's defaults. `seeds`: a count, a list, or either as --seeds has it.
+    `until_decided`: fields of `Looks` that the user gave; the looks are then the seeds. Raises InputError.
     """
     file, name = find_study(str(source))
     in_file = {} if file.budget is None else {"budget.iterations": file.budget}
@@ -179,7 +184,11 @@ def load_study(
     merged = {**file.set, **in_file, **changes, **by_flag}
     task = load_task(file.task, merged)
     names = methods or file.methods or task.defaults.methods
-    if seeds is None:
+    looks = find_looks(file, until_decided, seeds is not None, name)
+    seeds_given = looks is None and (seeds is not None or file.seeds is not None)
+    if looks:
+        seeds = looks.last
+    elif seeds is None:
         seeds = file.seeds if file.seeds is not None else task.defaults.seeds
     if not isinstance(seeds, str):
         seeds = str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds)
@@ -192,6 +201,8 @@ def load_study(
     added = BASELINE not in map(str.strip, names)
     check_window(window)
     around = window if window is not None else file.window
+    if looks and len(resolved) < 2:
+        raise InputError(f"{name}: the baseline alone has nothing to decide; name a method (-m)")
     return Study(
         name,
         task,
@@ -200,12 +211,26 @@ def load_study(
         value,
         how,
         target_given,
-        paths,
-        added,
-        contrasts,
-        task.target.window if around is None else around,
-        around is not None,
+        methods_path=paths,
+        baseline_added=added,
+        contrasts=contrasts,
+        window=task.target.window if around is None else around,
+        window_given=around is not None,
+        until_decided=looks,
+        seeds_given=seeds_given,
     )
+
+
+def find_looks(file: StudyFile, asked: Mapping[str, Any] | None, seeds_asked: bool, name: str) -> Looks | None:
+    """The looks that the options ask for, else those of the file. Raises InputError if seeds are named too."""
+    if asked is not None and seeds_asked:
+        raise InputError("--seeds: with --until-decided the looks are the seeds, as in --looks 3,5,8; omit one of the two")
+    if asked is None and file.until_decided and file.seeds is not None:
+        raise InputError(f"{name}: the looks of [until_decided] are the seeds; leave `seeds` out")
+    if asked is None:
+        return None if seeds_asked else file.until_decided
+    in_file = file.until_decided.model_dump(exclude_unset=True) if file.until_decided else {}
+    return validate(Looks, {**in_file, **asked}, "--until-decided")
 
 
 def resolve_target(given: Target | None, task: Task) -> tuple[Target, str, bool]:

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import pydantic
@@ -47,6 +48,7 @@ def validate(model: type[M], table: dict[str, Any], where: str) -> M:
             parent: Any = model
             for step in first["loc"][:-1]:
                 parent = get_args(parent)[0] if isinstance(step, int) else parent.model_fields[step].annotation
+                parent = get_args(parent)[0] if isinstance(parent, UnionType) else parent
             raise InputError(f"{where}: unknown field {field!r}{nearest(str(first['loc'][-1]), parent.model_fields)}") from None
         message = first["msg"].removeprefix("Value error, ")
         scalar = isinstance(first["input"], str | int | float) and first["type"] != "missing"

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import Field, PlainSerializer
 
 from fidrace.errors import InputError
+from fidrace.spec.looks import Design
 from fidrace.spec.user_input import BASELINE, Goal, Model, validate
 from fidrace.storage.atomic import read_record, write_json
 
@@ -44,7 +45,8 @@ class MethodRecord(_Record):
 
 class Manifest(_Record):
     """The content of study.json. `target_by_rule`: the target was set from this folder's baseline runs (`fidrace target`),
-    and later commands adopt it. `methods_path`: folders of the user's own method files, by absolute path."""
+    and later commands adopt it. `methods_path`: folders of the user's own method files, by absolute path. `until_decided`: the
+    looks of a study that is raced until it is decided."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     name: str = ""
@@ -63,6 +65,7 @@ class Manifest(_Record):
     methods: dict[str, MethodRecord]
     target_by_rule: bool = False
     methods_path: list[str] = Field(default=[])
+    until_decided: Design | None = None
 
     @classmethod
     def of(cls, study: "Study") -> "Manifest":
@@ -87,6 +90,8 @@ class Manifest(_Record):
             content["window"] = study.window
         if study.methods_path:
             content["methods_path"] = list(study.methods_path)
+        if isinstance(study.until_decided, Design):
+            content["until_decided"] = study.until_decided
         return cls.model_validate(content)
 
     def extended_by(self, new: "Manifest") -> "Manifest":
@@ -105,6 +110,8 @@ class Manifest(_Record):
             changes |= {"target_by_rule": True}
         if folders := list(dict.fromkeys([*self.methods_path, *new.methods_path])):
             changes |= {"methods_path": folders}
+        if self.until_decided:
+            changes |= {"until_decided": self.until_decided}
         return new.model_copy(update=changes)
 
     def has_only_target(self) -> bool:
@@ -138,6 +145,11 @@ def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
         raise InputError(f"{path} has the target {old.target}, not {new.target}; `fidrace score --target` tries others")
     if old.window != new.window:
         raise InputError(f"{path} has the window {old.window:g}, not {new.window:g}; `fidrace score --window` tries others")
+    if new.until_decided and not old.until_decided and not old.has_only_target():
+        raise InputError(f"{path} declares no looks, and looks must be declared before the first run; {remedy}")
+    if new.until_decided and old.until_decided and not old.until_decided.same_plan(new.until_decided):
+        looks = f"other looks ({old.until_decided}) than {new.until_decided}"
+        raise InputError(f"{path} declares {looks}, and looks must be declared before the first run; {remedy}")
     for method in old.methods.keys() & new.methods.keys():
         if not old.methods[method].same_code(new.methods[method]):
             raise InputError(f"the code of method {method!r} has changed since its runs in {path}; {remedy}")

@@ -60,6 +60,22 @@ class StudyFolder:
             return replace(study, target=manifest.target, target_how=manifest.target_how)
         return study
 
+    def adopt_looks(self, study: Study) -> Study:
+        """`study` with the looks that this folder declares, unless seeds were asked for. Raises InputError if it declares other
+        looks than those asked for."""
+        declared = self.manifest().until_decided if self.holds_study() else None
+        if declared is None or study.seeds_given:
+            return study
+        asked = study.until_decided
+        for field in asked.model_fields_set if asked else ():
+            if getattr(asked, field) != getattr(declared, field):
+                ours, theirs = (getattr(one, field) for one in (declared, asked))
+                raise InputError(
+                    f"{self.path} declares {field} = {ours}, not {theirs}: looks must be declared before the first run; choose "
+                    "another --out, or --fresh to empty it"
+                )
+        return replace(study, until_decided=declared, seeds=tuple(range(declared.last)))
+
     def merged_manifest(self, study: Study) -> Manifest:
         """The manifest of `study`, extended by the methods and seeds that the folder already has. Raises InputError if the
         folder holds another study, or something that is no study."""

@@ -144,6 +144,8 @@ def provenance(folder: Path, races: RunTable, runs: pd.DataFrame, study: Manifes
         ),
         ("seeds", f"{', '.join(map(str, seeds))}; declared before the first run: {declared}"),
     ]
+    if rules.until_decided:
+        told.append(("looks", rules.until_decided.describe()))
     for name in VARYING:
         if name in runs:
             found = Counter(str(value) for value in runs[name] if str(value) not in ("", "nan"))
