@@ -26,7 +26,7 @@ class Rules:
     run (None: unknown), what the study records of each method, `contrasts` (pairs of a method and its control), the
     iterations at which runs are evaluated (empty: unknown), and the fixed part that all runs share (empty: unknown).
     `replaced`: what is asked is not what the folder declares. `paired`: equal seeds share their chances. `ends_freely`: a run
-    may end anywhere."""
+    may end anywhere. `edges`: the highest and the lowest target that the folder declares (None: unknown)."""
 
     target: Target
     how: str
@@ -41,6 +41,23 @@ class Rules:
     unit: str = ITERATIONS
     paired: bool = True
     ends_freely: bool = False
+    edges: tuple[float, float] | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """True if runs end where their crossing is confirmed."""
+        return bool(self.fixed.get("budget", {}).get("stop"))
+
+    @property
+    def searched(self) -> bool:
+        """True if of the grid only those evaluations are measured that the declared target needs."""
+        return bool(self.fixed.get("budget", {}).get("search"))
+
+    @property
+    def is_searched_for(self) -> bool:
+        """True if the search has found what the whole grid would say at this target."""
+        aim = self.target
+        return self.searched and self.edges is not None and aim != FINAL and self.edges[1] <= float(aim) <= self.edges[0]
 
     @property
     def post_hoc(self) -> bool:
@@ -55,8 +72,18 @@ class Rules:
         """True if a finished run has all of its evaluations; otherwise rows were lost."""
         if self.ends_freely:
             return True
-        due = {n for n in self.evaluations_at if not curve.timed_out or n <= curve.iteration[-1]}
+        if curve.stopped and self.edges and curve.descent.index(self.edges[1]) is None:
+            return False
+        if self.searched:
+            return curve.ends_by(self.budget) and all(self.is_bracketed(curve, edge) for edge in self.edges or ())
+        due = {n for n in self.evaluations_at if not curve.ended_early or n <= curve.iteration[-1]}
         return curve.ends_by(self.budget) and due <= {*curve.iteration}
+
+    def is_bracketed(self, curve: Curve, edge: float) -> bool:
+        """True if the evaluations around the curve's crossing of `edge` are neighbours on the grid, or if it does not cross."""
+        k, grid = curve.descent.index(edge), [*self.evaluations_at]
+        around = [] if k is None else [*curve.iteration[k : k + 3]]
+        return k is None or any(grid[place : place + 3] == around for place in range(len(grid)))
 
 
 @dataclass(frozen=True)
@@ -127,6 +154,8 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
         raise InputError(f"--budget {asked.budget:g}: write how much training to look at, in {tables.unit}")
     if asked.target is not None:
         check_target(asked.target)
+    if asked.target == FINAL and rules.stopped:
+        raise InputError(f"{folder}: --target {FINAL}: runs stopped at the crossing of {rules.target}, so their final FD is unknown")
     if asked.target is not None and asked.target != rules.target:
         fixed = (folder / "study.json").exists() or declared.target is not None
         return replace(rules, target=asked.target, how="post hoc: --target", replaced=fixed)
@@ -158,4 +187,5 @@ def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
         tuple((method, control) for method, control in study.contrasts),
         tuple(study.evaluations_at),
         study.fixed,
+        edges=None if isinstance(study.target, str) else (study.target, study.target),
     )
