@@ -62,6 +62,12 @@ class Place:
 
         return devices("cpu" if self.executor == "ray" and self.device == "cuda" else self.device)
 
+    def run_count(self, threads: int) -> int:
+        """How many runs are executed at a time, as far as this machine knows."""
+        from fidrace.execute.local import default_workers
+
+        return 1 if self.group else self.workers or default_workers(self.devices(), threads)
+
 
 @dataclass(frozen=True)
 class FolderOptions:
@@ -207,10 +213,11 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
     if not to_empty:
         directory.merged_manifest(runner.study)  # refuses another study's folder before anything is written
     if to_empty or runner.plan():
-        from fidrace.execute.preflight import check_startable
+        from fidrace.execute.preflight import check_space, check_startable
 
         place.devices()
         check_startable(runner.study)
+        check_space(runner.study, directory.path, place.run_count(runner.study.task.budget.threads))
     if to_empty and not folder.yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} is unchanged", USAGE)
     with ExitStack() as in_use:
@@ -234,7 +241,8 @@ def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
     total = len(study.methods) * len(study.seeds)
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
     done = f"; {total - len(specs)} of {total} runs are done already" if len(specs) < total else ""
-    size = f"{len(study.methods)} methods x {len(study.seeds)} seeds, {task.budget.iterations} iterations each"
+    most = "at most " if task.budget.stop else ""
+    size = f"{len(study.methods)} methods x {len(study.seeds)} seeds, {most}{task.budget.iterations} iterations each"
     say(f"{study.name}: {size}, to {goal}{done}")
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
     if warning := task.ema_warning():

@@ -155,7 +155,9 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
     if asked.target is not None:
         check_target(asked.target)
     if asked.target == FINAL and rules.stopped:
-        raise InputError(f"{folder}: --target {FINAL}: runs stopped at the crossing of {rules.target}, so their final FD is unknown")
+        raise InputError(
+            f"{folder}: --target {FINAL}: runs stopped at the crossing of {rules.target}, so their final FD is unknown"
+        )
     if asked.target is not None and asked.target != rules.target:
         fixed = (folder / "study.json").exists() or declared.target is not None
         return replace(rules, target=asked.target, how="post hoc: --target", replaced=fixed)

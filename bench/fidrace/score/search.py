@@ -1,9 +1,9 @@
 """Which points of the evaluation grid must be measured to know where the full grid would see a run cross.
 
-Points are places 0, 1, ..., `last` on the grid. fd holds the distances measured so far, by place; training has `reached` a place,
-and the averaged weights of earlier ones are kept as long as they may be asked for. Only every `step`-th place is measured as
-it is reached. Once one of them is at or below an edge, bisection finds the crossing between it and the place before, and the
-place after the crossing confirms it, by the rule of `find_crossing`.
+Points are places 0, 1, ..., `last` on the grid. fd holds the distances measured so far, by place; training has `reached` a
+place, and the averaged weights of earlier ones are kept as long as they may be asked for. Only every `step`-th place is
+measured as it is reached. Once one of them is at or below an edge, bisection finds the crossing between it and the place
+before, and the place after the crossing confirms it, by the rule of `find_crossing`.
 
 A sustained crossing is a pair of neighbours at or below the target. With a step of 2 one of the two is measured in any case, so
 no crossing is missed, whatever the curve; with more, one that begins and ends between two places goes unseen.
@@ -20,8 +20,8 @@ LAST_PLACES = 2  # of a run: they are always measured, because they say whether 
 
 @dataclass(frozen=True)
 class Search:
-    """The rule for one run. `edges`: the highest and the lowest target that it is asked about, equal if there is one; None if it
-    has no target in advance. With a `step` of 1 every place is measured."""
+    """The rule for one run. `edges`: the highest and the lowest target that it is asked about, equal if there is one; None if
+    it has no target in advance. With a `step` of 1 every place is measured."""
 
     edges: tuple[float, float] | None
     step: int
@@ -72,7 +72,7 @@ class Search:
         """True if a run that has `reached` a place can have measured just `fd`; `at_work`: it may not be done at that place."""
         known: dict[int, float] = {}
         for place in range(reached + 1):
-            for ended in {False, place == reached}:
+            for ended in (False, True) if place == reached else (False,):
                 while (asked := self.next_place(known, place, ended)) is not None:
                     if asked not in fd:
                         return place == reached and (at_work or ended) and len(known) == len(fd)

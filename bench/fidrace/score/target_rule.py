@@ -74,7 +74,9 @@ def rule_target(folder: Path) -> tuple[float, int]:
     refuse_other_methods(folder, (curve.method for curve in curves))
     rules = read_rules(folder, tables, aimless=True)
     if rules.stopped or rules.searched:
-        raise InputError(f"{folder}: a target is read off whole runs, and these have budget.{'stop' if rules.stopped else 'search'}")
+        raise InputError(
+            f"{folder}: a target is read off whole runs, and these have budget.{'stop' if rules.stopped else 'search'}"
+        )
     budget = rules.budget
     try:
         return target_of(curves, budget), sum(sets_target(curve, budget) for curve in curves)

@@ -196,3 +196,9 @@ def check_known_target(target: Target, task: Task) -> None:
     """Raise InputError if runs are to stop at a target, or be searched for it, that is known only when they have ended."""
     if (field := task.budget.needs_target) and isinstance(target, str):
         raise InputError(f"budget.{field} needs a target that is known in advance, not {target}: give --target FD")
+
+
+def refuse_partial_grid(study: Study, why: str) -> None:
+    """Raise InputError if runs of the study leave evaluations of their grid out."""
+    if field := study.task.budget.needs_target:
+        raise InputError(f"budget.{field}: {why}; omit it")

@@ -140,8 +140,8 @@ class BudgetConfig(Model):
     the state is saved between evaluations (0: whenever losses are read back) and whether the averaged weights of every
     evaluation are kept for `fidrace analyze` does not change what is measured.
 
-    `stop` = crossed: a run ends at the evaluation that confirms its crossing of the target. `search`: only every `search_step`-th
-    evaluation is measured as it is reached, and in between what the crossing needs."""
+    `stop` = crossed: a run ends at the evaluation that confirms its crossing of the target. `search`: only every
+    `search_step`-th evaluation is measured as it is reached, and in between what the crossing needs."""
 
     iterations: int = Field(gt=0)
     evaluations: int = Field(gt=0)
