@@ -24,7 +24,7 @@ from fidrace.spec.task import Task
 from fidrace.storage.cache import sha256_of
 from fidrace.train.architectures import build_network, check_network
 
-GIB = 2**30
+MIB = 2**20
 
 
 def resolve_content(study: Study, data_sha256: str = "") -> Study:
@@ -95,8 +95,8 @@ def check_space(study: Study, folder: Path, runs: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise InputError(
-            f"budget.search keeps up to {files} files of averaged weights in {folder}: {needed / GIB:.1f} GiB are needed and "
-            f"{free / GIB:.1f} GiB are free; omit it, or choose another --out"
+            f"budget.search keeps up to {files} files of averaged weights in {folder}: {needed / MIB:,.0f} MiB are needed and "
+            f"{free / MIB:,.0f} MiB are free; omit it, or choose another --out"
         )
 
 
