@@ -2,10 +2,8 @@
 
 import os
 import platform
-import subprocess
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -20,6 +18,7 @@ from fidrace.evaluate.evaluator import Evaluator
 from fidrace.evaluate.sample_grid import frame_png, grid_png
 from fidrace.execute.events import Event
 from fidrace.execute.kept_weights import KeptWeights
+from fidrace.execute.provenance import device_name, packages, revision
 from fidrace.method.registry import Registry, content_hash
 from fidrace.score.search import Search
 from fidrace.spec.study import RunSpec
@@ -31,7 +30,6 @@ from fidrace.train.checkpoint import Checkpoints
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
 
-PACKAGES = ("fidrace", "torch", "numpy", "safetensors", "torch-fidelity")
 GRID_SAMPLES = 100  # samples in the picture of the latest evaluation
 
 
@@ -313,30 +311,3 @@ class Run:
         """Report an event of this run at its present iteration or an earlier one."""
         n = self.training.iteration if iteration is None else iteration
         self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, n, facts))
-
-
-def packages() -> dict[str, str]:
-    """Python and the packages whose versions can change the last digits of a run."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def device_name(ranks: ProcessGroup) -> str:
-    """The device of a run, such as `cpu x86_64` or `2 x NVIDIA A100`."""
-    one = torch.cuda.get_device_name(ranks.device) if ranks.device.type == "cuda" else f"cpu {platform.machine()}"
-    return one if ranks.count == 1 else f"{ranks.count} x {one}"
-
-
-@lru_cache
-def revision() -> str:
-    """The git commit of this code, with `-dirty` if files have changed since; empty outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return ""
-
-    if not git("ls-files", Path(__file__).name):  # an installed copy inside another project's checkout
-        return ""
-    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ":/bench", ":/methods") else "")

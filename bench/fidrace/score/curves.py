@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -162,7 +162,12 @@ class Descent:
 
 def longest_runs(curves: Sequence[Curve]) -> list[Curve]:
     """The runs that were evaluated as often as any, and at the same iterations, over which medians are taken; empty if no run
-    has evaluations."""
+    has evaluations. If runs stopped at their crossing these would be the slow ones: then all of them, at the evaluations that
+    they share."""
+    if any(curve.stopped for curve in curves):
+        measured = [curve for curve in curves if len(curve.fd)]
+        shared = reduce(np.intersect1d, [curve.iteration for curve in measured])
+        return [curve.restricted_to(shared) for curve in measured]
     most = max((len(curve.fd) for curve in curves), default=0)
     longest = [curve for curve in curves if len(curve.fd) == most > 0]
     return [curve for curve in longest if np.array_equal(curve.iteration, longest[0].iteration)]
