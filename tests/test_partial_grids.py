@@ -10,6 +10,7 @@ import pytest
 
 from fidrace.errors import InputError
 from fidrace.score.claims import changed_field
+from fidrace.score.gate import check
 from fidrace.score.leaderboard import read_run_table, score_folder
 from fidrace.score.rules import Question
 from fidrace.score.target_rule import rule_target
@@ -76,6 +77,11 @@ def test_at_another_target_searched_runs_are_compared_where_all_were_evaluated(t
     found = read_run_table(thin["search"], Question(50.0)).compare("mdlrc", "iterations")
     assert "grids differ" in found.notes
     assert read_run_table(thin["search"]).compare("mdlrc", "iterations").notes == ()
+
+
+def test_a_gate_between_two_searched_folders_takes_their_grids_as_alike(thin: dict[str, Path]) -> None:
+    whole, found = (check(folder, against=folder, absolute=True) for folder in (SOURCE, thin["both"]))
+    assert [(one.outcome, one.low, one.high) for one in found] == [(one.outcome, one.low, one.high) for one in whole]
 
 
 @pytest.mark.parametrize("way", WAYS)
