@@ -81,7 +81,10 @@ def test_at_another_target_searched_runs_are_compared_where_all_were_evaluated(t
 
 def test_a_gate_between_two_searched_folders_takes_their_grids_as_alike(thin: dict[str, Path]) -> None:
     whole, found = (check(folder, against=folder, absolute=True) for folder in (SOURCE, thin["both"]))
-    assert [(one.outcome, one.low, one.high) for one in found] == [(one.outcome, one.low, one.high) for one in whole]
+    assert [(one.outcome, one.now, one.ratio and one.ratio.limits()) for one in found] == [
+        (one.outcome, one.now, one.ratio and one.ratio.limits()) for one in whole
+    ]
+    assert not [note for one in found for note in one.notes if "grid" in note]
 
 
 @pytest.mark.parametrize("way", WAYS)
