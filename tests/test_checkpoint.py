@@ -156,10 +156,10 @@ def test_how_often_a_state_is_saved_is_no_part_of_what_is_held_fixed(tmp_path: P
 
 
 def test_an_evaluation_can_be_interrupted_too(tmp_path: Path) -> None:
-    """At the budget, in the curve's samples (five chunks) and in the final ones (three)."""
+    """At the budget, in the curve's samples (five chunks) and in the final ones (three), which find the curve's measured."""
     one = spec("baseline", tmp_path, **SMALL, **{"sampler.batch": 8, "quality.final_samples": 24})
     run(one, tmp_path / "whole")
-    for chunk in (2, 7):
+    for chunk, evaluated in ((2, [0, 12, 24]), (7, [0, 12, 24, 36])):
         work = Run(one, tmp_path / "parts", ALONE, lambda event: None)
         asked: list[int] = []
 
@@ -169,7 +169,7 @@ def test_an_evaluation_can_be_interrupted_too(tmp_path: Path) -> None:
 
         with pytest.raises(Interrupted):
             work.execute(now)
-        assert [row["iteration"] for row in work.evaluations] == [0, 12, 24]
+        assert [row["iteration"] for row in work.evaluations] == evaluated
         assert work.checkpoints.latest()[1]["iteration"] == 36
     run(one, tmp_path / "parts")
     assert_same(tmp_path / "parts" / one.directory, tmp_path / "whole" / one.directory)

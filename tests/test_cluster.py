@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
+from fidrace.execute.provenance import packages
 from fidrace.execute.ray.task import Order, find_mismatch
-from fidrace.execute.run import packages
 from fidrace.spec.study import load_study
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Refused
 from tests.faults import SMALL, Study, assert_same, rows

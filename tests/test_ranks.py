@@ -15,6 +15,7 @@ from fidrace.execute.torchrun import TorchrunExecutor
 from fidrace.method.registry import Registry
 from fidrace.score.crossings import cost_of_target
 from fidrace.score.reading import read_curves
+from fidrace.score.search import Search
 from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
 from fidrace.train.loop import Training
@@ -72,6 +73,19 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     assert [name.split(" x ")[0] for name in runs["device"]] == ["2", "2"]
     assert set(runs["status"]) == {"finished"}
     np.testing.assert_allclose(runs["final_fd"], alone["final_fd"], rtol=1e-2)
+
+
+def test_a_search_under_torchrun_ends_where_its_crossing_is_confirmed(tmp_path: Path) -> None:
+    """All processes go back to the same weights, and end together."""
+    words = "run digits -m baseline --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
+    words += "--set sampler.batch=32 --set optimizer.lr=0.01 --set budget.evaluations=12 --set ema.decay=0.9".split()
+    torchrun(tmp_path, "fidrace", *words, "--set", "budget.search=true", "--set", "budget.stop=crossed", "--out", "two")
+    (curve,) = read_curves(tmp_path / "two")
+    assert curve.stopped
+    known = {round(n / 5): fd for n, fd in zip(curve.iteration, curve.fd, strict=True)}
+    assert Search((105, 105), 2, 13).allows(known, max(known), at_work=False)
+    assert list(curve.fd[-2:] <= 105) == [True, True]
+    assert curve.iteration[-1] - curve.iteration[-3] == 10  # neighbours on the grid
 
 
 def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from fidrace.execute.estimate import random_training
 from fidrace.execute.local import devices
-from fidrace.execute.run import device_name
+from fidrace.execute.provenance import device_name
 from fidrace.spec.task import load_task
 from fidrace.train.process_group import ProcessGroup
 

@@ -30,6 +30,8 @@ def conclude(runner: StudyRunner, as_json: bool) -> None:
         headline = scores.headline() if scores else content.reason
         emit("study_ended", sys.stdout, failed=len(runner.failures()), headline=headline, leaderboard=leaderboard)
     elif scores:
+        for remark in scores.remarks:
+            say(remark)
         print_scores(scores, make_console())
         say(f"tables and pictures: {folder}; report: {page}")
     if scores is None:

@@ -5,6 +5,7 @@ from fidrace.cli.shared import USAGE, fail
 from fidrace.console import say
 from fidrace.execute.doctor import check_study
 from fidrace.execute.estimate import estimate
+from fidrace.execute.preflight import check_space
 from fidrace.execute.study_runner import StudyRunner
 from fidrace.report.cost import cost_lines
 from fidrace.spec.study import Study
@@ -20,6 +21,7 @@ def rehearse(runner: StudyRunner, place: Place, folder: FolderOptions) -> None:
             say(str(look))
         specs = runner.left_at_most()
     device = place.devices()[0]
+    check_space(runner.study, runner.directory.path, place.run_count(runner.study.task.budget.threads))
     describe_study(runner, specs)
     report_needs_and_cost(runner.study, len(specs), device)
 

@@ -66,6 +66,12 @@ class Place:
 
         return devices("cpu" if self.executor == "ray" and self.device == "cuda" else self.device)
 
+    def run_count(self, threads: int) -> int:
+        """How many runs are executed at a time, as far as this machine knows."""
+        from fidrace.execute.local import default_workers
+
+        return 1 if self.group else self.workers or default_workers(self.devices(), threads)
+
 
 @dataclass(frozen=True)
 class FolderOptions:
@@ -235,10 +241,11 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
         directory.merged_manifest(runner.study)  # refuses another study's folder before anything is written
         runner.catch_up()
     if to_empty or runner.plan():
-        from fidrace.execute.preflight import check_startable
+        from fidrace.execute.preflight import check_space, check_startable
 
         place.devices()
         check_startable(runner.study)
+        check_space(runner.study, directory.path, place.run_count(runner.study.task.budget.threads))
     if to_empty and not folder.yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} is unchanged", USAGE)
     with ExitStack() as in_use:
@@ -264,7 +271,8 @@ def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
         say("the baseline is added: every factor is measured against it")
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
     size, done = runner.describe_size(len(specs))
-    say(f"{study.name}: {size}, {task.budget.iterations} iterations each, to {goal}{done}")
+    most = "at most " if task.budget.stop else ""
+    say(f"{study.name}: {size}, {most}{task.budget.iterations} iterations each, to {goal}{done}")
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
     if study.until_decided:
         say(study.until_decided.describe())

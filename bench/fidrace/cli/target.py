@@ -51,13 +51,14 @@ def target(
         return
     require_training("racing the baseline")
     from fidrace.execute.study_runner import default_out
-    from fidrace.spec.study import load_study
+    from fidrace.spec.study import load_study, refuse_partial_grid
     from fidrace.spec.user_input import BASELINE, parse_assignment
 
     changes = dict(map(parse_assignment, change))
     if "budget.gpu_hours" in changes:
         raise InputError("--set budget.gpu_hours: a target is read at 0.6 of the iterations; use --budget")
     study = load_study(source, [BASELINE], parse_target_seeds(seeds or "5"), budget, None, changes)
+    refuse_partial_grid(study, "a target is read off whole runs")
     folder = out or default_out(study)
     run_series({"": prepare_study(study, folder)}, folder, workers, device, retry_failed)
     options = [*(["--budget", str(budget)] if budget else []), *(word for text in change for word in ("--set", text))]

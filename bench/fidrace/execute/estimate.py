@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from fidrace.data.base import Data
-from fidrace.execute.run import device_name
+from fidrace.execute.provenance import device_name
 from fidrace.method.registry import Registry
 from fidrace.spec.study import Study
 from fidrace.spec.task import Task

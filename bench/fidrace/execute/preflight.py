@@ -1,8 +1,10 @@
 """Checks before a study starts, so that wrong input is refused before anything is written or trained."""
 
+import shutil
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,13 +15,16 @@ from fidrace.errors import InputError
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.guards import NEIGHBOURS
 from fidrace.evaluate.reference_file import read_reference_file
+from fidrace.execute.kept_weights import most_kept
 from fidrace.method.base import NoiseSchedule
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.method.registry import Registry
 from fidrace.spec.study import Study
 from fidrace.spec.task import Task
 from fidrace.storage.cache import sha256_of
-from fidrace.train.architectures import check_network
+from fidrace.train.architectures import build_network, check_network
+
+MIB = 2**20
 
 
 def resolve_content(study: Study, data_sha256: str = "") -> Study:
@@ -75,6 +80,24 @@ def check_startable(study: Study) -> None:
     if task.quality.reference:
         read_reference_file(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
     check_methods(study)
+
+
+def check_space(study: Study, folder: Path, runs: int) -> None:
+    """Raise InputError if the disk of `folder` lacks the space for the weights that `runs` searched runs keep at a time."""
+    task = study.task
+    if not task.budget.search:
+        return
+    with torch.device("meta"):
+        network = build_network(task.network, task.data.shape, 0, task.diffusion.learned_sigma)
+    files = runs * most_kept(task.budget.search_step)
+    needed = files * sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise InputError(
+            f"budget.search keeps up to {files} files of averaged weights in {folder}: {needed / MIB:,.0f} MiB are needed and "
+            f"{free / MIB:,.0f} MiB are free; omit it, or choose another --out"
+        )
 
 
 def check_methods(study: Study) -> None:

@@ -2,32 +2,34 @@
 
 import os
 import platform
-import subprocess
+from bisect import bisect_right
 from collections.abc import Callable
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
 from fidrace.evaluate.evaluator import Evaluator
 from fidrace.evaluate.sample_grid import frame_png, grid_png
 from fidrace.execute.events import Event
+from fidrace.execute.kept_weights import KeptWeights
+from fidrace.execute.provenance import device_name, packages, revision
 from fidrace.method.registry import Registry, content_hash
+from fidrace.score.search import Search
 from fidrace.spec.study import RunSpec
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
 from fidrace.storage.checked_tensors import Tensors
-from fidrace.storage.tables import EVAL_COLUMNS, FRAME, GPU_HOURS, WEIGHTS, utc_now, with_extra_columns, write_table
+from fidrace.storage.tables import CROSSED, EVAL_COLUMNS, FRAME, GPU_HOURS, WEIGHTS, utc_now, with_extra_columns, write_table
 from fidrace.train.checkpoint import Checkpoints
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
 
-PACKAGES = ("fidrace", "torch", "numpy", "safetensors", "torch-fidelity")
 GRID_SAMPLES = 100  # samples in the picture of the latest evaluation
 
 
@@ -48,11 +50,17 @@ class Run:
             raise InputError(f"method {spec.method!r} on {platform.node()} is not the code that this study started with")
         self.training = Training(self.task, method, spec.seed, self.data, ranks)
         self.evaluator = Evaluator(self.task, self.data, self.training)
+        budget = self.task.budget
+        self.steps = budget.evaluation_steps()
+        self.search = Search(spec.edges, budget.search_step if budget.search else 1, len(self.steps) - 1)
+        self.kept = KeptWeights(self.directory, self.training)
+        self.seconds_at: dict[int, float] = {}  # seconds of training, by iteration of the grid
         self.evaluations: list[Row] = []
         self.final: Row = {}
         self.eval_seconds = 0.0
         self.row: Row = {}
         self.checkpoints = Checkpoints(self.directory, str(spec.directory), self.report_note)
+        self.has_diverged = False
         self.saved, self.saved_at = (-1, -1), monotonic()  # progress at the last checkpoint, and its time
         self.should_stop: Callable[[], bool] = lambda: False
 
@@ -61,23 +69,68 @@ class Run:
         self.should_stop = should_stop
         self.start()
         try:
-            for goal in self.task.budget.evaluation_steps():
-                evaluated = [row["iteration"] for row in self.evaluations]
-                if goal < self.training.iteration or goal in evaluated:
+            for place, goal in enumerate(self.steps):
+                if goal < self.training.iteration:
                     continue
-                if self.training.iteration in evaluated and self.are_hours_spent():  # never between two evaluations
-                    self.row["ended_by"] = GPU_HOURS
+                if place and self.training.iteration == self.steps[place - 1] and self.ends_at(place - 1):
                     break
                 while self.training.iteration < goal:
                     self.save_or_stop()
                     self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
                     self.report_event("step")
-                self.evaluate()
-                self.save()
+                self.seconds_at[goal] = self.training.seconds
+                self.measure_due(place)
             self.finish("finished")
         except Diverged as error:
+            self.has_diverged = True
+            if self.search.step > 1 and self.seconds_at:
+                self.measure_due(self.steps.index(max(self.seconds_at)), ended=True)
             self.finish("diverged", str(error))
         return self.row
+
+    def measure_due(self, place: int, ended: bool = False) -> None:
+        """Measure what is due when training has reached a place on the grid, or `ended` there; keep the averaged weights if
+        they may be asked for later, and save the run's state."""
+        while (due := self.next_place(place, ended)) is not None:
+            self.evaluate(self.steps[due])
+        arrived = self.training.iteration == self.steps[place]
+        if self.ranks.is_first and arrived:
+            if place in self.search.may_be_asked(self.distances(), place):
+                self.kept.keep(self.steps[place])
+            if self.task.budget.keep_weights:
+                self.write_weights(WEIGHTS.format(self.steps[place]))
+        if arrived and not ended and self.steps[place] == self.task.budget.iterations and not self.final and not self.stops():
+            start = perf_counter()
+            self.final = self.evaluator.measure_final(self.save_or_stop)
+            self.eval_seconds += perf_counter() - start
+        self.save()
+
+    def next_place(self, reached: int, ended: bool) -> int | None:
+        """The next place of the grid to measure, or None; rank 0 knows the distances and tells the others."""
+        due = self.search.next_place(self.distances(), reached, ended) if self.ranks.is_first else None
+        flags = self.ranks.broadcast([place == due for place in range(len(self.steps))])
+        return flags.index(True) if any(flags) else None
+
+    def distances(self) -> dict[int, float]:
+        """What has been measured, by place of the grid."""
+        return {self.steps.index(row["iteration"]): row["fd"] for row in self.evaluations}
+
+    def ends_at(self, place: int) -> bool:
+        """True if the run ends at this place of the grid, never between two; then its row says why."""
+        if self.stops():
+            self.row["ended_by"] = CROSSED
+            return True
+        if self.are_hours_spent():
+            self.measure_due(place, ended=True)
+            self.row["ended_by"] = GPU_HOURS
+            return True
+        return False
+
+    def stops(self) -> bool:
+        """Whether `budget.stop` ends the run, because its crossing is confirmed."""
+        if self.task.budget.stop is None:
+            return False
+        return self.ranks.any_rank(self.ranks.is_first and self.search.has_crossed(self.distances()))
 
     def save_or_stop(self) -> None:
         """Save the run's state if a checkpoint is due or if it was asked to stop; raises Interrupted in the latter case. Called
@@ -131,30 +184,50 @@ class Run:
     def resume(self, tensors: Tensors, facts: dict[str, Any]) -> str:
         """Restore the state of a checkpoint; returns when the run started. Raises ValueError for a state that no run of this
         task can have."""
-        iteration, evaluated = facts["iteration"], [row["iteration"] for row in facts["evaluations"]]
-        before = [goal for goal in self.task.budget.evaluation_steps() if goal < iteration]
-        if evaluated not in (before, [*before, iteration]) or not 0 <= iteration <= self.task.budget.evaluation_steps()[-1]:
+        iteration, rows = facts["iteration"], facts["evaluations"]
+        if not 0 <= iteration <= self.steps[-1]:
+            raise ValueError(f"at iteration {iteration}")
+        evaluated = [row["iteration"] for row in rows]
+        reached = bisect_right(self.steps, iteration) - 1
+        distances = {self.steps.index(row["iteration"]): row["fd"] for row in rows}
+        in_order = evaluated == sorted({*evaluated})
+        if not in_order or not self.search.allows(distances, reached, self.steps[reached] == iteration):
             raise ValueError(f"at iteration {iteration}, evaluated at {evaluated}")
         self.training.load(tensors, iteration, float(facts["train_seconds"]))
         self.evaluations, self.eval_seconds, self.final = facts["evaluations"], float(facts["eval_seconds"]), {**facts["final"]}
+        self.seconds_at = {int(step): float(seconds) for step, seconds in facts.get("seconds_at", {}).items()}
         self.saved = self.progress()
         return str(facts["started"])
 
-    def evaluate(self) -> None:
-        """Append the row of this iteration; at the budget also measure `quality.final_samples`. Not on the training clock."""
+    def evaluate(self, iteration: int) -> None:
+        """Add the row of this iteration, the present one or an earlier one of which the weights are kept. Not on the training
+        clock."""
         start = perf_counter()
-        measured, images = self.evaluator.measure(self.save_or_stop)
-        if self.training.iteration == self.task.budget.iterations:
-            self.final = self.evaluator.measure_final(self.save_or_stop)
-        self.evaluations.append({**self.progress_columns(), "metric": self.task.quality.metric, **measured})
+        if iteration == self.training.iteration:
+            measured, images = self.evaluator.measure(self.save_or_stop)
+        else:
+            measured, images = self.measure_earlier(iteration)
+        row = {**self.progress_columns(iteration), "metric": self.task.quality.metric, **measured}
+        self.evaluations = sorted([*self.evaluations, row], key=lambda one: int(one["iteration"]))
         self.eval_seconds += perf_counter() - start
         if self.ranks.is_first:
-            write_atomic(self.directory / "samples.png", grid_png(images[:GRID_SAMPLES]))
-            write_atomic(self.directory / FRAME.format(self.training.iteration), frame_png(images))
-            if self.task.budget.keep_weights:
-                self.write_weights(WEIGHTS.format(self.training.iteration))
+            if row is self.evaluations[-1]:
+                write_atomic(self.directory / "samples.png", grid_png(images[:GRID_SAMPLES]))
+            write_atomic(self.directory / FRAME.format(iteration), frame_png(images))
             self.write_evaluations()
-        self.report_event("evaluation", **measured)
+        self.report_event("evaluation", iteration, **measured)
+
+    def measure_earlier(self, iteration: int) -> tuple[Row, Tensor]:
+        """As the evaluator measures, with the averaged weights of an earlier iteration. The state is saved before, not while
+        other weights are in place."""
+        self.save()
+
+        def pause() -> None:
+            if self.ranks.any_rank(self.should_stop()):
+                raise Interrupted
+
+        with self.kept.put_back(iteration):
+            return self.evaluator.measure(pause)
 
     def write_weights(self, name: str) -> None:
         """Write the averaged weights to the file `name`."""
@@ -164,9 +237,11 @@ class Run:
         """Write evals.csv."""
         write_table(self.directory / "evals.csv", *with_extra_columns(self.evaluations, EVAL_COLUMNS))
 
-    def progress_columns(self) -> Row:
-        """The columns that identify the run and count its iterations, images, forward passes and seconds of training."""
-        n = self.training.iteration
+    def progress_columns(self, iteration: int | None = None) -> Row:
+        """The columns that identify the run and count its iterations, images, forward passes and seconds of training, now or at
+        an earlier iteration of the grid."""
+        n = self.training.iteration if iteration is None else iteration
+        seconds = self.training.seconds if iteration is None else self.seconds_at[iteration]
         return {
             "task": self.task.name,
             "method": self.spec.method,
@@ -174,7 +249,7 @@ class Run:
             "iteration": n,
             "images": n * self.task.optimizer.batch,
             "forwards": n,
-            "train_seconds": round(self.training.seconds, 3),
+            "train_seconds": round(seconds, 3),
         }
 
     def progress(self) -> tuple[int, int]:
@@ -182,8 +257,8 @@ class Run:
         return self.training.iteration, len(self.evaluations)
 
     def save(self) -> None:
-        """Write a checkpoint, unless nothing has changed since the last one."""
-        if self.saved != self.progress():
+        """Write a checkpoint, unless nothing has changed since the last one, or the loss is no longer finite."""
+        if not self.has_diverged and self.saved != self.progress():
             facts = {
                 "iteration": self.training.iteration,
                 "train_seconds": self.training.seconds,
@@ -192,21 +267,33 @@ class Run:
                 "final": self.final,
                 "started": self.row["started"],
             }
+            if self.search.step > 1:
+                facts["seconds_at"] = self.seconds_at
             tensors = self.training.tensors()
             if self.ranks.is_first:
                 self.checkpoints.save(self.training.iteration, tensors, facts)
+                self.sweep_weights()
             self.write_row()
         self.saved, self.saved_at = self.progress(), monotonic()
 
+    def sweep_weights(self) -> None:
+        """Remove the kept weights that nothing may ask for any more."""
+        if self.search.step > 1:
+            reached = bisect_right(self.steps, self.training.iteration) - 1
+            places = self.search.may_be_asked(self.distances(), reached)
+            self.kept.sweep({self.steps[place] for place in places})
+
     def finish(self, status: str, error: str = "") -> None:
-        """Write the averaged weights and the final row, and remove the checkpoints."""
+        """Write the averaged weights and the final row, and remove the checkpoints and the kept weights."""
         if status == "finished" and self.ranks.is_first:
             self.write_weights("ema.safetensors")
         self.row.update(self.final, status=status, error=error, ended=utc_now())
         self.write_row()
         if self.ranks.is_first:
+            self.kept.clear()
             self.checkpoints.clear()
-        self.report_event("run_ended", status=status, error=error)
+        ended_by = {"ended_by": self.row["ended_by"]} if "ended_by" in self.row else {}
+        self.report_event("run_ended", status=status, error=error, **ended_by)
 
     def write_row(self) -> None:
         """Write run.json, the row of runs.csv with the run's progress so far."""
@@ -220,33 +307,7 @@ class Run:
         """Report a text for the user."""
         self.report_event("note", text=text)
 
-    def report_event(self, kind: str, **facts: Any) -> None:
-        """Report an event of this run at its present iteration."""
-        self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, self.training.iteration, facts))
-
-
-def packages() -> dict[str, str]:
-    """Python and the packages whose versions can change the last digits of a run."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def device_name(ranks: ProcessGroup) -> str:
-    """The device of a run, such as `cpu x86_64` or `2 x NVIDIA A100`."""
-    one = torch.cuda.get_device_name(ranks.device) if ranks.device.type == "cuda" else f"cpu {platform.machine()}"
-    return one if ranks.count == 1 else f"{ranks.count} x {one}"
-
-
-@lru_cache
-def revision() -> str:
-    """The git commit of this code, with `-dirty` if files have changed since; empty outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return ""
-
-    if not git("ls-files", Path(__file__).name):  # an installed copy inside another project's checkout
-        return ""
-    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ":/bench", ":/methods") else "")
+    def report_event(self, kind: str, iteration: int | None = None, **facts: Any) -> None:
+        """Report an event of this run at its present iteration or an earlier one."""
+        n = self.training.iteration if iteration is None else iteration
+        self.report(Event(kind, self.task.name, self.spec.method, self.spec.seed, n, facts))

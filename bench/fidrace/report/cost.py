@@ -10,14 +10,16 @@ if TYPE_CHECKING:
 def cost_lines(task: "Task", one: "Estimate", runs: int) -> list[str]:
     """Network size, memory and time of `runs` runs that each cost `one`."""
     peak = f"; {size_text(one.peak_bytes)} measured at most" if one.peak_bytes else ""
-    hours = f"{time_text(3600 * runs * one.hours)} of one {'GPU' if one.on_gpu else 'worker on this CPU'}"
+    budget = task.budget
+    trains, draws = ("at most " if field else "" for field in (budget.stop, budget.stop or budget.search))
+    hours = f"{draws}{time_text(3600 * runs * one.hours)} of one {'GPU' if one.on_gpu else 'worker on this CPU'}"
     return [
         f"network: {one.parameters:,} parameters, {flops_text(one.flops)} a step of {task.optimizer.batch} images",
         f"memory: {size_text(one.state_bytes)} for weights, gradients, optimizer state and average, and about "
         f"{size_text(one.activation_bytes)} of activations, if all were float32, "
         f"for {task.microbatch_size()} images at a time{peak}",
         f"time: {one.step_seconds:.3g} s a step on {one.device}, measured over a few steps; "
-        f"a run trains for {time_text(one.train_seconds)} and draws samples for {time_text(one.eval_seconds)}",
+        f"a run trains for {trains}{time_text(one.train_seconds)} and draws samples for {draws}{time_text(one.eval_seconds)}",
         f"the whole study, {runs} runs: {hours}; computing the features of samples comes on top",
     ]
 

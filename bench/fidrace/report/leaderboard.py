@@ -40,6 +40,8 @@ def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]
     """One row of the leaderboard, in the order of HEADINGS."""
     budget, unit = rules.budget, rules.unit
     limit = f"> {budget:.0f}" if axis == unit and np.isfinite(budget) else "not reached"
+    if "stopped before this target" in str(row["flags"]):
+        limit = "not reached"
     if f"{row['runs']} without {axis}" in str(row["flags"]).split("; "):
         limit = "not measured"
     return [
@@ -48,7 +50,7 @@ def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]
         f"{row['reached']}/{row['runs']}",
         limit if np.isnan(row["median_to_target"]) else f"{row['median_to_target']:,.0f}",
         *factor_cells(row),
-        f"{row['final_fd']:.2f}",
+        "" if np.isnan(row["final_fd"]) else f"{row['final_fd']:.2f}",
         row["flags"],
     ]
 

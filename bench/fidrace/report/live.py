@@ -51,7 +51,8 @@ class Live(Reporter):
             blank: dict[str, Any] = {"place": "", "rate": "", "fd": "", "left": ""}
             self.lines[key] = self.progress.add_task(name, total=self.iterations, **blank)
             self.begun[key], self.first[key] = (monotonic(), event.iteration), event.iteration
-        self.done[key] = self.iterations if event.kind == "run_ended" else event.iteration
+        so_far = max(event.iteration, self.done.get(key, 0))  # an evaluation may be of an earlier iteration
+        self.done[key] = self.iterations if event.kind == "run_ended" else so_far
         if event.kind == "run_ended":
             self.ended += 1
             if key in self.lines:
@@ -68,12 +69,13 @@ class Live(Reporter):
 
     def _update_run(self, key: Key, event: Event) -> None:
         since, origin = self.begun[key]
-        spent, worked = monotonic() - since, event.iteration - origin
+        done = self.done[key]
+        spent, worked = monotonic() - since, done - origin
         fields: dict[str, Any] = {
-            "completed": event.iteration,
-            "place": f"{event.iteration}/{self.iterations}",
+            "completed": done,
+            "place": f"{done}/{self.iterations}",
             "rate": f"{worked / spent:.1f} it/s" if worked else "",
-            "left": time_left(spent, worked, self.iterations - event.iteration),
+            "left": time_left(spent, worked, self.iterations - done),
         }
         if event.kind == "evaluation":
             fields["fd"] = f"{self.metric} {event.facts['fd']:.2f}"

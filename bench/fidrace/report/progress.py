@@ -9,6 +9,7 @@ from rich.console import Console
 from fidrace.console import say
 from fidrace.execute.events import Event
 from fidrace.spec.task import Task
+from fidrace.storage.tables import CROSSED
 
 
 class Reporter:
@@ -37,6 +38,8 @@ class PlainLines(Reporter):
         elif event.kind == "run_ended":
             self.ended += 1
             why = f" ({event.facts['error']})" if event.facts["error"] else ""
+            if event.facts.get("ended_by") == CROSSED:
+                why = f" at its confirmed crossing, iteration {event.iteration}"
             say(f"{run}: {event.facts['status']}{why}, {self.ended} of {self.total} runs done")
 
 

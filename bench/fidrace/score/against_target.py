@@ -34,7 +34,7 @@ def targets(table: RunTable) -> Floats:
     ends = [lowest_kept_target(curve, table.rules.budget) for curve in table.usable[table.rules.baseline].values()]
     ends = [end for end in ends if end > 0]
     own = [] if table.rules.target == FINAL else [float(table.rules.target)]
-    if not starts or not ends:
+    if not starts or not ends or table.rules.searched:
         return np.array(own)
     low, high = float(np.nanmedian(ends)), 0.95 * min(starts)
     spaced = np.geomspace(high, low, POINTS) if low < high else np.array([low])
@@ -43,11 +43,14 @@ def targets(table: RunTable) -> Floats:
 
 
 def speedup_curve(table: RunTable) -> pd.DataFrame:
-    """curve.csv: one row for each axis, method and target, from the easiest target to the hardest."""
+    """curve.csv: one row for each axis, method and target, from the easiest target to the hardest. A target below the one at
+    which runs stopped has a row as long as all of them, on both sides, had reached it."""
     at_targets = [table.at(float(target)) for target in targets(table)]
     rows: list[dict[str, Any]] = []
     for axis, method in product(table.axes, table.methods):
         for at_target in at_targets if method != table.rules.baseline else []:
+            if any(at_target.stopped_short(name) for name in (method, table.rules.baseline)):
+                continue
             comparison = at_target.compare(method, axis)
             if comparison.speedup:
                 identity = {"task": table.task, "method": method, "axis": axis, "target": at_target.rules.target}

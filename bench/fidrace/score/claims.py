@@ -17,7 +17,7 @@ from fidrace.score.leaderboard import read_run_table
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.notes import notes_of
 from fidrace.score.speedups import NAN
-from fidrace.spec.task import Task, load_task, task_names
+from fidrace.spec.task import GRID_FIELDS, Task, load_task, task_names
 from fidrace.spec.user_input import BASELINE, Goal, Model, Target, read_toml, validate
 from fidrace.storage.manifest import differences
 
@@ -169,7 +169,8 @@ def changed_field(table: RunTable) -> str:
     task = load_task(name)
     if table.rules.fixed:
         changed = (field for field, *_ in differences(task.fixed_part(), table.rules.fixed))
-        return next((field for field in changed if not field.startswith("speed") and field not in open_fields(task)), "")
+        known = open_fields(task) | {f"budget.{field}" for field in GRID_FIELDS}
+        return next((field for field in changed if not field.startswith("speed") and field not in known), "")
     hashes = {curve.config_hash for curve in table.curves} - {""}
     return "" if task.has_open_content or hashes <= {task.fixed_hash()} else "config_hash"
 

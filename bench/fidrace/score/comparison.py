@@ -64,7 +64,9 @@ class RunTable:
 
     @property
     def has_one_grid(self) -> bool:
-        """True if all runs are evaluated alike."""
+        """True if all runs are evaluated alike, or searched on one grid for the target."""
+        if self.rules.is_searched_for:
+            return True
         if not self.known_grids:
             self.known_grids.append(common_iterations(self.curves) is None)
         return self.known_grids[0]
@@ -148,6 +150,11 @@ class RunTable:
                 if self.has_target(seed)
             }
         return self.known_crossings[method]
+
+    def stopped_short(self, method: str) -> int:
+        """How many of the method's runs stopped at the study's target before they reached this one: nothing is known of it."""
+        crossings = self.crossings(method)
+        return sum(curve.stopped and crossings.get(seed) is None for seed, curve in self.usable[method].items())
 
     def has_target(self, seed: int) -> bool:
         return self.rules.target != FINAL or not self.rules.paired or seed in self.usable[self.rules.baseline]
@@ -287,8 +294,20 @@ def make_run_table(curves: list[Curve], rules: Rules, tables: Tables | None = No
     ]
     present = {curve.method for curve in curves}
     methods = dict.fromkeys([rules.baseline, *rules.methods, *(curve.method for curve in curves)])
-    told = (tables.metric, tables.remarks, tables.described) if tables else ()
+    told = (tables.metric, (*tables.remarks, *remarks_on_search(curves, rules)), tables.described) if tables else ()
     return RunTable(marked, rules, [method for method in methods if method in present], *told)
+
+
+def remarks_on_search(curves: list[Curve], rules: Rules) -> list[str]:
+    """How much of the grid was measured, if runs were searched, and what follows for other targets."""
+    if not rules.searched:
+        return []
+    due = sum(n <= curve.iteration[-1] for curve in curves if len(curve.fd) for n in rules.evaluations_at)
+    measured = sum(len(curve.fd) for curve in curves)
+    return [
+        f"searched: {measured} of {due} evaluations were measured, those that the study's own target needs; other targets are "
+        "compared at the evaluations that all runs have, and curve.csv has no rows for them"
+    ]
 
 
 def check_comparable(folder: Path, table: RunTable, other_folder: Path, other: RunTable) -> None:

@@ -4,6 +4,7 @@ An evaluation says where a run was, not when it got there: the cost of the targe
 (iterations, images, seconds, forward passes) at the E evaluations of one run, fd[E] distances.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,13 +118,17 @@ def cost_of_crossing(curve: Curve, crossing: Crossing | None, axis: str, budget:
     return TargetCost(low + crossing.share * (high - low), low, high, crossing)
 
 
-def is_flat(curve: Curve, target: float) -> bool:
+def is_flat(curve: Curve, target: float, grid: Sequence[float] = ()) -> bool:
     """True if FD falls by less than a quarter of its standard error per grid step around the target, so that noise rather
-    than training decides the crossing. Measured over the two grid steps on either side of the crossing."""
+    than training decides the crossing. Measured over the two grid steps on either side of the crossing, or if not all of the
+    `grid` was measured, over as many as lie between the evaluations around it."""
     k = curve.descent.index(target)
     if k is None or k < curve.descent.added:
         return False
     k -= curve.descent.added
     first, last = max(k - 1, 0), k + 2
-    fall = (curve.fd[first] - curve.fd[last]) / (last - first)
+    steps = last - first
+    if grid:
+        steps = sum(curve.iteration[first] < n <= curve.iteration[last] for n in grid)
+    fall = (curve.fd[first] - curve.fd[last]) / steps
     return bool(fall < 0.25 * curve.se[k + 1])

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from fidrace.errors import InputError, nearest
 from fidrace.method.base import Floats
 from fidrace.score.columns import ITERATIONS
-from fidrace.storage.tables import BINS, GPU_HOURS
+from fidrace.storage.tables import BINS, CROSSED, GPU_HOURS
 
 GUARDS = ("precision", "recall", "memorised", "val_loss", *(f"val_loss_bin{k}" for k in range(BINS)))
 AXES = {"iterations": "iteration", "images": "images", "seconds": "train_seconds", "forwards": "forwards"}
@@ -86,16 +86,26 @@ class Curve:
         """True if the limit of GPU-hours ended the run before its last iteration."""
         return self.about.get("ended_by") == GPU_HOURS and len(self.iteration) > 1
 
+    @property
+    def stopped(self) -> bool:
+        """True if the run ended where its crossing of the study's target was confirmed."""
+        return self.about.get("ended_by") == CROSSED and len(self.iteration) > 1
+
+    @property
+    def ended_early(self) -> bool:
+        """True if the run ended before its last iteration; its last evaluation only confirms."""
+        return self.timed_out or self.stopped
+
     def within(self, budget: float) -> float:
-        """The run's own budget in its unit: no later than the end of a finished run, whose last evaluation only confirms if its
-        GPU-hours ended it."""
-        if self.timed_out:
+        """The run's own budget in its unit: no later than the end of a finished run, whose last evaluation only confirms if it
+        ended early."""
+        if self.ended_early:
             return min(budget, float(self.iteration[-2]))
         return min(budget, float(self.iteration[-1])) if self.status == "finished" and len(self.iteration) else budget
 
     def ends_by(self, budget: float) -> bool:
         """True if its evaluations reach its budget; otherwise a finished run has lost rows."""
-        due = min(budget, float(self.iteration[-2])) if self.timed_out else budget
+        due = min(budget, float(self.iteration[-2])) if self.ended_early else budget
         return bool(len(self.fd) and self.iteration[-1] >= (due if np.isfinite(due) else self.iteration[-1]))
 
     @property
@@ -153,7 +163,12 @@ class Descent:
 
 def longest_runs(curves: Sequence[Curve]) -> list[Curve]:
     """The runs that were evaluated as often as any, and at the same iterations, over which medians are taken; empty if no run
-    has evaluations."""
+    has evaluations. If runs stopped at their crossing these would be the slow ones: then all of them, at the evaluations that
+    they share."""
+    if any(curve.stopped for curve in curves):
+        measured = [curve for curve in curves if len(curve.fd)]
+        shared = reduce(np.intersect1d, [curve.iteration for curve in measured])
+        return [curve.restricted_to(shared) for curve in measured]
     most = max((len(curve.fd) for curve in curves), default=0)
     longest = [curve for curve in curves if len(curve.fd) == most > 0]
     return [curve for curve in longest if np.array_equal(curve.iteration, longest[0].iteration)]

@@ -255,7 +255,7 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
             "reached": sum(not cost.censored for cost in costs),
             "runs": len(runs),
             "median_to_target": median_cost(costs),
-            "final_fd": median_known([final_fd(curve, table.rules.budget) for curve in runs]),
+            "final_fd": median_final_fd(runs, table.rules.budget),
             "seconds_per_1000": median_known([seconds_per_1000(curve) for curve in runs]),
             "flags": compared.get("flags", "; ".join(notes_of(table, method, axis))),
         }
@@ -268,7 +268,8 @@ def leaderboard(table: RunTable, speedups: pd.DataFrame, guards: pd.DataFrame, a
 def sort_key(row: dict[str, Any]) -> tuple[int, float, float, str]:
     """By factor, then upper bounds, then rows with neither by final FD."""
     bounds = {"=": 0, ">=": 0, "<=": 1}
-    return bounds.get(row["bound"], 2), -np.nan_to_num(row.get("speedup", NAN)), row["final_fd"], row["method"]
+    final = np.nan_to_num(row["final_fd"], nan=np.inf)  # NaN has no place in an order
+    return bounds.get(row["bound"], 2), -np.nan_to_num(row.get("speedup", NAN)), final, row["method"]
 
 
 def median_known(values: list[float]) -> float:
@@ -281,6 +282,11 @@ def median_cost(costs: list[TargetCost]) -> float:
     """The median cost of the target alone; NaN if it falls among censored runs."""
     median = np.median([np.inf if cost.censored else cost.of_target.cost for cost in costs]) if costs else NAN
     return float(median) if np.isfinite(median) else NAN
+
+
+def median_final_fd(runs: list[Curve], budget: float) -> float:
+    """The median FD at the budget; NaN if a run stopped at its crossing: the median of the others would be that of the slow."""
+    return NAN if any(curve.stopped for curve in runs) else median_known([final_fd(curve, budget) for curve in runs])
 
 
 def final_fd(curve: Curve, budget: float) -> float:

@@ -29,13 +29,14 @@ def notes_of(
     goals = table.usable[baseline] if table.rules.target == FINAL and table.rules.paired else table.usable[method]
     aimed = [curve for seed, curve in table.usable[method].items() if seed in goals]
     devices = {curve.about.get("device") for curve in [*table.usable[method].values(), *table.usable[baseline].values()]}
+    grid = table.rules.evaluations_at if table.rules.searched else ()
     unmeasured, theirs = ({*table.crossings(name)} - {*table.costs(name, axis)} for name in (method, baseline))
     notes = {
         "post hoc": table.rules.post_hoc,
         "extended": declared is not None and any(curve.seed not in declared for curve in runs),
         "horizon": record.horizon,
         "as reconstructed": record.evidence == "reconstructed",
-        "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed)) for c in aimed]) > 0.5,
+        "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed), grid) for c in aimed]) > 0.5,
         "mixed devices": axis == "seconds" and len(devices) > 1,
         f"{len(unmeasured)} without {axis}": bool(unmeasured),
         f"baseline: {len(theirs)} without {axis}": bool(theirs) and method != baseline == reference,
@@ -85,6 +86,8 @@ def count_unusable(table: RunTable, method: str) -> list[str]:
     counts = {status: statuses.count(status) for status in UNUSABLE}
     counts["without evaluations"] = sum(curve.status == "finished" and not len(curve.fd) for curve in runs)
     counts[f"ended by {GPU_HOURS}"] = sum(curve.timed_out for curve in runs)
+    counts["stopped at the crossing"] = sum(curve.stopped for curve in runs)
+    counts["stopped before this target"] = table.stopped_short(method)
     if method == table.rules.baseline and table.rules.target == FINAL:
         ended = [curve for curve in runs if curve.status == "finished"]
         counts["no better than at the start"] = sum(not table.is_usable_target(curve) for curve in ended)

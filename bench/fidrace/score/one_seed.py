@@ -24,7 +24,8 @@ def describe_without_interval(table: RunTable, method: str, axis: str) -> str:
     if found is None or not comparison.is_too_small or found.identical:
         return ""
     parts = [describe_bracket(found.grid_low, found.grid_high)]
-    if not np.isnan(found.factor) and table.rules.target != FINAL:
+    measured_beside = table.rules.target != FINAL and not table.rules.stopped and not table.rules.searched
+    if not np.isnan(found.factor) and measured_beside:
         parts.append(describe_sensitivity(table, method, axis, found.factor))
     parts.append(
         f"{MIN_PAIRS} seeds a side would show a factor of {detectable_by_seeds(MIN_PAIRS):.2f}x {AT_POWER} "

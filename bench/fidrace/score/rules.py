@@ -25,6 +25,7 @@ from fidrace.spec.user_input import (
     check_window,
     read_toml,
     validate,
+    window_edges,
 )
 from fidrace.storage.manifest import MethodRecord, read_manifest
 
@@ -38,7 +39,8 @@ class Rules:
     iterations at which runs are evaluated (empty: unknown), and the fixed part that all runs share (empty: unknown).
     `replaced`: what is asked is not what the folder declares. `paired`: equal seeds share their chances. `ends_freely`: a run
     may end anywhere. `window`: costs are averaged over the targets from target / window to target * window. `until_decided`:
-    the looks of a study that is raced until it is decided."""
+    the looks of a study that is raced until it is decided. `edges`: the highest and the lowest target that the folder declares
+    (None: unknown)."""
 
     target: Target
     how: str
@@ -55,6 +57,25 @@ class Rules:
     ends_freely: bool = False
     window: float = 1.0
     until_decided: Design | None = None
+    edges: tuple[float, float] | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """True if runs end where their crossing is confirmed."""
+        return bool(self.fixed.get("budget", {}).get("stop"))
+
+    @property
+    def searched(self) -> bool:
+        """True if of the grid only those evaluations are measured that the declared target needs."""
+        return bool(self.fixed.get("budget", {}).get("search"))
+
+    @property
+    def is_searched_for(self) -> bool:
+        """True if the search has found what the whole grid would say at this target and in the window around it."""
+        if not self.searched or self.edges is None or self.target == FINAL:
+            return False
+        high, low = window_edges(float(self.target), self.window)
+        return self.edges[1] <= low and high <= self.edges[0]
 
     @property
     def post_hoc(self) -> bool:
@@ -69,8 +90,18 @@ class Rules:
         """True if a finished run has all of its evaluations; otherwise rows were lost."""
         if self.ends_freely:
             return True
-        due = {n for n in self.evaluations_at if not curve.timed_out or n <= curve.iteration[-1]}
+        if curve.stopped and self.edges and curve.descent.index(self.edges[1]) is None:
+            return False
+        if self.searched:
+            return curve.ends_by(self.budget) and all(self.is_bracketed(curve, edge) for edge in self.edges or ())
+        due = {n for n in self.evaluations_at if not curve.ended_early or n <= curve.iteration[-1]}
         return curve.ends_by(self.budget) and due <= {*curve.iteration}
+
+    def is_bracketed(self, curve: Curve, edge: float) -> bool:
+        """True if the evaluations around the curve's crossing of `edge` are neighbours on the grid, or if it does not cross."""
+        k, grid = curve.descent.index(edge), [*self.evaluations_at]
+        around = [] if k is None else [*curve.iteration[k : k + 3]]
+        return k is None or any(grid[place : place + 3] == around for place in range(len(grid)))
 
 
 @dataclass(frozen=True)
@@ -149,6 +180,10 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
         rules = replace(rules, window=asked.window, how="post hoc: --window", replaced=rules.replaced or fixed)
     if asked.target is not None:
         check_target(asked.target)
+    if asked.target == FINAL and rules.stopped:
+        raise InputError(
+            f"{folder}: --target {FINAL}: runs stopped at the crossing of {rules.target}, so their final FD is unknown"
+        )
     if (asked.target or rules.target) == FINAL:  # what each baseline ends at is no target to look around
         rules = replace(rules, window=1.0)
     if asked.target is not None and asked.target != rules.target:
@@ -184,4 +219,5 @@ def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
         study.fixed,
         window=study.window,
         until_decided=study.until_decided,
+        edges=None if isinstance(study.target, str) else window_edges(study.target, study.window),
     )

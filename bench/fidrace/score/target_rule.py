@@ -24,7 +24,7 @@ def fd_at_share(curve: Curve, budget: float) -> float:
 
 def sets_target(curve: Curve, budget: float) -> bool:
     """True for a baseline run that finished its iterations."""
-    return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget) and not curve.timed_out
+    return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget) and not curve.ended_early
 
 
 def target_of(curves: list[Curve], budget: float, least: int = MIN_SEEDS) -> float:
@@ -72,7 +72,12 @@ def rule_target(folder: Path) -> tuple[float, int]:
     tables = read_tables(folder)
     curves = tables.curves
     refuse_other_methods(folder, (curve.method for curve in curves))
-    budget = read_rules(folder, tables, aimless=True).budget
+    rules = read_rules(folder, tables, aimless=True)
+    if rules.stopped or rules.searched:
+        raise InputError(
+            f"{folder}: a target is read off whole runs, and these have budget.{'stop' if rules.stopped else 'search'}"
+        )
+    budget = rules.budget
     try:
         return target_of(curves, budget), sum(sets_target(curve, budget) for curve in curves)
     except NothingToConclude as error:

@@ -28,12 +28,14 @@ from fidrace.spec.user_input import (
     parse_seeds,
     read_toml,
     validate,
+    window_edges,
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
-    """Everything that a worker needs to execute one run."""
+    """Everything that a worker needs to execute one run. `edges`: the highest and the lowest target that the study asks about,
+    equal if there is one; None if its target is not known before the runs end."""
 
     task: Task
     method: str
@@ -41,6 +43,7 @@ class RunSpec:
     method_hash: str
     methods_path: tuple[str, ...] = ()
     home: Path = Path()  # the folder of the run's study, relative to the folder of a series of studies
+    edges: tuple[float, float] | None = None
 
     @property
     def directory(self) -> Path:
@@ -97,9 +100,10 @@ class Study:
 
     def specs(self) -> Iterator[RunSpec]:
         """All runs, seed by seed, so that an unfinished study has complete pairs."""
+        edges = None if isinstance(self.target, str) else window_edges(self.target, self.window)
         for seed in self.seeds:
             for method in self.resolved:
-                yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path)
+                yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path, edges=edges)
 
 
 class StudyFile(Model):
@@ -197,6 +201,7 @@ def load_study(
     pairs = () if methods else file.contrasts if file.methods else file.contrasts or task.defaults.contrasts
     contrasts = resolve_contrasts(pairs, registry, [method.name for method in resolved])
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
+    check_known_target(value, task)
     paths = tuple(str(Path(path).resolve()) for path in methods_path)
     added = BASELINE not in map(str.strip, names)
     check_window(window)
@@ -239,6 +244,18 @@ def resolve_target(given: Target | None, task: Task) -> tuple[Target, str, bool]
         check_target(given)
         if given != task.target.fd:
             return given, "post hoc: --target", True
-    unchanged = task.target.fd == "baseline-final" or task.fixed_hash() == load_task(task.name).fixed_hash()
+    unchanged = task.target.fd == "baseline-final" or task.whole_grid().fixed_hash() == load_task(task.name).fixed_hash()
     how = task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
     return task.target.fd, how, given is not None
+
+
+def check_known_target(target: Target, task: Task) -> None:
+    """Raise InputError if runs are to stop at a target, or be searched for it, that is known only when they have ended."""
+    if (field := task.budget.needs_target) and isinstance(target, str):
+        raise InputError(f"budget.{field} needs a target that is known in advance, not {target}: give --target FD")
+
+
+def refuse_partial_grid(study: Study, why: str) -> None:
+    """Raise InputError if runs of the study leave evaluations of their grid out."""
+    if field := study.task.budget.needs_target:
+        raise InputError(f"budget.{field}: {why}; omit it")

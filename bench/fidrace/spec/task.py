@@ -138,7 +138,10 @@ class QualityConfig(Model):
 class BudgetConfig(Model):
     """B iterations, evaluated at 0, B/E, 2B/E, ..., B and once more one grid step past B; `threads` of each run. How often
     the state is saved between evaluations (0: whenever losses are read back) and whether the averaged weights of every
-    evaluation are kept for `fidrace analyze` does not change what is measured."""
+    evaluation are kept for `fidrace analyze` does not change what is measured.
+
+    `stop` = crossed: a run ends at the evaluation that confirms its crossing of the target. `search`: only every
+    `search_step`-th evaluation is measured as it is reached, and in between what the crossing needs."""
 
     iterations: int = Field(gt=0)
     evaluations: int = Field(gt=0)
@@ -148,12 +151,26 @@ class BudgetConfig(Model):
     gpu_hours: float | None = later(
         None, gt=0
     )  # of training, summed over a run's devices; a run ends at this limit or its last iteration
+    stop: Literal["crossed"] | None = later(None)
+    search: bool = later(False)
+    search_step: int = later(2, ge=2)
 
     @pydantic.model_validator(mode="after")
     def _grid_fits(self) -> "BudgetConfig":
         if self.iterations < self.evaluations:
             raise ValueError(f"{self.evaluations} evaluations do not fit into a budget of {self.iterations} iterations")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _step_belongs_to_search(self) -> "BudgetConfig":
+        if not self.search and self.search_step != BudgetConfig.model_fields["search_step"].default:
+            raise ValueError(f"search_step = {self.search_step} takes search = true")
+        return self
+
+    @property
+    def needs_target(self) -> str:
+        """The field that needs a target known in advance; empty if there is none."""
+        return "stop" if self.stop else "search" if self.search else ""
 
     def evaluation_steps(self) -> tuple[int, ...]:
         return tuple(round(k * self.iterations / self.evaluations) for k in range(self.evaluations + 2))
@@ -186,6 +203,7 @@ class DefaultsConfig(Model):
     contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
 
 
+GRID_FIELDS = ("stop", "search", "search_step")  # of the budget: which evaluations are measured, and not what they would be
 NOT_FIXED = {"name", "summary", "target", "defaults"}
 EMA_SHARE = 0.2  # of the budget: an average that remembers more still holds the first, bad weights when it is measured
 
@@ -238,6 +256,11 @@ class Task(Model):
     def fixed_part(self) -> dict[str, Any]:
         """The fields that every run of one table must share: all but the names, the target and the defaults."""
         return self.model_dump(mode="json", exclude=NOT_FIXED)
+
+    def whole_grid(self) -> "Task":
+        """The same task with every evaluation of its grid measured: what a target was set for, and a claim made of."""
+        reset = {name: BudgetConfig.model_fields[name].default for name in GRID_FIELDS}
+        return self.model_copy(update={"budget": self.budget.model_copy(update=reset)})
 
     def fixed_hash(self) -> str:
         return hashlib.sha256(json.dumps(self.fixed_part(), sort_keys=True).encode()).hexdigest()

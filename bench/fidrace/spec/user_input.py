@@ -101,6 +101,11 @@ def check_window(window: float | None) -> None:
         )
 
 
+def window_edges(target: float, window: float) -> tuple[float, float]:
+    """The highest and the lowest target of a window."""
+    return target * window, target / window
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`key=value` of `--set`; the value is read as TOML, or else as a word."""
     key, equals, value = text.partition("=")

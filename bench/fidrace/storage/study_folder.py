@@ -22,6 +22,7 @@ from fidrace.storage.manifest import Manifest, check_same_study, read_manifest
 from fidrace.storage.tables import (
     ENDED,
     EVAL_COLUMNS,
+    KEPT,
     RUN_COLUMNS,
     RUN_REMEDY,
     STATUSES,
@@ -188,8 +189,9 @@ class StudyFolder:
         rows = self.rows()
         for row in rows:
             if row["status"] in ENDED:  # left over if a process was killed between its last two steps
-                for path in (self.path / row["directory"]).glob("checkpoint-*.safetensors"):
-                    path.unlink(missing_ok=True)
+                for names in ("checkpoint-*.safetensors", KEPT.format("*")):
+                    for path in (self.path / row["directory"]).glob(names):
+                        path.unlink(missing_ok=True)
         lines = [line for row in rows for line in self.evaluations(row)]
         shown = [{name: value for name, value in row.items() if name not in INTERNAL} for row in rows]
         write_table(self.path / "runs.csv", *with_extra_columns(shown, RUN_COLUMNS))

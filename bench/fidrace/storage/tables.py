@@ -27,7 +27,9 @@ RUN_REMEDY = "remove its folder and runs.csv, and the same command runs it again
 STATUSES = ("finished", "diverged", "failed", "running")
 ENDED = STATUSES[:2]  # these runs are not resumed
 FRAME, WEIGHTS = "samples-{}.png", "weights-{}.safetensors"  # files of a run, by iteration
-GPU_HOURS = "gpu-hours"  # in the column `ended_by` of runs that ended at this limit before their last iteration
+KEPT = "kept-{}.safetensors"  # weights that a searched run may still have to measure
+# In the column `ended_by` of runs that ended before their last iteration: at this limit, or at their confirmed crossing.
+GPU_HOURS, CROSSED = "gpu-hours", "crossed"
 
 
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ class RayTasks:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from fidrace.execute.run import packages
+        from fidrace.execute.provenance import packages
 
         self.root, self.device, self.packages = root, device, packages()
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

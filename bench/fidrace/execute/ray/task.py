@@ -108,7 +108,7 @@ def execute_order(order: Order, mailbox: Any) -> Message:
 
 def find_mismatch(order: Order) -> str:
     """Why this node's storage or packages differ from the command's, for the user; empty if they do not."""
-    from fidrace.execute.run import packages
+    from fidrace.execute.provenance import packages
 
     node = platform.node()
     root = order.root / order.spec.home
