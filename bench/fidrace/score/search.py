@@ -58,14 +58,15 @@ class Search:
         return self.edges is not None and bracket(fd, self.edges[1])[1] is not None
 
     def may_be_asked(self, fd: Distances, reached: int) -> list[int]:
-        """The places up to `reached` that are not measured and may be asked for later: those after the last one that is above
-        both edges, and the last three; at most `step` + 1."""
+        """The places up to `reached` that are not measured and may be asked for later: those after the last one before the
+        higher edge's crossing, or before where that may be; and the last three. At most `step` + 1 if FD only falls."""
         if self.edges is None or self.step == 1:
             return []
-        above = [place for place, value in fd.items() if isfinite(value) and value > self.edges[0]]
         first = reached - LAST_PLACES
         if not self.has_crossed(fd):
-            first = min(first, max(above, default=-1) + 1)
+            lacking, crossing = bracket(fd, self.edges[0])
+            open_from = next((place for place in (crossing, lacking) if place is not None), reached + 1)
+            first = min(first, max((place for place in fd if place < open_from), default=-1) + 1)
         return [place for place in range(max(first, 0), reached + 1) if place not in fd]
 
     def allows(self, fd: Distances, reached: int, at_work: bool) -> bool:
