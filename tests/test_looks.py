@@ -267,6 +267,21 @@ def test_the_gate_judges_by_the_interval_of_the_look(tmp_path: Path) -> None:
     assert outcomes == ["holds", "cannot tell"]
 
 
+def test_the_gate_judges_a_methods_own_cost_at_the_level_of_its_look(tmp_path: Path) -> None:
+    before = save(tmp_path / "before", pair(5, 5), PLAIN)
+    now = [one for one in pair(5, 5) if one.method == "baseline"] + runs("m", [*np.multiply(PACES, GAINS[::-1])[:5]])
+    ratios = []
+    for name, manifest in (("plain", PLAIN), ("looks", declared()), ("early", declared(resolve(Looks(looks=(6, 8)))))):
+        checks = gate.check(save(tmp_path / name, now, manifest), against=before, absolute=True)
+        ratios.append(next(one for one in checks if one.kind == "cost" and one.method == "m"))
+    plain, looks, early = ratios
+    assert plain.ratio is not None
+    assert looks.ratio is not None
+    widths = [np.log(one.ci_high / one.ci_low) for one in (plain.ratio, looks.ratio)]
+    assert widths[1] / widths[0] == pytest.approx(stats.t.isf(SHORT.levels[1], 4) / stats.t.isf(0.025, 4))
+    assert (early.outcome, early.notes) == ("not measured", ("no look is over yet",))
+
+
 def test_folders_with_other_looks_are_not_merged(tmp_path: Path) -> None:
     halves = [save(tmp_path / "a", runs("baseline", PACES[:3]), declared()), save(tmp_path / "b", runs("m", GAINS[:3]), PLAIN)]
     with pytest.raises(InputError, match="the looks are 3, 5, 8 in"):
