@@ -189,6 +189,19 @@ def test_a_comparison_is_that_of_the_last_look_that_both_sides_have_raced(
     assert ("extended" in row["flags"]) == (ours > 8)
 
 
+def test_two_groups_have_the_same_look_as_pairs(tmp_path: Path) -> None:
+    row = score_folder(save(tmp_path, pair(4, 8), declared()), paired=False).speedups.iloc[0]
+    assert "unpaired" in row["flags"]
+    assert "look 1 of 3" in row["flags"]
+    assert (row["reached"], row["baseline_reached"]) == (3, 3)
+
+
+def test_a_look_decides_the_same_whether_or_not_there_are_later_runs(tmp_path: Path) -> None:
+    early, late = (save(tmp_path / str(seeds), pair(seeds, seeds), declared()) for seeds in (3, 8))
+    assert decide_at(early, 3) == decide_at(late, 3)
+    assert decide_at(late, 3) != decide_at(late, 8)
+
+
 def test_a_run_that_is_still_going_on_keeps_the_look_from_being_over_and_one_that_failed_does_not(tmp_path: Path) -> None:
     going = first(save(tmp_path / "a", pair(5, 5), declared(), {("m", 4): "running"}))
     failed = first(save(tmp_path / "b", pair(5, 5), declared(), {("m", 4): "failed"}))
