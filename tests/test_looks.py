@@ -189,6 +189,19 @@ def test_a_comparison_is_that_of_the_last_look_that_both_sides_have_raced(
     assert ("extended" in row["flags"]) == (ours > 8)
 
 
+def test_two_groups_have_the_same_look_as_pairs(tmp_path: Path) -> None:
+    row = score_folder(save(tmp_path, pair(4, 8), declared()), paired=False).speedups.iloc[0]
+    assert "unpaired" in row["flags"]
+    assert "look 1 of 3" in row["flags"]
+    assert (row["reached"], row["baseline_reached"]) == (3, 3)
+
+
+def test_a_look_decides_the_same_whether_or_not_there_are_later_runs(tmp_path: Path) -> None:
+    early, late = (save(tmp_path / str(seeds), pair(seeds, seeds), declared()) for seeds in (3, 8))
+    assert decide_at(early, 3) == decide_at(late, 3)
+    assert decide_at(late, 3) != decide_at(late, 8)
+
+
 def test_a_run_that_is_still_going_on_keeps_the_look_from_being_over_and_one_that_failed_does_not(tmp_path: Path) -> None:
     going = first(save(tmp_path / "a", pair(5, 5), declared(), {("m", 4): "running"}))
     failed = first(save(tmp_path / "b", pair(5, 5), declared(), {("m", 4): "failed"}))
@@ -265,6 +278,21 @@ def test_the_gate_judges_by_the_interval_of_the_look(tmp_path: Path) -> None:
     between = (first(plain)["ci_low"] + first(looked)["ci_low"]) / 2
     outcomes = [gate.check(folder, [("m", between)])[0].outcome for folder in (plain, looked)]
     assert outcomes == ["holds", "cannot tell"]
+
+
+def test_the_gate_judges_a_methods_own_cost_at_the_level_of_its_look(tmp_path: Path) -> None:
+    before = save(tmp_path / "before", pair(5, 5), PLAIN)
+    now = [one for one in pair(5, 5) if one.method == "baseline"] + runs("m", [*np.multiply(PACES, GAINS[::-1])[:5]])
+    ratios = []
+    for name, manifest in (("plain", PLAIN), ("looks", declared()), ("early", declared(resolve(Looks(looks=(6, 8)))))):
+        checks = gate.check(save(tmp_path / name, now, manifest), against=before, absolute=True)
+        ratios.append(next(one for one in checks if one.kind == "cost" and one.method == "m"))
+    plain, looks, early = ratios
+    assert plain.ratio is not None
+    assert looks.ratio is not None
+    widths = [np.log(one.ci_high / one.ci_low) for one in (plain.ratio, looks.ratio)]
+    assert widths[1] / widths[0] == pytest.approx(stats.t.isf(SHORT.levels[1], 4) / stats.t.isf(0.025, 4))
+    assert (early.outcome, early.notes) == ("not measured", ("no look is over yet",))
 
 
 def test_folders_with_other_looks_are_not_merged(tmp_path: Path) -> None:

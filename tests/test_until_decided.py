@@ -117,6 +117,21 @@ def test_looks_cannot_be_declared_once_seeds_were(own: Path, fidrace: Fidrace) -
     assert b"until_decided" not in before
 
 
+def test_a_folder_keeps_its_looks_when_more_seeds_are_asked_for(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    folder.path.mkdir()
+    asked = load_study("digits", ["clts"], until_decided={"looks": (3, 5)})
+    folder.declare(replace(asked, until_decided=resolve(Looks(looks=(3, 5)))))
+    design = folder.manifest().until_decided
+    assert folder.adopt_looks(load_study("digits", ["clts"])).until_decided == design
+    more = folder.adopt_looks(load_study("digits", ["clts"], "7"))
+    assert more.until_decided is None
+    folder.declare(more)
+    manifest = folder.manifest()
+    assert manifest.until_decided == design
+    assert (manifest.declared_seeds, manifest.seeds) == ([*range(5)], [*range(7)])
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -14,9 +14,9 @@ from fidrace.score.comparison import RunTable
 from fidrace.score.estimates import NOTHING, Estimate, log_factors, mean_log_factor
 from fidrace.score.grids import Grids
 from fidrace.score.leaderboard import median_cost
-from fidrace.score.method_comparison import OPEN, MethodComparison
+from fidrace.score.method_comparison import NO_LOOK, OPEN, MethodComparison
 from fidrace.score.notes import count_unusable
-from fidrace.score.speedups import MIN_PAIRS, Speedup, are_open, grid_bracket
+from fidrace.score.speedups import MIN_PAIRS, ONE_SIDED, Speedup, are_open, grid_bracket
 
 UNLIKE = "now and before were evaluated at different iterations"
 IN_BOTH, IN_EACH = "seeds in both folders", "seeds in each folder"
@@ -51,6 +51,9 @@ def check_cost(now: RunTable, before: RunTable, method: str, share: float, axis:
     sides = [[costs[seed] for seed in (shared if paired else costs)] for costs in (ours, theirs)]
     if min(map(len, sides)) < MIN_PAIRS:
         return replace(check, notes=(f"{len(sides[0])} runs now and {len(sides[1])} before; it takes {MIN_PAIRS}",))
+    level = min(level_of(now, method), level_of(before, method))
+    if level == 0:
+        return replace(check, notes=(NO_LOOK,))
     itself = MethodComparison(shared, sides[0], sides[1], None, paired)  # now, against what it was before
     unchanged = unchanged_seeds(now, before, method)
     ratio = Estimate(
@@ -61,9 +64,17 @@ def check_cost(now: RunTable, before: RunTable, method: str, share: float, axis:
         Grids.FINE if alike or (paired and unchanged.issuperset(shared)) else Grids.UNLIKE,
         f"paired, {len(shared)} seeds" if paired else "unpaired",
         IN_BOTH if paired else IN_EACH,
+        level,
     )
     medians = [MedianCost(median_cost(side), axis) for side in sides]
     return conclude(replace(check, now=medians[0], before=medians[1]), ratio, count_unusable(now, method))
+
+
+def level_of(table: RunTable, method: str) -> float:
+    """The one-sided level at which a method's own costs are judged: in a study that is raced until it is decided that of its
+    look, 0 before the first one."""
+    look = table.look(method)
+    return ONE_SIDED if look is None else look.level if look.number else 0.0
 
 
 def conclude(check: Check, ratio: Estimate, notes: Sequence[str]) -> Check:
