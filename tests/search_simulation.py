@@ -12,6 +12,7 @@ from fidrace.method.base import Floats
 from fidrace.score.curves import Curve
 from fidrace.score.reading import read_curves
 from fidrace.score.search import Search
+from fidrace.spec.user_input import window_edges
 from fidrace.storage.manifest import read_manifest
 from fidrace.storage.tables import CROSSED
 from tests.simulation import FAMILIES, World
@@ -82,9 +83,10 @@ def thin_tables(source: Path, into: Path, step: int = 1, stop: bool = False) -> 
     """The tables that the runs of `source` would have left with `budget.stop` or a search."""
     manifest = json.loads((source / "study.json").read_text())
     runs, evals = (pd.read_csv(source / name, dtype=str, keep_default_na=False) for name in ("runs.csv", "evals.csv"))
-    target, ended, kept = manifest["target"], {}, []
+    edges = window_edges(manifest["target"], manifest.get("window", 1.0))
+    ended, kept = {}, []
     for run, rows in evals.groupby(RUN, sort=False):
-        seen = look(rows["fd"].replace("", "nan").to_numpy(float), (target, target), step, stop)
+        seen = look(rows["fd"].replace("", "nan").to_numpy(float), edges, step, stop)
         kept.append(rows.iloc[seen.places])
         if seen.reached < len(rows) - 1:
             ended[run] = CROSSED

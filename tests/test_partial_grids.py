@@ -2,6 +2,7 @@
 and no more than they know at another."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,21 @@ def thin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The published tables as each way would have left them."""
     folder = tmp_path_factory.mktemp("thin")
     return {way: thin_tables(SOURCE, folder / way, *how) for way, how in WAYS.items()}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_with_a_window_factors_and_verdicts_are_those_of_the_whole_tables_too(way: str, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(SOURCE, whole)
+    declared = json.loads((whole / "study.json").read_text()) | {"window": 1.35}
+    (whole / "study.json").write_text(json.dumps(declared))
+    scored = [
+        score_folder(folder).speedups.drop(columns="flags")
+        for folder in (whole, thin_tables(whole, tmp_path / way, *WAYS[way]))
+    ]
+    pd.testing.assert_frame_equal(*scored, rtol=1e-12)  # sums of other pieces round otherwise
+    alone = [score_folder(folder, window=1.0).speedups.drop(columns="flags") for folder in (whole, tmp_path / way)]
+    pd.testing.assert_frame_equal(*alone, check_exact=True)
 
 
 @pytest.mark.parametrize("way", WAYS)

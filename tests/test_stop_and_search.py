@@ -41,7 +41,7 @@ SMALL: dict[str, object] = {
 }
 STUDY = (
     *("run", *TINY, "--budget", "40", "--set", "budget.evaluations=8", "--set", "budget.checkpoint_minutes=0"),
-    *("--seeds", "1", "-m", "low-momentum", "--target", "110"),
+    *("--seeds", "1", "-m", "low-momentum", "--target", "110", "--window", "1"),
 )
 BOTH = ("--set", "budget.search=true", "--set", "budget.stop=crossed")
 DIVERGES = '''
@@ -55,8 +55,10 @@ class Diverging(Method, name="diverging", source="a test", evidence="inferred"):
 '''
 
 
-def spec(target: float, method: str = "baseline", methods_path: tuple[str, ...] = (), **changes: object) -> RunSpec:
-    study = load_study("digits", [method], "3,", 45, target, SMALL | changes, methods_path)
+def spec(
+    target: float, method: str = "baseline", methods_path: tuple[str, ...] = (), window: float = 1.0, **changes: object
+) -> RunSpec:
+    study = load_study("digits", [method], "3,", 45, target, SMALL | changes, methods_path, window)
     return [*study.specs()][-1]
 
 
@@ -83,18 +85,18 @@ def target(whole: pd.DataFrame) -> float:
     raise AssertionError("the curve falls at once, or not at all")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "window"), [*((way, 1.0) for way in WAYS), ("both", 1.01)])
 def test_what_is_measured_is_to_the_last_digit_what_a_whole_run_has_there(
-    way: str, whole: pd.DataFrame, target: float, tmp_path: Path
+    way: str, window: float, whole: pd.DataFrame, target: float, tmp_path: Path
 ) -> None:
     """Also after interruptions at any place."""
     step = {"stop": 1, "wide": 4}.get(way, 2)
-    seen = look(whole["fd"].to_numpy(), (target, target), step, way in ("stop", "both"))
-    one = spec(target, **WAYS[way])
+    seen = look(whole["fd"].to_numpy(), (target * window, target / window), step, way in ("stop", "both"))
+    one = spec(target, window=window, **WAYS[way])
     work, _ = run(one, tmp_path / "once")
     expected = whole.iloc[seen.places]
     pd.testing.assert_frame_equal(rows(tmp_path / "once" / one.directory), expected, check_exact=True)
-    assert len(seen.places) < len(whole)
+    assert len(seen.places) < len(whole) or window > 1
     assert work.row.get("ended_by") == (CROSSED if seen.reached < len(whole) - 1 else None)
     seconds = [row["train_seconds"] for row in work.evaluations]
     assert seconds == sorted({*seconds})  # each row has those of its own iteration
