@@ -39,9 +39,11 @@ def look(fd: Floats, edges: tuple[float, float], step: int = 1, stop: bool = Fal
     kept: set[int] = set()
     most, all_kept = 0, True
     for place in range(len(fd)):
-        while (asked := search.next_place(known, place)) is not None:
-            all_kept &= asked == place or asked in kept
-            known[asked] = float(fd[asked])
+        for ended in (False, True):  # as it goes on, and if it ended here
+            rows = dict(known) if ended else known
+            while (asked := search.next_place(rows, place, ended)) is not None:
+                all_kept &= asked == place or asked in kept
+                rows[asked] = float(fd[asked])
         needed = {*search.may_be_asked(known, place)}
         kept = (kept & needed) | ({place} & needed)
         most = max(most, len(kept))

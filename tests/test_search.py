@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fidrace.score.crossings import find_crossing
@@ -56,6 +56,7 @@ def test_on_a_curve_that_only_falls_any_step_gives_the_grids_own_bracket(falls: 
 
 
 @given(CURVES, STEPS, st.booleans())
+@example(np.array([20.0, 9, 10, 10, 9, 10, 11, 9, 9]), 7, False)  # the higher edge is crossed while the lower one waits
 def test_weights_that_are_asked_for_were_kept_and_few_are(fd: np.ndarray, step: int, stop: bool) -> None:
     for edges in ((10.0, 10.0), (10.5, 9.5)):
         seen = look(fd, edges, step, stop)

@@ -41,16 +41,15 @@ class Search:
         """The places that the edges' crossings lack; some may be above `reached`."""
         if self.edges is None or self.step == 1:
             return []
-        asked, found = [], []
-        for edge in self.edges:
-            lacking, crossing = bracket(fd, edge)
-            asked += [] if lacking is None else [lacking]
-            found += [] if crossing is None else [crossing]
-            # whether it has relapsed is seen in its last three evaluations
-            if crossing is not None and ended and not fd[reached] <= edge and reached - LAST_PLACES not in fd:
-                asked.append(max(reached - LAST_PLACES, 0))
-        if found and not asked:  # in between, every target is asked about
-            asked = [place for place in range(found[0], (*found, reached)[1] + 1) if place not in fd]
+        brackets = [bracket(fd, edge) for edge in self.edges]
+        asked = [lacking for lacking, _ in brackets if lacking is not None]
+        first, last = (crossing for _, crossing in brackets)
+        if first is not None:  # from there on every target is asked about, down to the lower edge
+            asked += [place for place in range(first, (reached if last is None else last) + 1) if place not in fd]
+        if ended:  # whether a run has relapsed is seen in its last three evaluations
+            crossed = [edge for edge, (_, crossing) in zip(self.edges, brackets, strict=True) if crossing is not None]
+            if any(not fd[reached] <= edge for edge in crossed) and reached - LAST_PLACES not in fd:
+                asked.append(reached - LAST_PLACES)
         return asked
 
     def has_crossed(self, fd: Distances) -> bool:
