@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fidrace.method.base import Floats
-from fidrace.score.comparison import make_run_table
 from fidrace.score.curves import Curve
 from fidrace.score.rules import Rules
+from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import speedup as interpolated
 
 FAMILIES = ("log-linear", "power law", "bumpy")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fidrace.method.base import Floats
-from fidrace.score.comparison import RunTable, make_run_table
+from fidrace.score.comparison import RunTable
 from fidrace.score.curves import Curve
 from fidrace.score.regressions import check_cost
 from fidrace.score.rules import Rules
+from fidrace.score.run_tables import make_run_table
 from tests.simulation import FAMILIES, World
 
 AXES = ("iteration", "images", "train_seconds", "forwards")

@@ -1,6 +1,7 @@
 """`fidrace run --dry-run`: what the runs still need on this machine, and what they will cost."""
 
-from fidrace.cli.run import FolderOptions, Place, describe_study
+from fidrace.cli.place import Place
+from fidrace.cli.run import FolderOptions, describe_study
 from fidrace.cli.shared import USAGE, fail
 from fidrace.console import say
 from fidrace.execute.doctor import check_study

@@ -4,10 +4,9 @@ The verb parses its options, plans the study, prepares its folder, executes its 
 step is a function below, in that order.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +15,13 @@ import typer
 
 from fidrace.cli import options
 from fidrace.cli.looks import LookOptions, race_until_decided
+from fidrace.cli.place import Place, follow, make_executor, parse_place
 from fidrace.cli.shared import USAGE, fail, require_training
-from fidrace.errors import InputError, nearest
+from fidrace.errors import InputError
 
 if TYPE_CHECKING:
-    from fidrace.execute.study_runner import Executor, StudyRunner
+    from fidrace.execute.study_runner import StudyRunner
     from fidrace.spec.study import RunSpec, Study
-    from fidrace.train.process_group import ProcessGroup
-
-
-EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -42,35 +38,6 @@ class StudyOptions:
     changes: list[str]
     methods_path: list[str]
     looks: LookOptions
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where runs are executed. `group` holds the processes that torchrun started, if it did."""
-
-    executor: str
-    address: str | None
-    gpus: float | None
-    device: str
-    workers: int | None
-    group: "ProcessGroup | None" = None
-
-    @property
-    def is_first(self) -> bool:
-        """True unless this is a process of torchrun that only follows rank 0."""
-        return self.group is None or self.group.is_first
-
-    def devices(self) -> list[str]:
-        """This machine's devices; raises InputError if the one asked for is missing. A Ray cluster has devices of its own."""
-        from fidrace.execute.local import devices
-
-        return devices("cpu" if self.executor == "ray" and self.device == "cuda" else self.device)
-
-    def run_count(self, threads: int) -> int:
-        """How many runs are executed at a time, as far as this machine knows."""
-        from fidrace.execute.local import default_workers
-
-        return 1 if self.group else self.workers or default_workers(self.devices(), threads)
 
 
 @dataclass(frozen=True)
@@ -186,29 +153,6 @@ def parse_study(options: StudyOptions) -> "Study":
     )
 
 
-def parse_place(place: Place) -> Place:
-    """`place`, with the group of processes if torchrun started this one. Raises InputError for an unknown or missing executor,
-    and for options that belong to another one."""
-    if place.executor not in EXECUTORS:
-        raise InputError(f"unknown executor {place.executor!r}{nearest(place.executor, EXECUTORS)}")
-    for name, value in (("--address", place.address), ("--gpus", place.gpus)):
-        if value is not None and place.executor != "ray":
-            raise InputError(f"{name} is for --executor ray")
-    if place.executor == "ray":
-        from fidrace.execute.ray.cluster import check_cluster, check_gpus
-
-        check_gpus(place.gpus, place.device)
-        check_cluster(place.address)
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return place
-    if place.workers or place.executor != "local":
-        option = "--workers" if place.workers else f"--executor {place.executor}"
-        raise InputError(f"{option}: under torchrun all processes train one run at a time; omit it")
-    from fidrace.execute.torchrun import join_group
-
-    return replace(place, group=join_group(place.devices()))
-
-
 def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
     run decodes no images and only knows the content that study.json has recorded."""
@@ -290,28 +234,3 @@ def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json
         from fidrace.report.progress import watch
 
         watch(runner.execute(make_executor(runner, place), specs), len(specs), runner.study.task, as_json)
-
-
-def make_executor(runner: "StudyRunner", place: Place) -> "Executor":
-    """Worker processes on this machine, the processes of torchrun, or a Ray cluster."""
-    root, threads = runner.directory.path, runner.study.task.budget.threads
-    if place.group:
-        from fidrace.execute.torchrun import TorchrunExecutor
-
-        return TorchrunExecutor(root, place.group)
-    if place.executor == "ray":
-        from fidrace.execute.ray.executor import RayExecutor
-
-        return RayExecutor(root, place.device, threads, place.gpus, place.address, place.workers)
-    from fidrace.execute.local import LocalExecutor, default_workers
-
-    devices = place.devices()
-    return LocalExecutor(root, devices, place.workers or default_workers(devices, threads), threads)
-
-
-def follow(runner: "StudyRunner", place: Place) -> None:
-    """Take part in the runs of rank 0, which reports and writes."""
-    from fidrace.execute.torchrun import TorchrunExecutor, broadcast_specs
-
-    assert place.group
-    TorchrunExecutor(runner.directory.path, place.group).follow(broadcast_specs(runner.study, [], place.group))

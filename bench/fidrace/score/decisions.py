@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fidrace.errors import NothingToConclude
-from fidrace.score.comparison import make_run_table
 from fidrace.score.leaderboard import SPEEDUP_COLUMNS, adjust_p_values, read_run_table
+from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, IDENTICAL, SLOWER
 
 UNDECIDED = "undecided"

@@ -12,7 +12,7 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude, nearest
 from fidrace.packaged import find_tables
 from fidrace.score.checks import SPEEDUP, Check, decide, warnings
-from fidrace.score.comparison import RunTable, check_comparable
+from fidrace.score.comparison import RunTable
 from fidrace.score.curves import check_axis
 from fidrace.score.estimates import FAILS, NOTHING, estimate_of
 from fidrace.score.grids import common_iterations
@@ -20,6 +20,7 @@ from fidrace.score.leaderboard import read_run_table
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.regressions import check_cost, check_regression
 from fidrace.score.rules import FINAL, Question
+from fidrace.score.run_tables import check_comparable
 from fidrace.score.speedups import Speedup
 from fidrace.spec.user_input import Target
 

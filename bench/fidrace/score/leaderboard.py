@@ -11,7 +11,7 @@ import pandas as pd
 from fidrace.errors import InputError, NothingToConclude, nearest
 from fidrace.packaged import find_tables
 from fidrace.score.against_target import speedup_curve
-from fidrace.score.comparison import RunTable, make_run_table
+from fidrace.score.comparison import RunTable
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve, axes_of, check_axis
 from fidrace.score.guards import FLAGGED, guard_table, lost_guards
@@ -20,6 +20,7 @@ from fidrace.score.notes import notes_of
 from fidrace.score.one_seed import describe_without_interval
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import FINAL, Question, Rules, read_declaration, read_rules
+from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, LEVEL, NAN, SLOWER, holm
 from fidrace.spec.user_input import BASELINE, Target
 

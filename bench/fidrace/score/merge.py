@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fidrace.errors import InputError
-from fidrace.score.comparison import RunTable, check_comparable, make_run_table
+from fidrace.score.comparison import RunTable
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import DECLARATION, read_rules
+from fidrace.score.run_tables import check_comparable, make_run_table
 from fidrace.storage.atomic import Row
 from fidrace.storage.imports import IMPORTED
 from fidrace.storage.manifest import Manifest

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fidrace.score.comparison import RunTable, make_run_table
+from fidrace.score.comparison import RunTable
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import NO_SEED, Curve
 from fidrace.score.method_comparison import MethodComparison
@@ -19,6 +19,7 @@ from fidrace.score.notes import notes_of_costs
 from fidrace.score.one_seed import describe_sensitivity
 from fidrace.score.published_curves import Pair, Published
 from fidrace.score.rules import Rules
+from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import NAN
 
 SUPPORT_COLUMNS = (

@@ -42,11 +42,12 @@ from fidrace.report.page import tables as sheets
 from fidrace.report.page.samples import load_samples
 from fidrace.report.style import Style, styles
 from fidrace.score.claims import load_claims, verdicts_on_claim
-from fidrace.score.comparison import RunTable, make_run_table
+from fidrace.score.comparison import RunTable
 from fidrace.score.curves import axes_of
 from fidrace.score.leaderboard import Scores, score_tables
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import Question, read_rules
+from fidrace.score.run_tables import make_run_table
 from fidrace.spec.task import load_task, task_names
 from fidrace.storage.atomic import write_atomic
 from fidrace.storage.manifest import Manifest, MethodRecord, read_manifest
