@@ -55,7 +55,7 @@ def test_losses_of_two_processes_are_those_of_one(case: str, two: Path) -> None:
 
 def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path, fidrace: Fidrace) -> None:
     """The sampling is shared out in chunks, too. Crossings may differ by a grid interval."""
-    words = "run digits -m clts --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
+    words = "run digits -m clts --seeds 1 --budget 60 --target 105 --window 1 --device cpu --set quality.samples=100".split()
     words += ["--set", "quality.final_samples=120"]
     words += ["--set", "sampler.batch=32", "--set", "optimizer.lr=0.01", "--set", "budget.evaluations=6"]
     said = torchrun(tmp_path, "fidrace", *words, "--out", "two")
@@ -77,7 +77,9 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
 
 def test_a_search_under_torchrun_ends_where_its_crossing_is_confirmed(tmp_path: Path) -> None:
     """All processes go back to the same weights, and end together."""
-    words = "run digits -m baseline --seeds 1 --budget 60 --target 105 --device cpu --set quality.samples=100".split()
+    words = (
+        "run digits -m baseline --seeds 1 --budget 60 --target 105 --window 1 --device cpu --set quality.samples=100".split()
+    )
     words += "--set sampler.batch=32 --set optimizer.lr=0.01 --set budget.evaluations=12 --set ema.decay=0.9".split()
     torchrun(tmp_path, "fidrace", *words, "--set", "budget.search=true", "--set", "budget.stop=crossed", "--out", "two")
     (curve,) = read_curves(tmp_path / "two")

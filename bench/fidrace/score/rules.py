@@ -155,18 +155,17 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
         rules = rules_of_manifest(folder, curves)
     elif tables.ours and tasks[0] in task_names() and declared.target is None:
         task = load_task(tasks[0])
-        window = task.target.window
-        rules = Rules(task.target.fd, task.target.how, task.budget.iterations, paired=tables.ours, window=window)
+        rules = Rules(task.target.fd, task.target.how, task.budget.iterations, paired=tables.ours)
     else:
         how = f"declared in {DECLARATION}" if declared.target is not None else ""
         target = NAN if declared.target is None else declared.target
         rules = Rules(target, how, math.inf, contrasts=declared.contrasts, paired=tables.ours, ends_freely=True)
-        rules = replace(rules, window=declared.window or rules.window)
     rules = replace(
         rules,
         baseline=asked.baseline or declared.baseline or rules.baseline,
         unit=tables.unit,
         budget=asked.budget or declared.budget or rules.budget,
+        window=declared.window or rules.window,
         paired=next((said for said in (asked.paired, declared.paired) if said is not None), rules.paired),
     )
     others = [(asked.baseline, declared.baseline or BASELINE), (asked.unit, declared.unit), (asked.budget, declared.budget)]
