@@ -87,12 +87,6 @@ def test_a_sequential_p_agrees_with_its_interval_and_never_falls_as_the_nominal_
     ).all()  # and costs no more than a union bound
 
 
-def test_a_look_that_spends_nothing_shows_nothing() -> None:
-    design = resolve(Looks(looks=(3, 5), spending=(0.0, 1.0)))
-    assert (design.levels[0], sequential_p(design, 1, 1e-12)) == (0, 1)
-    assert design.levels[1] == pytest.approx(0.025, rel=0.02)
-
-
 def test_the_smallest_sequential_p_of_all_looks_is_a_p_value() -> None:
     """The worst reader stops at the look that suits best; scipy's t test on fresh normal pairs."""
     d = np.random.default_rng(7).standard_normal((4000, LOOKS.last))
@@ -230,6 +224,12 @@ def test_curve_and_contrasts_follow_the_same_look_and_level(tmp_path: Path) -> N
     contrast = scores.contrasts.iloc[0]
     assert "look 1 of 3" in contrast["flags"]
     assert (contrast["pairs"], contrast["ci_low"]) == (3, first(save(tmp_path / "s", pair(3, 3), declared()))["ci_low"])
+
+
+def test_the_gate_takes_a_methods_own_cost_at_its_look_too(tmp_path: Path) -> None:
+    folder = save(tmp_path, pair(7, 8), declared())  # looks at 3, 5 and 8
+    *_, cost = gate.check(folder, against=folder, absolute=True)
+    assert "paired, 5 seeds" in cost.notes
 
 
 def test_methods_that_have_no_look_yet_count_in_holms_family(tmp_path: Path) -> None:

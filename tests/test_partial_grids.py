@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from fidrace.errors import InputError
-from fidrace.score.claims import changed_field
+from fidrace.score.claims import Claim, changed_field, load_claims, verdicts_on
 from fidrace.score.gate import check
 from fidrace.score.leaderboard import read_run_table, score_folder
 from fidrace.score.rules import Question
 from fidrace.score.target_rule import rule_target
+from fidrace.spec.user_input import Target
 from tests.conftest import Refused
 from tests.search_simulation import RESULTS, look, published_runs, thin_tables
 
@@ -118,7 +119,7 @@ def test_a_run_that_lost_an_evaluation_of_its_bracket_is_incomplete(way: str, th
 
 def test_a_target_of_other_runs_than_whole_ones_is_refused(thin: dict[str, Path], tmp_path: Path, refused: Refused) -> None:
     said = refused("score", thin["stop"], "--target", "baseline-final")
-    assert "runs stopped at the crossing of 34.0, so their final FD is unknown" in said
+    assert "runs stopped when their crossing was confirmed, so their final FD is unknown" in said
     for way in ("stop", "search"):
         with pytest.raises(InputError, match="a target is read off whole runs"):
             rule_target(only_baseline(thin[way], tmp_path / way))
@@ -131,6 +132,51 @@ def only_baseline(source: Path, into: Path) -> Path:
         table[table["method"] == "baseline"].to_csv(into / name, index=False)
     (into / "study.json").write_bytes((source / "study.json").read_bytes())
     return into
+
+
+def test_a_claim_at_the_final_distance_of_stopped_runs_is_not_judged(thin: dict[str, Path]) -> None:
+    claims = tuple(claim for claim in load_claims() if claim.method == "clts+mdlrc")
+    final = [replace_target(claim, "baseline-final") for claim in claims]
+    for way, known in (("stop", False), ("search", True)):
+        for found in verdicts_on(tuple(final), thin[way]):
+            if found.target == "baseline-final":
+                assert (found.found is not None) is known
+                assert any("final FD is unknown" in note for note in found.notes) is not known
+
+
+def replace_target(claim: Claim, target: Target) -> Claim:
+    return claim.model_copy(update={"target": target})
+
+
+def test_a_distance_that_is_no_number_leaves_a_search_no_more_sure_than_the_whole_tables(tmp_path: Path) -> None:
+    """Whole tables are then compared at the evaluations that are known of all runs; of a search few of these are."""
+    whole = tmp_path / "whole"
+    shutil.copytree(SOURCE, whole)
+    evals = pd.read_csv(whole / "evals.csv")
+    gone = (evals["method"] == "baseline") & (evals["seed"] == 0) & (evals["iteration"] == 250)
+    evals.assign(fd=evals["fd"].where(~gone)).to_csv(whole / "evals.csv", index=False)
+    ours, theirs = (
+        score_folder(folder).speedups.query("axis == 'iterations'").set_index("method")
+        for folder in (thin_tables(whole, tmp_path / "search", 2), whole)
+    )
+    assert ours["flags"].str.contains("grids differ").all()
+    assert (ours["ci_low"] <= theirs["ci_low"] + 1e-9).all()
+    assert (ours["ci_high"] >= theirs["ci_high"] - 1e-9).all()
+
+
+def test_unchanged_runs_that_stopped_for_another_window_are_compared_over_the_smaller_one(tmp_path: Path) -> None:
+    folders = []
+    for window in (1.0, 1.35):
+        whole = tmp_path / f"whole-{window}"
+        shutil.copytree(SOURCE, whole)
+        declared = json.loads((whole / "study.json").read_text()) | ({"window": window} if window > 1 else {})
+        (whole / "study.json").write_text(json.dumps(declared))
+        folders.append(thin_tables(whole, tmp_path / f"thin-{window}", stop=True))
+    for now, before in (folders, folders[::-1]):
+        for one in check(now, [], before, 0.0):
+            assert one.ratio
+            assert one.ratio.limits() == pytest.approx((1, 1), abs=1e-9)
+            assert not any("post hoc" in note or "cut" in note for note in one.notes)
 
 
 def test_claims_take_them_as_runs_of_the_same_task(thin: dict[str, Path]) -> None:

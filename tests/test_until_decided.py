@@ -124,6 +124,8 @@ def test_a_folder_keeps_its_looks_when_more_seeds_are_asked_for(tmp_path: Path) 
     folder.declare(replace(asked, until_decided=resolve(Looks(looks=(3, 5)))))
     design = folder.manifest().until_decided
     assert folder.adopt_looks(load_study("digits", ["clts"])).until_decided == design
+    with pytest.raises(InputError, match="is raced by its looks at 3, 5 seeds"):  # of a decided method they would undo the look
+        folder.adopt_looks(load_study("digits", ["clts"], "4"))
     more = folder.adopt_looks(load_study("digits", ["clts"], "7"))
     assert more.until_decided is None
     folder.declare(more)
@@ -143,13 +145,14 @@ def test_a_folder_keeps_its_looks_when_more_seeds_are_asked_for(tmp_path: Path) 
         (("--until-decided", "--looks", "2,5"), "the first look is at 2 seeds"),
         (("--until-decided", "--looks", "3,8,5"), "looks increase, and 5 comes after 8"),
         (("--until-decided", "--looks", "3,3"), "looks increase"),
-        (("--until-decided", "--looks", ","), "looks"),
+        (("--until-decided", "--looks", ","), "--looks ,: write numbers"),
+        (("--until-decided", "--looks", "3,1000000"), "10000 are the most"),
         (("--until-decided", "--looks", "3,x"), "--looks 3,x: write numbers"),
         (("--until-decided", "--looks", "3.5"), "--looks 3.5: write numbers"),
         (("--until-decided", "--spending", "0.5,1"), "2 shares for 5 looks"),
-        (("--until-decided", "--looks", "3,5", "--spending", "0.5,1.1"), "between 0 and 1"),
-        (("--until-decided", "--looks", "3,5", "--spending", "0.7,0.5"), "never decrease"),
-        (("--until-decided", "--looks", "3,5", "--spending", "0,0"), "nothing is spent"),
+        (("--until-decided", "--looks", "3,5", "--spending", "0.5,1.1"), "above 0 and at most 1"),
+        (("--until-decided", "--looks", "3,5", "--spending", "0.7,0.5"), "by each look increase"),
+        (("--until-decided", "--looks", "3,5", "--spending", "0,1"), "above 0 and at most 1"),
         (("--until-decided", "--looks", "3,5", "--spending", "nan,1"), "spending"),
         (("--until-decided", "--futility", "1"), "futility"),
         (("--until-decided", "--futility", "nan"), "futility"),

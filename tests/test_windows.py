@@ -18,9 +18,12 @@ from fidrace.method.base import Floats
 from fidrace.score.crossings import cost_of_target
 from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import score_folder
+from fidrace.score.plan import make_plan
+from fidrace.score.rules import Question
 from fidrace.score.windows import CostOfTargets
 from fidrace.spec.study import load_study
 from fidrace.storage.study_folder import StudyFolder
+from tests.conftest import TINY, Fidrace
 from tests.foreign import first, races, write
 from tests.published import DIGITS, excerpt
 from tests.simulation import FAMILIES, World, outcome, over_window, too_few, too_many
@@ -119,6 +122,42 @@ def test_a_pair_has_the_window_that_both_of_its_runs_have_and_the_row_says_how_m
     whole = first(score_folder(write(tmp_path / "w", rows), 10.0, window=1.35), "m")
     assert "cut" not in whole["flags"]
     assert cut["speedup"] == pytest.approx(whole["speedup"], rel=0.03)
+
+
+def test_a_window_is_not_called_cut_where_nothing_arrives_or_all_is_alike(tmp_path: Path) -> None:
+    rows = races({"baseline": [1.0, 1.1, 0.95], "never": [0.3, 0.3, 0.35]})
+    rows += [{**row, "method": "same"} for row in rows if row["method"] == "baseline"]
+    scores = score_folder(write(tmp_path / "t", rows), 10.0, window=1.35, paired=True)
+    assert not scores.speedups["flags"].str.contains("cut").any()
+    same = first(scores, "same")
+    assert (same["verdict"], same["speedup"], same["p_slower"]) == ("identical", 1, 1)  # it takes no first place in Holm
+
+
+def test_a_plan_takes_the_scatter_that_the_interval_is_made_of(tmp_path: Path) -> None:
+    paces = {"baseline": [1.0, 1.1, 0.95, 1.05, 0.9], "m": [1.3, 1.2, 1.4, 1.5, 1.25]}
+    rows = [row for row in races(paces) if row["method"] == "m" or row["step"] % 20_000 == 0]
+    folder = write(tmp_path / "t", rows)
+    row = first(score_folder(folder, 10.0, window=1.3, paired=True), "m")
+    assert "grids differ" in row["flags"]
+    half = np.log(row["detectable"])
+    (planned, *_) = make_plan(folder, asked=Question(10.0, window=1.3, paired=True)).methods
+    assert planned.scatter
+    assert planned.scatter.deviation == pytest.approx(half * 5**0.5 / stats.t.ppf(0.975, 4), rel=1e-6)
+
+
+def test_a_window_in_study_json_is_read_as_strictly_as_anywhere(tmp_path: Path) -> None:
+    for window in (0.5, -1, 1000, "wide"):
+        folder = excerpt(tmp_path / f"{window}", window=window)
+        with pytest.raises(InputError, match="window"):
+            score_folder(folder)
+
+
+def test_a_window_that_was_asked_for_and_leaves_the_curve_stops_the_study(fidrace: Fidrace) -> None:
+    """The one that a task declares is cut instead: it was not made for a target that is given by hand."""
+    words = ("run", *TINY, "-m", "clts", "--seeds", "1", "--target", "105")
+    said = fidrace(*words, "--window", "1.9", "--out", "a", code=2).stderr
+    assert "starts inside the window 1.9, from 55.3 to 200 (fd_digits 1" in said
+    fidrace(*words, "--out", "b")
 
 
 @pytest.mark.parametrize("window", ["0.9", "2.5", "nan"])

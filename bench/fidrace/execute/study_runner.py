@@ -99,14 +99,18 @@ class StudyRunner:
             self.directory.collect()
 
     def refuse_target_at_start(self, event: Event) -> None:
-        """Raise InputError if a run is at the target before it trains: there would be nothing to race for."""
+        """Raise InputError if a run is at the target before it trains, so that there would be nothing to race for; or inside a
+        window that was asked for, which then leaves the curve."""
         if event.kind != "evaluation" or event.iteration > 0 or self.study.target == "baseline-final":
             return
-        if event.facts["fd"] <= self.study.target:
-            raise InputError(
-                f"{event.method} seed {event.seed} is at the target {self.study.target:g} at iteration 0 "
-                f"({self.study.task.quality.metric} {event.facts['fd']:.4g}): choose a lower one"
-            )
+        start, target, window = event.facts["fd"], self.study.target, self.study.window
+        where = f"{event.method} seed {event.seed}"
+        distance = f"{self.study.task.quality.metric} {start:.4g}"
+        if start <= target:
+            raise InputError(f"{where} is at the target {target:g} at iteration 0 ({distance}): choose a lower one")
+        if self.study.window_given and start <= target * window:
+            reach = f"from {target / window:.3g} to {target * window:.3g}"
+            raise InputError(f"{where} starts inside the window {window:g}, {reach} ({distance}): choose a smaller one")
 
 
 def relay_events(messages: Generator[Event | Ended], runner_of: Callable[[RunSpec], StudyRunner]) -> Generator[Event]:

@@ -16,6 +16,7 @@ from fidrace.score.guards import guard_table, lost_guards
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.notes import notes_of
+from fidrace.score.rules import FINAL, NO_FINAL
 from fidrace.score.speedups import NAN
 from fidrace.spec.task import GRID_FIELDS, Task, load_task, task_names
 from fidrace.spec.user_input import BASELINE, Goal, Model, Target, read_toml, validate
@@ -184,10 +185,12 @@ def measure_claim(claim: Claim, table: RunTable, verdict: str) -> ClaimVerdict:
     """What the runs say about the claim's method; a measured verdict replaces NOT_RUN, EVIDENCE stays."""
     task, target = table.task, table.rules.target
     try:
+        if target == FINAL and any(curve.stopped for curve in table.curves):
+            raise InputError(NO_FINAL)
         axis = check_axis(claim.axis, table.curves)
         comparison = table.compare(claim.method, axis)
         notes = notes_of(table, claim.method, axis, comparison) + lost_guards(guard_table(table), claim.method)
-    except InputError as error:  # a run starts at the claim's target, or its axis was not measured
+    except InputError as error:  # a run starts or stops at the claim's target, or its axis was not measured
         return ClaimVerdict(claim, verdict if verdict == EVIDENCE else "inconclusive", None, task, target, (str(error),))
     if "as reconstructed" not in notes and is_reconstructed(claim.method):  # tables without a study.json do not say so
         notes.append("as reconstructed")

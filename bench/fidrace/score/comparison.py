@@ -60,9 +60,9 @@ class RunTable:
 
     @property
     def has_one_grid(self) -> bool:
-        """True if all runs are evaluated alike, or searched on one grid for the target."""
+        """True if all runs are evaluated alike, or searched on one grid for the target and every distance is a number."""
         if self.rules.is_searched_for:
-            return True
+            return all(len(curve.grid) == len(curve.fd) for curve in self.curves)
         if not self.known_grids:
             self.known_grids.append(common_iterations(self.curves) is None)
         return self.known_grids[0]
@@ -96,6 +96,10 @@ class RunTable:
         known = self.known_runs if FINAL not in (target, self.rules.target) else {}
         rules = replace(self.rules, target=target)
         return replace(self, rules=rules, known_runs=known, known_grids=self.known_grids)
+
+    def over(self, window: float) -> "RunTable":
+        """The same runs, compared over another window."""
+        return replace(self, rules=replace(self.rules, window=window))
 
     def target(self, seed: int) -> float:
         """The distance to reach: the study's target, or at `baseline-final` the final FD of this seed's baseline, and if seeds
@@ -200,7 +204,7 @@ class RunTable:
         if window := self.window(axis):
             full, _ = window.average(sides, full, paired)
             used, share = window.average(used_sides, used, paired)
-            cut = [f"window cut to {self.rules.window**share:.3g}x"] if share < CUT else []
+            cut = [f"window cut to {self.rules.window**share:.3g}x"] if share < CUT and not identical else []
         level = look.level if look else ONE_SIDED
         found = speedup(used[1], used[0], identical, paired, grid_bracket(full[1], full[0]), grids, lost, level)
         if look:

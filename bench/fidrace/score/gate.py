@@ -71,7 +71,7 @@ def check(
     checks = [check_requirement(table, method, factor, axis) for method, factor in requirements]
     if against is not None:
         against = find_tables(against)
-        before = read_run_table(against, replace(asked, window=table.rules.window))  # a rule of DIR, not of what runs measured
+        table, before = over_one_window(table, read_run_table(against, asked))
         check_axis(axis, before.curves)
         check_comparable(folder, table, against, before)
         if table.rules.target != before.rules.target:
@@ -84,6 +84,16 @@ def check(
             raise NothingToConclude(f"{folder} and {against} have no method in common but the baseline")
         checks += compared
     return checks
+
+
+def over_one_window(table: RunTable, before: RunTable) -> tuple[RunTable, RunTable]:
+    """Both tables over the window of the first, which is a rule and nothing that runs measured; over the smaller of their
+    windows if runs were only trained or measured as far as their own takes them."""
+    windows = [one.rules.window for one in (table, before)]
+    partial = any(one.rules.stopped or one.rules.searched for one in (table, before))
+    shared = min(windows) if partial else windows[0]
+    now, then = (one if one.rules.window == shared else one.over(shared) for one in (table, before))
+    return now, then
 
 
 def check_against(table: RunTable, before: RunTable, max_regression: float, axis: str, absolute: bool) -> list[Check]:

@@ -117,7 +117,7 @@ def is_known(cost: TargetCost) -> bool:
 
 def known_log_costs(comparison: MethodComparison) -> tuple[Floats, Floats]:
     """The ln costs of the method and of the reference that are known; of pairs, where both are."""
-    ours, theirs = comparison.ours, comparison.theirs
+    ours, theirs = comparison.compared
     if comparison.paired:
         pairs = [pair for pair in zip(ours, theirs, strict=True) if all(map(is_known, pair))]
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

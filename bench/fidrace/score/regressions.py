@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fidrace.score.checks import COST, REGRESSION, Check, MedianCost, decide, warnings
-from fidrace.score.comparison import RunTable
+from fidrace.score.comparison import RunTable, within
 from fidrace.score.estimates import NOTHING, Estimate, log_factors, mean_log_factor
 from fidrace.score.grids import Grids
 from fidrace.score.leaderboard import median_cost
@@ -45,7 +45,7 @@ def check_cost(now: RunTable, before: RunTable, method: str, share: float, axis:
     the runs were not evaluated `alike`, the interval holds what the grids support."""
     asked = f"{method} itself slows down by at most {100 * share:g}%"
     check = Check(COST, method, axis, asked, 1 - share, NOTHING)
-    ours, theirs = (table.counted_costs(method, axis, failed=True) for table in (now, before))
+    ours, theirs = (within(table.look(method), table.counted_costs(method, axis, failed=True)) for table in (now, before))
     shared = [seed for seed in ours if seed in theirs] if now.rules.paired and before.rules.paired else []
     paired = len(shared) >= MIN_PAIRS
     sides = [[costs[seed] for seed in (shared if paired else costs)] for costs in (ours, theirs)]

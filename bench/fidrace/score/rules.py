@@ -30,6 +30,7 @@ from fidrace.spec.user_input import (
 from fidrace.storage.manifest import MethodRecord, read_manifest
 
 FINAL = "baseline-final"
+NO_FINAL = "runs stopped when their crossing was confirmed, so their final FD is unknown"
 
 
 @dataclass(frozen=True)
@@ -179,10 +180,8 @@ def read_rules(folder: Path, tables: Tables, asked: Question = Question(), aimle
         rules = replace(rules, window=asked.window, how="post hoc: --window", replaced=rules.replaced or fixed)
     if asked.target is not None:
         check_target(asked.target)
-    if asked.target == FINAL and rules.stopped:
-        raise InputError(
-            f"{folder}: --target {FINAL}: runs stopped at the crossing of {rules.target}, so their final FD is unknown"
-        )
+    if asked.target == FINAL and any(curve.stopped for curve in curves):
+        raise InputError(f"{folder}: --target {FINAL}: {NO_FINAL}")
     if (asked.target or rules.target) == FINAL:  # what each baseline ends at is no target to look around
         rules = replace(rules, window=1.0)
     if asked.target is not None and asked.target != rules.target:

@@ -71,8 +71,6 @@ def sequential_p(design: Design, number: int, nominal: float) -> float:
     if np.isnan(nominal):
         return NAN
     spent = np.diff(design.spending, prepend=0.0)[number - 1]
-    if spent <= 0:
-        return 1.0
     known = nominal_levels(design.looks, design.spending)[number - 1].copy()
     known[AT_ONE_SIDED] = own = design.levels[number - 1]
     known[:AT_ONE_SIDED] = np.minimum(known[:AT_ONE_SIDED], own)

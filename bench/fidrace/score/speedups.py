@@ -110,7 +110,8 @@ def speedup(
     flattered, slighted = are_open(baseline, method)
     grid_low, grid_high = (1.0, 1.0) if identical else bracket or grid_bracket(baseline, method)
     mean, low, high, p_value, half = student(base - other, level) if paired else welch_test(base, other, level)
-    ci_low, ci_high, p_slower = float(np.exp(low)), float(np.exp(high)), 1 - p_value if half < np.inf else 1.0
+    ci_low, ci_high = float(np.exp(low)), float(np.exp(high))
+    p_slower = 1 - p_value if half < np.inf and not identical else 1.0
     if not np.isnan(low) and not identical:
         if not supports(grids, ci_low, ci_high, grid_low, grid_high):
             ci_low, ci_high = widen(ci_low, ci_high, grid_low, grid_high)

@@ -127,7 +127,7 @@ class Window:
     ) -> tuple[list[list[TargetCost]], float]:
         """`costs` of the runs of both sides, averaged over the window or the part of it that both runs of a pair have; of runs
         that are not paired, that all have which arrive. Also the share of the window, on the log scale, that is left at the
-        median."""
+        median of what arrives; 1 if nothing does."""
         found = [[cost_of_targets(curve, self.axis, self.budget) for curve in side] for side in sides]
         rooms = [[self.room(one, cost) for one, cost in zip(*side, strict=True)] for side in zip(found, costs, strict=True)]
         if paired:
@@ -137,7 +137,8 @@ class Window:
             arrived = [room for room, cost in zip((*rooms[0], *rooms[1]), (*costs[0], *costs[1]), strict=True) if cost.crossing]
             halves = [[min(arrived, default=NO_ROOM)] * len(side) for side in sides]
         averaged = [[self.mean(*one) for one in zip(*side, strict=True)] for side in zip(found, costs, halves, strict=True)]
-        return averaged, median(halves[0]) / math.log(self.ratio)
+        reached = [half for half, cost, other in zip(halves[0], *costs, strict=False) if cost.crossing and other.crossing]
+        return averaged, median(reached) / math.log(self.ratio) if reached else 1.0
 
     def room(self, found: CostOfTargets, cost: TargetCost) -> float:
         """The half-width of the run's window; none if its crossing is not confirmed or not bounded on both sides."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from fidrace.errors import InputError
 from fidrace.spec.user_input import Model
 
-FIRST_LOOK, MOST_LOOKS = 3, 20  # an interval takes three pairs
+FIRST_LOOK, MOST_LOOKS, MOST_SEEDS = 3, 20, 10_000  # an interval takes three pairs
 
 
 class Looks(Model):
@@ -27,6 +27,8 @@ class Looks(Model):
     def _increase(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
         if looks[0] < FIRST_LOOK:
             raise ValueError(f"the first look is at {looks[0]} seeds, and an interval takes {FIRST_LOOK}")
+        if looks[-1] > MOST_SEEDS:
+            raise ValueError(f"the last look is at {looks[-1]} seeds, and {MOST_SEEDS} are the most")
         for before, after in pairwise(looks):
             if after <= before:
                 raise ValueError(f"looks increase, and {after} comes after {before}")
@@ -39,10 +41,8 @@ class Looks(Model):
             return self
         if len(shares) != len(self.looks):
             raise ValueError(f"spending: {len(shares)} shares for {len(self.looks)} looks; write one for each")
-        if shares[0] < 0 or shares[-1] > 1 or any(b < a for a, b in pairwise(shares)):
-            raise ValueError("spending: the shares spent by each look never decrease and are between 0 and 1")
-        if shares[-1] == 0:
-            raise ValueError("spending: nothing is spent, so nothing could be decided")
+        if not shares[0] > 0 or shares[-1] > 1 or not all(b > a for a, b in pairwise(shares)):
+            raise ValueError("spending: the shares spent by each look increase and are above 0 and at most 1, as in 0.2,0.5,1")
         return self
 
     @property
@@ -94,9 +94,11 @@ def pocock_shares(looks: tuple[int, ...]) -> tuple[float, ...]:
 
 def parse_numbers(option: str, text: str, kind: type) -> tuple[Any, ...]:
     """`3,5,8` as numbers; raises InputError for anything else."""
+    wrong = InputError(f"{option} {text}: write numbers with commas, as in {'3,5,8' if kind is int else '0.2,0.5,1'}")
     try:
-        return tuple(kind(part) for part in text.split(",") if part.strip())
+        numbers = tuple(kind(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise InputError(
-            f"{option} {text}: write numbers with commas, as in {'3,5,8' if kind is int else '0.2,0.5,1'}"
-        ) from None
+        raise wrong from None
+    if not numbers:
+        raise wrong
+    return numbers

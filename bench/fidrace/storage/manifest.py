@@ -12,7 +12,7 @@ from pydantic import Field, PlainSerializer
 
 from fidrace.errors import InputError
 from fidrace.spec.looks import Design
-from fidrace.spec.user_input import BASELINE, Goal, Model, validate
+from fidrace.spec.user_input import BASELINE, Goal, Model, WindowRatio, validate
 from fidrace.storage.atomic import read_record, write_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Manifest(_Record):
     metric: str = ""
     target: Goal
     target_how: str
-    window: float = 1.0
+    window: WindowRatio = 1.0
     declared_seeds: list[int]
     seeds: list[int]
     contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default=[])

@@ -65,8 +65,13 @@ class StudyFolder:
         """`study` with the looks that this folder declares, unless seeds were asked for. Raises InputError if it declares other
         looks than those asked for."""
         declared = self.manifest().until_decided if self.holds_study() else None
-        if declared is None or study.seeds_given:
+        if declared is None or (study.seeds_given and max(study.seeds) >= declared.last):
             return study
+        if study.seeds_given:
+            raise InputError(
+                f"{self.path} is raced by its looks at {declared} seeds, and single seeds in between would change what they "
+                "decided; omit --seeds"
+            )
         asked = study.until_decided
         for field in asked.model_fields_set if asked else ():
             if getattr(asked, field) != getattr(declared, field):
