@@ -38,6 +38,8 @@ class LookOptions:
 def race_until_decided(runner: "StudyRunner", race: "Callable[[list[RunSpec]], None]", as_json: bool) -> None:
     """Race look after look until every method is decided or no look is left, and say what each decides. Stops at a look whose
     runs did not all end. Without looks there is nothing more to race."""
+    if runner.study.until_decided is None:
+        return
     from fidrace.console import say
     from fidrace.execute.sequential_runner import SequentialRunner
     from fidrace.report.json_lines import emit

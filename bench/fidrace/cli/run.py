@@ -156,8 +156,7 @@ def parse_study(options: StudyOptions) -> "Study":
 def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
     run decodes no images and only knows the content that study.json has recorded."""
-    from fidrace.execute.sequential_runner import make_runner
-    from fidrace.execute.study_runner import default_out
+    from fidrace.execute.study_runner import StudyRunner, default_out
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder.out or default_out(study))
@@ -169,6 +168,10 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
             study = resolve_content(study, str(recorded.get("sha256", "")) if dry_run else "")
     if not folder.fresh:
         study = directory.adopt_looks(directory.adopt_target(study))
+    if study.until_decided is None:
+        return StudyRunner(study, directory, folder.retry_failed)
+    from fidrace.execute.sequential_runner import make_runner  # it scores
+
     return make_runner(study, directory, folder.retry_failed)
 
 

@@ -98,10 +98,8 @@ class SequentialRunner(StudyRunner):
         return f"{methods} methods x at most {seeds} seeds, until they are decided", f"; at most {left} runs are left"
 
 
-def make_runner(study: Study, directory: StudyFolder, retry_failed: bool) -> StudyRunner:
-    """The runner of a study, look by look if it has looks; these get their levels here unless the folder has declared them."""
-    if study.until_decided is None:
-        return StudyRunner(study, directory, retry_failed)
-    if not isinstance(study.until_decided, Design):
+def make_runner(study: Study, directory: StudyFolder, retry_failed: bool) -> SequentialRunner:
+    """The runner of a study with looks; these get their levels here unless the folder has declared them."""
+    if study.until_decided is not None and not isinstance(study.until_decided, Design):
         study = replace(study, until_decided=resolve(study.until_decided))
     return SequentialRunner(study, directory, retry_failed)
