@@ -46,10 +46,11 @@ def speedup_curve(table: RunTable) -> pd.DataFrame:
     """curve.csv: one row for each axis, method and target, from the easiest target to the hardest. A target below the one at
     which runs stopped has a row as long as all of them, on both sides, had reached it."""
     at_targets = [table.at(float(target)) for target in targets(table)]
+    stopped = any(curve.stopped for curve in table.curves)
     rows: list[dict[str, Any]] = []
     for axis, method in product(table.axes, table.methods):
         for at_target in at_targets if method != table.rules.baseline else []:
-            if any(at_target.stopped_short(name) for name in (method, table.rules.baseline)):
+            if stopped and any(at_target.stopped_short(name) for name in (method, table.rules.baseline)):
                 continue
             comparison = at_target.compare(method, axis)
             if comparison.speedup:

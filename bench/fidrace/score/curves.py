@@ -91,7 +91,7 @@ class Curve:
         """True if the run ended where its crossing of the study's target was confirmed."""
         return self.about.get("ended_by") == CROSSED and len(self.iteration) > 1
 
-    @property
+    @cached_property
     def ended_early(self) -> bool:
         """True if the run ended before its last iteration; its last evaluation only confirms."""
         return self.timed_out or self.stopped
