@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fidrace.score.leaderboard import format_p, score_folder
+from fidrace.score.leaderboard import score_folder
+from fidrace.score.verdicts import format_p
 from tests.conftest import Fidrace, Refused
 from tests.foreign import SCATTER, Rows, first, races, run, with_statuses, write
 

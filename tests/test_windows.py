@@ -124,6 +124,18 @@ def test_a_pair_has_the_window_that_both_of_its_runs_have_and_the_row_says_how_m
     assert cut["speedup"] == pytest.approx(whole["speedup"], rel=0.03)
 
 
+def test_a_window_ends_where_its_axis_was_not_measured(tmp_path: Path) -> None:
+    """That of the target's own crossing, at 300,000 steps of the baseline, was."""
+    rows = races({"baseline": [1.0, 1.0, 1.02], "m": [1.3, 1.35, 1.25]})
+    for row in rows:
+        row["train_seconds"] = row["step"] / 100 if row["method"] == "m" or not 310_000 < row["step"] < 360_000 else np.nan
+    row = score_folder(write(tmp_path / "t", rows), 10.0, axis="seconds", window=1.35, paired=True).speedups
+    row = row[row["axis"] == "seconds"].iloc[0]
+    assert row["pairs"] == 3
+    assert row[["speedup", "ci_low", "ci_high"]].notna().all()
+    assert row["ci_low"] < row["speedup"] < row["ci_high"]
+
+
 def test_a_window_is_not_called_cut_where_nothing_arrives_or_all_is_alike(tmp_path: Path) -> None:
     rows = races({"baseline": [1.0, 1.1, 0.95], "never": [0.3, 0.3, 0.35]})
     rows += [{**row, "method": "same"} for row in rows if row["method"] == "baseline"]

@@ -18,9 +18,9 @@ import pandas as pd
 from fidrace.method.base import Floats
 from fidrace.report.markdown import markdown_table
 from fidrace.score.crossings import TargetCost, cost_of_target
-from fidrace.score.leaderboard import adjusted_verdict
 from fidrace.score.sequential import resolve
 from fidrace.score.speedups import FASTER, MIN_PAIRS, ONE_SIDED, SLOWER, Speedup, holm
+from fidrace.score.verdicts import adjusted_verdict
 from fidrace.score.windows import Window
 from fidrace.spec.looks import Design, Looks
 from fidrace.spec.task import load_task

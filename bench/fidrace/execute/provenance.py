@@ -1,5 +1,6 @@
 """What a run records of the machine and the code that it ran on."""
 
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -8,9 +9,28 @@ from pathlib import Path
 
 import torch
 
+from fidrace.spec.study import RunSpec
+from fidrace.storage.atomic import Row
 from fidrace.train.process_group import ProcessGroup
 
 PACKAGES = ("fidrace", "torch", "numpy", "safetensors", "torch-fidelity")
+
+
+def provenance(spec: RunSpec, ranks: ProcessGroup) -> Row:
+    """The columns of a run's row that say where, by what code, and as which run it was executed."""
+    return {
+        "device": device_name(ranks),
+        "precision": spec.task.speed.precision,
+        "threads": spec.task.budget.threads,
+        "config_hash": spec.task.fixed_hash(),
+        "method_hash": spec.method_hash,
+        "revision": revision(),
+        "fidrace_version": version("fidrace"),
+        "directory": str(spec.directory),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "packages": packages(),
+    }
 
 
 def packages() -> dict[str, str]:

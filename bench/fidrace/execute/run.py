@@ -1,10 +1,8 @@
 """One run, from its spec to its rows: trains, evaluates on the grid, saves checkpoints, and resumes from the last one."""
 
-import os
 import platform
 from bisect import bisect_right
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -18,7 +16,7 @@ from fidrace.evaluate.evaluator import Evaluator
 from fidrace.evaluate.sample_grid import frame_png, grid_png
 from fidrace.execute.events import Event
 from fidrace.execute.kept_weights import KeptWeights
-from fidrace.execute.provenance import device_name, packages, revision
+from fidrace.execute.provenance import provenance
 from fidrace.method.registry import Registry, content_hash
 from fidrace.score.search import Search
 from fidrace.spec.study import RunSpec
@@ -162,19 +160,9 @@ class Run:
             "method": self.spec.method,
             "seed": self.spec.seed,
             "status": "running",
-            "device": device_name(self.ranks),
-            "precision": self.task.speed.precision,
-            "threads": self.task.budget.threads,
-            "config_hash": self.task.fixed_hash(),
-            "method_hash": self.spec.method_hash,
-            "revision": revision(),
-            "fidrace_version": version("fidrace"),
+            **provenance(self.spec, self.ranks),
             "started": started,
             **self.evaluator.ceilings(),
-            "directory": str(self.spec.directory),
-            "host": platform.node(),
-            "pid": os.getpid(),
-            "packages": packages(),
         }
         self.write_row()
         if self.ranks.is_first:

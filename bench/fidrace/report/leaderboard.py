@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from fidrace.score.claims import Claim, load_claims
-from fidrace.score.leaderboard import Scores, format_p
+from fidrace.score.leaderboard import Scores
 from fidrace.score.rules import Rules
 from fidrace.score.speedups import SLOWER
+from fidrace.score.verdicts import format_p
 from fidrace.spec.user_input import Target
 
 HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "Holm p", "verdict", "final FD", "notes"]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from fidrace.errors import NothingToConclude
-from fidrace.score.leaderboard import SPEEDUP_COLUMNS, adjust_p_values, read_run_table
+from fidrace.score.leaderboard import SPEEDUP_COLUMNS, read_run_table
 from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, IDENTICAL, SLOWER
+from fidrace.score.verdicts import adjust_p_values
 
 UNDECIDED = "undecided"
 

@@ -27,7 +27,7 @@ class CostOfTargets:
     interval, from low[j] to high[j], and their cost rises in proportion to z, from costs[j][0] to costs[j][1]. `sums`[j]: the
     integrals over z of the cost, and of low and high, from z[0] to z[j]. `block`[j]: the first and last of the pieces around
     piece j that a window can reach; (-1, -1) if its costs are not known, because the run was there when it was first evaluated,
-    or an evaluation is not finite."""
+    or a distance or the count of training is not finite."""
 
     z: list[float]
     costs: list[tuple[float, float]]
@@ -46,7 +46,7 @@ class CostOfTargets:
         kept = np.minimum(kept[: int(np.searchsorted(n[1:-1], curve.within(budget), side="right"))], start)
         k = np.flatnonzero(kept < np.append(start, kept)[:-1])
         levels = np.append(start, kept[k])
-        known = np.isfinite(fd[k]) & (fd[k + 1] > 0)
+        known = np.isfinite(fd[k]) & (fd[k + 1] > 0) & np.isfinite(x[k] + x[k + 1])
         with np.errstate(invalid="ignore", divide="ignore"):
             z, slope = -np.log(levels), (x[k + 1] - x[k]) / np.log(fd[k] / fd[k + 1])
             ends = [x[k] + slope * (np.log(fd[k]) + at) for at in (z[:-1], z[1:])]
