@@ -24,7 +24,7 @@ from fidrace.score.windows import CostOfTargets
 from fidrace.spec.study import load_study
 from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import TINY, Fidrace
-from tests.foreign import first, races, write
+from tests.foreign import first, races, run, write
 from tests.published import DIGITS, excerpt
 from tests.simulation import FAMILIES, World, outcome, over_window, too_few, too_many
 
@@ -170,6 +170,20 @@ def test_a_window_that_was_asked_for_and_leaves_the_curve_stops_the_study(fidrac
     said = fidrace(*words, "--window", "1.9", "--out", "a", code=2).stderr
     assert "starts inside the window 1.9, from 55.3 to 200 (fd_digits 1" in said
     fidrace(*words, "--out", "b")
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_both_sides_have_the_same_window_so_that_its_curvature_cancels(paired: bool, tmp_path: Path) -> None:
+    """One curve at two paces, without noise. The baseline ends soon after the target; the method has all of its window."""
+    rows = [
+        row
+        for method, pace in (("baseline", 1.0), ("m", 1.5))
+        for seed in range(3)
+        for row in run(method, 1000, 320_000, pace * (1 + 0.001 * seed), seed)
+    ]
+    row = first(score_folder(write(tmp_path / "t", rows), 10.0, window=1.35, paired=paired), "m")
+    assert "window cut" in row["flags"]
+    assert row["speedup"] == pytest.approx(1.5, rel=1e-3)
 
 
 @pytest.mark.parametrize("window", ["0.9", "2.5", "nan"])
