@@ -114,7 +114,9 @@ def test_a_window_that_is_asked_for_afterwards_is_post_hoc_and_one_declared_besi
     assert (final.window_note(), "window" in final.speedups) == ("", False)
 
 
-def test_a_pair_has_the_window_that_both_of_its_runs_have_and_the_row_says_how_much_is_left(tmp_path: Path) -> None:
+def test_a_pair_has_the_window_that_both_of_its_runs_have_by_the_budget_and_the_row_says_how_much_is_left(
+    tmp_path: Path,
+) -> None:
     rows = races({"baseline": [1.0, 1.1, 0.95, 1.05], "m": [1.5, 1.6, 1.4, 1.5]})
     late = [row for row in rows if row["method"] == "m" or row["step"] <= 340_000 / [1.0, 1.1, 0.95, 1.05][row["seed"]]]
     folder = write(tmp_path / "t", late)
@@ -122,6 +124,7 @@ def test_a_pair_has_the_window_that_both_of_its_runs_have_and_the_row_says_how_m
     assert "window cut to 1.0" in cut["flags"]
     whole = first(score_folder(write(tmp_path / "w", rows), 10.0, window=1.35), "m")
     assert "cut" not in whole["flags"]
+    assert "window cut to 1.0" in first(score_folder(tmp_path / "w", 10.0, window=1.35, budget=340_000), "m")["flags"]
     assert cut["speedup"] == pytest.approx(whole["speedup"], rel=0.03)
 
 
