@@ -61,7 +61,8 @@ class TargetCost:
     @property
     def may_be_more(self) -> bool:
         """True if the cost may be above its bracket: the run did not arrive, not certainly, or not to stay."""
-        return self.censored or self.relapsed or (self.crossing is not None and not self.crossing.confirmed)
+        crossing = self.crossing
+        return self.high == np.inf or (crossing is not None and (crossing.relapsed or not crossing.confirmed))
 
     @property
     def may_be_less(self) -> bool:
@@ -84,17 +85,14 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
         return None
     last, ended = float(fd[-1]), curve.status == "finished"
     relapsed = stays_above(fd, target) if last > target else bool(np.isnan(last)) and ended
-    left = False
-    if descent.highest[k + 1] > target:
-        above = ~(fd[k + 1 :] <= target)
-        left = bool((above[:-1] & above[1:]).any())
+    left = descent.left[k + 1] > target
     before = next((j for j in range(k, -1, -1) if target < fd[j] < np.inf), None)  # k itself, unless that is NaN
     if before is None:
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed, left)
     share = 1.0
     if fd[k + 1] > 0:
-        start, goal, end = np.log([fd[before], target, fd[k + 1]])
-        share = float((start - goal) / (start - end))
+        start, end = descent.ln_fd[before], descent.ln_fd[k + 1]
+        share = (start - float(np.log(target))) / (start - end)
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
 
 

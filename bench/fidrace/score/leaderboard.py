@@ -205,6 +205,7 @@ def speedup_row(table: RunTable, guards: pd.DataFrame, method: str, axis: str, r
         "target": table.rules.target,
         "window": table.rules.window,
         **comparison.figures(),
+        "speedup_alone": comparison.factor_alone,
         "median_to_target": median_cost(comparison.ours),
         "flags": "; ".join(notes),
     }

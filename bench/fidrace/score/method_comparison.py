@@ -45,7 +45,7 @@ class MethodComparison:
             return {**counts, "bound": "none"}
         fields = vars(self.speedup)
         factors = {"speedup": fields["factor"], "factor_low": fields["grid_low"], "factor_high": fields["grid_high"]}
-        return {**fields, **factors, **counts, "speedup_alone": self.factor_alone, "verdict": self.speedup.verdict}
+        return {**fields, **factors, **counts, "verdict": self.speedup.verdict}
 
     @property
     def compared(self) -> tuple[list[TargetCost], list[TargetCost]]:

@@ -174,9 +174,10 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
         run = name_of(runs.loc[row])
         raise InputError(f"{path}: line {file.line(row)}: two different rows for {run}")
     known = set(runs[RUN].itertuples(index=False, name=None))
-    for _, row_of_run in evals[RUN].drop_duplicates().iterrows():
-        if tuple(row_of_run) not in known:
-            raise InputError(f"{folder / 'evals.csv'}: {name_of(row_of_run)} has no row in runs.csv")
+    for run_of_rows in evals[RUN].drop_duplicates().itertuples(index=False, name=None):
+        if run_of_rows not in known:
+            name = name_of(dict(zip(RUN, run_of_rows, strict=True)))
+            raise InputError(f"{folder / 'evals.csv'}: {name} has no row in runs.csv")
     facts = [fact for fact in (*FACTS, *MORE_FACTS) if fact not in read_imports(folder).allow]
     declared = check_descriptions(file, runs, facts, "; --allow FACT imports them side by side, with a note")
     return runs, file.remarks, declared
