@@ -12,6 +12,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+import torch._dynamo  # the first AdamW imports it, and what stays of that import would keep the run that called it alive
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_avg_fn, get_ema_multi_avg_fn
