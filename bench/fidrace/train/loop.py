@@ -62,7 +62,6 @@ class Training:
         self.diffusion = Diffusion(abar, task.diffusion.prediction, self.device, sigma, data.levels)
         method.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
 
-        set_float32(task.speed)
         network = build_network(task.network, data.train.shape[1:], seed, sigma, task.speed.checkpointing)
         self.network = network.to(self.device)
         config = task.optimizer
@@ -99,6 +98,7 @@ class Training:
             self.seconds += perf_counter() - start
 
     def step(self) -> None:
+        set_float32(self.task.speed)
         n = self.iteration
         batch = self.batches.at(n)
         chosen = self.method.timesteps(batch.uniforms, n)
@@ -182,6 +182,7 @@ class Training:
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The averaged network's output [B, C, H, W] as float32, computed in the run's precision; t already scaled."""
+        set_float32(self.task.speed)
         with autocast(self.task.speed, self.device):
             return self.ema(x, t, labels).float()
 
