@@ -184,6 +184,8 @@ class Training:
         """The averaged network's output [B, C, H, W] as float32, computed in the run's precision; t already scaled."""
         set_float32(self.task.speed)
         with autocast(self.task.speed, self.device):
+            if self.task.speed.compile:
+                return call_in_batches(self.ema, self.task.sampler.batch, x, t, labels).float()
             return self.ema(x, t, labels).float()
 
     def tensors(self) -> Tensors:
@@ -210,3 +212,13 @@ class Training:
             losses = [self.ranks.slice_of(loss).to(self.device) for loss in seen["loss"]]
             self.pending = PendingLosses(list(seen["t"].numpy()), losses)
         self.iteration, self.seconds = iteration, seconds
+
+
+def call_in_batches(network: nn.Module, size: int, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+    """The network's output for x[B, ...], t[B] and labels[B], computed `size` examples at a time, the last of them padded by
+    repetition: a compiled network then needs one graph, whatever B."""
+    outputs = []
+    for start in range(0, len(x), size):
+        part = torch.arange(start, start + size, device=x.device).clamp(max=len(x) - 1)
+        outputs.append(network(x[part].contiguous(), t[part], None if labels is None else labels[part]))
+    return torch.cat(outputs)[: len(x)]

@@ -55,9 +55,10 @@ def autocast(speed: SpeedConfig, device: torch.device) -> AbstractContextManager
 
 
 def apply_layout(network: nn.Module, speed: SpeedConfig) -> nn.Module:
-    """Compile and lay out `network` in place, as the task asks; the names of its weights stay the same."""
+    """Compile and lay out `network` in place, as the task asks; the names of its weights stay the same. Every batch size gets a
+    graph of its own: torch would else take sizes that it has seen differ as unknown, in training too."""
     if speed.channels_last:
         network.to(memory_format=torch.channels_last)
     if speed.compile:
-        network.compile()
+        network.compile(dynamic=False)
     return network
