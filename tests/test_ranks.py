@@ -1,5 +1,6 @@
 """Two processes that train one network together are one process, but for rounding."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
-from tests.conftest import ENVIRONMENT, Fidrace, Refused
+from tests.conftest import ENVIRONMENT, TINY, Fidrace, Refused
 from tests.losses import CASES, STEPS, observed
 
 ALONE = ProcessGroup(torch.device("cpu"))
@@ -88,6 +89,53 @@ def test_a_search_under_torchrun_ends_where_its_crossing_is_confirmed(tmp_path: 
     assert Search((105, 105), 2, 13).allows(known, max(known), at_work=False)
     assert list(curve.fd[-2:] <= 105) == [True, True]
     assert curve.iteration[-1] - curve.iteration[-3] == 10  # neighbours on the grid
+
+
+FAILS_ONCE = """
+import os
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+def fail(optimizer, arguments, keywords):
+    counts[0] += 1
+    if counts[0] == 7 and not os.path.exists("struck"):
+        open("struck", "w").close()
+        raise ERROR
+
+counts = [0]
+if os.environ.get("RANK") == "1":
+    register_optimizer_step_pre_hook(fail)
+"""
+
+
+def run_with_an_error_in_rank_1(error: str, folder: Path) -> tuple[list[str], str]:
+    """A command under torchrun and what it said: the seventh step of rank 1 raises `error`, the first time it is run."""
+    (folder / "methods").mkdir()
+    (folder / "methods" / "full.py").write_text(FAILS_ONCE.replace("ERROR", error))
+    words = ["fidrace", "run", "digits", "-m", "baseline", "--seeds", "1", *TINY[: TINY.index("--workers")], "--target", "60"]
+    words += ["--methods-path", "methods", "--out", "s"]
+    said = torchrun(folder, *words, code=1).stderr  # torchrun's own code, whatever its processes' are
+    assert said.count("Traceback") == 1  # torchrun's own
+    assert "exitcode  : 4" in said
+    assert "gloo" not in said
+    return words, said
+
+
+def test_a_rank_without_memory_is_named_in_one_line_and_the_same_command_resumes(tmp_path: Path) -> None:
+    words, said = run_with_an_error_in_rank_1("torch.OutOfMemoryError('CUDA out of memory. Tried 2.00 GiB')", tmp_path)
+    (line,) = (line for line in said.splitlines() if "out of memory" in line)
+    assert line.startswith("fidrace: baseline seed 0: rank 1 of 2: OutOfMemoryError: CUDA out of memory. Tried 2.00 GiB")
+    assert line.endswith("; the same command resumes")
+    (row,) = (json.loads(path.read_text()) for path in (tmp_path / "s").glob("runs/*/*/*/run.json"))
+    assert (row["status"], row["iterations"]) == ("running", 4)
+    torchrun(tmp_path, *words)
+    assert list(pd.read_csv(tmp_path / "s" / "runs.csv")["status"]) == ["finished"]
+
+
+def test_another_error_in_one_rank_is_the_reason_why_the_run_failed(tmp_path: Path) -> None:
+    _, said = run_with_an_error_in_rank_1("RuntimeError('an illegal access')", tmp_path)
+    assert "baseline seed 0: rank 1 of 2: RuntimeError: an illegal access" in said
+    assert pd.read_csv(tmp_path / "s" / "runs.csv")["error"][0].startswith("rank 1 of 2: RuntimeError: an illegal access")
 
 
 def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,3 +17,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 class NothingToConclude(Exception):
     """The input is valid, but no verdict follows from it: no baseline, no pair, no run that ended."""
+
+
+class GroupFailed(Exception):
+    """A process that trains a run together with others cannot go on, and so none of them can. The message is rank 0's line; the
+    other processes have none."""

@@ -3,7 +3,9 @@
 One file per verb lies beside this one. A verb imports what is heavy when it runs, so that --help stays fast.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -43,7 +45,7 @@ def guard_errors(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> None:
-        from fidrace.errors import NothingToConclude
+        from fidrace.errors import GroupFailed, NothingToConclude
 
         if threading.current_thread() is threading.main_thread():  # SIGTERM acts as Ctrl-C, which leaves runs resumable
             signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -53,6 +55,8 @@ def guard_errors(function: Callable[..., None]) -> Callable[..., None]:
             fail(str(error), USAGE)
         except NothingToConclude as error:
             fail(str(error), NOTHING)
+        except GroupFailed as error:
+            leave_at_once(str(error), SOME_FAILED)
         except KeyboardInterrupt:
             fail("interrupted; the same command resumes", INTERRUPTED)
         except ModuleNotFoundError as error:
@@ -73,6 +77,18 @@ def require_training(what: str) -> None:
 
 def missing_modules(what: str, modules: list[str]) -> str:
     return f"{what} needs {', '.join(modules)}, which the base install leaves out: {INSTALL}"
+
+
+def leave_at_once(message: str, code: int) -> None:
+    """Say `message`, if there is one, and end the process without waiting for threads, one of which may wait for a process that
+    is gone."""
+    if message:
+        from fidrace.console import say
+
+        say(f"fidrace: {message}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def fail(message: str, code: int) -> None:

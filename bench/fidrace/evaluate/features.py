@@ -1,10 +1,8 @@
 """Feature networks: images[N, C, H, W] in [-1, 1] to features[N, D], with an identity that changes if the features would."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from fidrace.evaluate.digits_classifier import FEATURES, load_classifier
 from fidrace.method.base import Ints
 from fidrace.spec.task import QualityConfig
 from fidrace.storage.cache import open_verified
+from fidrace.train.precision import full_precision
 
 WEIGHTS = Path(__file__).parent / "weights"
 ROWS = 2000  # features at a time: a multiple of every `batch`
@@ -35,7 +34,7 @@ class Features:
     batch: int = 1000
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features [N, D], float32, on the device."""
+        """Features [N, D] on the device, in true float32: runs of every `speed.precision` share the cached reference."""
         with torch.no_grad(), full_precision():  # not inference_mode, whose tensors cannot be used in autograd later
             return torch.cat([self.network(chunk.to(self.device)) for chunk in images.split(self.batch)])
 
@@ -45,20 +44,6 @@ class Features:
         Reads one batch at a time, so that memory-mapped images need not fit in memory."""
         for rows in chunks(np.arange(len(images)) if index is None else index, ROWS):
             yield rows, torch.cat([self(select_images(images, part)) for part in chunks(rows, self.batch)])
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Compute in true float32, whatever training chose: runs of every `speed.precision` share the cached reference."""
-    rules: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
-    before = [rule.fp32_precision for rule in rules]
-    try:
-        for rule in rules:
-            rule.fp32_precision = "ieee"
-        yield
-    finally:
-        for rule, precision in zip(rules, before, strict=True):
-            rule.fp32_precision = precision
 
 
 def chunks(index: Ints, size: int) -> Iterator[Ints]:

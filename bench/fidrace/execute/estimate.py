@@ -110,7 +110,7 @@ def time_step_and_forward(task: Task, ranks: ProcessGroup) -> tuple[float, float
         training = random_training(task, batch, ranks)
         training.advance(1)
         seconds = median_seconds(lambda: training.advance(1), 5, ranks)
-    images = min(batch, task.sampler.batch)
+    images = task.sampler.batch if task.speed.compile else min(batch, task.sampler.batch)  # compiled, fewer would be padded
     x, t = torch.randn(images, *task.data.shape, device=ranks.device), torch.zeros(images, device=ranks.device)
     labels = torch.zeros(images, dtype=torch.int64, device=ranks.device) if task.network.classes else None
 

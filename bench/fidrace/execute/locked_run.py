@@ -121,11 +121,17 @@ def execute_claimed(
             raise
         origin = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split())
-        reason = f"{type(error).__name__}: {text} ({Path(origin.filename).name}:{origin.lineno})"
-        if ranks.is_first:
+        reason = ranks.tell_failure(f"{type(error).__name__}: {text} ({Path(origin.filename).name}:{origin.lineno})")
+        if ranks.is_first and not is_out_of_memory(reason, ranks):
             folder.record_failure(spec, reason)
         return Ended(spec, reason)
     return Ended(spec)
+
+
+def is_out_of_memory(reason: str, ranks: "ProcessGroup") -> bool:
+    """True if a run of a group ended because a rank lacked memory, which may be there the next time: its run is not marked as
+    failed, and the same command resumes it."""
+    return ranks.count > 1 and "OutOfMemoryError: " in reason
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -35,6 +35,10 @@ class Interrupted(Exception):
     """The run was asked to stop and has saved its state."""
 
 
+def never() -> bool:
+    return False
+
+
 class Run:
     """A spec at work in its directory; rank 0 writes its files."""
 
@@ -57,15 +61,23 @@ class Run:
         self.final: Row = {}
         self.eval_seconds = 0.0
         self.row: Row = {}
-        self.checkpoints = Checkpoints(self.directory, str(spec.directory), self.report_note)
+        self.checkpoints = Checkpoints(self.directory, str(spec.directory))
         self.has_diverged = False
         self.saved, self.saved_at = (-1, -1), monotonic()  # progress at the last checkpoint, and its time
-        self.should_stop: Callable[[], bool] = lambda: False
+        self.should_stop: Callable[[], bool] = never
 
     def execute(self, should_stop: Callable[[], bool]) -> Row:
         """Train and evaluate to the end of the grid; returns the row of runs.csv. Raises Interrupted if asked to stop."""
         self.should_stop = should_stop
-        self.start()
+        try:
+            self.start()
+            self.train_and_measure()
+        finally:
+            self.should_stop = never  # what was given may refer to this run: a cycle that would outlive it
+        return self.row
+
+    def train_and_measure(self) -> None:
+        """Go through the grid and finish the run."""
         try:
             for place, goal in enumerate(self.steps):
                 if goal < self.training.iteration:
@@ -84,7 +96,6 @@ class Run:
             if self.search.step > 1 and self.seconds_at:
                 self.measure_due(self.steps.index(max(self.seconds_at)), ended=True)
             self.finish("diverged", str(error))
-        return self.row
 
     def measure_due(self, place: int, ended: bool = False) -> None:
         """Measure what is due when training has reached a place on the grid, or `ended` there; keep the averaged weights if
@@ -152,7 +163,7 @@ class Run:
             self.directory.mkdir(parents=True, exist_ok=True)
             sweep(self.directory)
         started = utc_now()
-        if state := self.checkpoints.latest():
+        if state := self.checkpoints.latest(self.report_note):
             with self.checkpoints.restore_errors():
                 started = self.resume(*state)
         self.row = {

@@ -6,17 +6,22 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 
-from fidrace.errors import InputError
+from fidrace.errors import GroupFailed, InputError
 from fidrace.execute.events import Ended, Event, Message, Stopped
-from fidrace.execute.locked_run import RunQueue, execute_locked
+from fidrace.execute.locked_run import RunQueue, execute_locked, is_out_of_memory
 from fidrace.execute.stop import handle_interrupts
 from fidrace.spec.study import RunSpec, Study
+from fidrace.storage.study_folder import StudyFolder
 from fidrace.train.process_group import ProcessGroup
+
+POLL_SECONDS = 0.5  # how often rank 0 looks whether another rank has failed
+LEAVE_SECONDS = 600  # after which a rank that failed leaves even if rank 0 has not
 
 
 class TorchrunExecutor:
@@ -26,7 +31,8 @@ class TorchrunExecutor:
         self.root, self.ranks, self.stop = root, ranks, threading.Event()
 
     def execute(self, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
-        """As `LocalExecutor.execute`, but returns after a run that failed, because the ranks are then out of step."""
+        """As `LocalExecutor.execute`, but returns after a run that failed, because the ranks are then out of step. Raises
+        GroupFailed if a rank lacked memory."""
         queue = RunQueue(specs)
         with handle_interrupts(self.stop):
             while queue:
@@ -35,12 +41,19 @@ class TorchrunExecutor:
                 with closing(self.execute_in_thread(spec, patience)) as messages:
                     for message in messages:
                         if passed := queue.accept(spec, message):
+                            self.refuse_lost(passed)
                             yield passed
                 if isinstance(passed, Ended) and passed.reason:
                     return
                 if self.stop.is_set():
                     raise KeyboardInterrupt
         leave_group()
+
+    def refuse_lost(self, message: Event | Ended) -> None:
+        """Raise GroupFailed if a run ended because a rank lacked memory."""
+        if isinstance(message, Ended) and is_out_of_memory(message.reason, self.ranks):
+            run = f"{message.spec.method} seed {message.spec.seed}"
+            raise GroupFailed(f"{run}: {message.reason}; the same command resumes")
 
     def execute_in_thread(self, spec: RunSpec, patience: float) -> Generator[Message]:
         """Execute the run in a thread, so that its events are yielded as they happen. If closed early, the run saves its
@@ -58,7 +71,7 @@ class TorchrunExecutor:
         thread = threading.Thread(target=execute, name=str(spec.directory), daemon=True)
         thread.start()
         try:
-            while isinstance(message := received.get(), Event):
+            while isinstance(message := self.receive(received, spec), Event):
                 yield message
         except GeneratorExit:
             self.stop.set()
@@ -66,11 +79,25 @@ class TorchrunExecutor:
             raise
         if isinstance(message, BaseException):
             raise message
-        thread.join()
+        if not (isinstance(message, Ended) and message.reason):  # else the thread may wait for a rank that is gone
+            thread.join()
         yield message
 
+    def receive(self, received: "SimpleQueue[Message | BaseException]", spec: RunSpec) -> Message | BaseException:
+        """The run's next message; or that it failed, as soon as another rank says so, for which this one's thread may wait in
+        vain."""
+        while True:
+            try:
+                return received.get(timeout=POLL_SECONDS)
+            except Empty:
+                if reason := self.ranks.failure():
+                    if not is_out_of_memory(reason, self.ranks):
+                        StudyFolder(self.root / spec.home).record_failure(spec, reason)
+                    return Ended(spec, reason)
+
     def follow(self, specs: Iterable[RunSpec]) -> None:
-        """Take part in `specs` and report nothing. Raises InputError as rank 0 does."""
+        """Take part in `specs` and report nothing. Raises InputError as rank 0 does, and GroupFailed after a run that failed,
+        when rank 0 has said why and torchrun ends this process; to leave first would let torchrun end rank 0."""
         queue = RunQueue(specs)
         with handle_interrupts(self.stop):
             while queue:
@@ -78,7 +105,8 @@ class TorchrunExecutor:
                 message = execute_locked(spec, self.root, self.ranks, lambda event: None, self.stop, patience)
                 passed = queue.accept(spec, message)
                 if isinstance(passed, Ended) and passed.reason:
-                    raise RuntimeError(f"{spec.directory}: {passed.reason}")
+                    self.stop.wait(LEAVE_SECONDS)
+                    raise GroupFailed
                 if isinstance(message, Stopped):
                     raise KeyboardInterrupt
         leave_group()
@@ -107,5 +135,9 @@ def join_group(devices: list[str]) -> ProcessGroup:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # a long timeout: the other ranks wait while rank 0 computes the features of a whole data set
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
-    return ProcessGroup(device, rank, count)
+    timeout = timedelta(hours=6)
+    store, rank, count = next(rendezvous("env://", rank, count, timeout=timeout))
+    attempt = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)  # torchrun keeps the store when it restarts
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=PrefixStore("group", attempt), rank=rank, world_size=count, timeout=timeout)
+    return ProcessGroup(device, rank, count, PrefixStore("told", attempt.clone()))

@@ -17,20 +17,21 @@ CHECKPOINT_REMEDY = "remove it, and the same command resumes from the checkpoint
 
 
 class Checkpoints:
-    """The checkpoints of one run; `warn` is called for damaged ones. Only the process that has the run may save or clear."""
+    """The checkpoints of one run. Only the process that has the run may save or clear."""
 
-    def __init__(self, folder: Path, run: str, warn: Callable[[str], None]):
-        self.folder, self.run, self.warn = folder, run, warn
+    def __init__(self, folder: Path, run: str):
+        self.folder, self.run = folder, run
         self.whole: list[Path] = []  # known to be undamaged, oldest first
 
-    def latest(self) -> tuple[Tensors, dict[str, Any]] | None:
-        """The newest undamaged state, or None. Raises InputError if it belongs to another run or another version's format."""
+    def latest(self, warn: Callable[[str], None]) -> tuple[Tensors, dict[str, Any]] | None:
+        """The newest undamaged state, or None; `warn` is called for damaged ones. Raises InputError if it belongs to another
+        run or another version's format."""
         for path in reversed(paths := checkpoints(self.folder)):
             try:
                 tensors, facts = sealed.read(path)
             except (sealed.Damaged, OSError) as error:
                 instead = "the checkpoint before it" if path != paths[0] else "the start"
-                self.warn(f"{path}: damaged ({error}); resuming from {instead}")
+                warn(f"{path}: damaged ({error}); resuming from {instead}")
                 continue
             if facts.get("format") != FORMAT:
                 raise InputError(f"{path}: format {facts.get('format')}, this fidrace reads {FORMAT}; {CHECKPOINT_REMEDY}")

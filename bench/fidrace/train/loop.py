@@ -12,6 +12,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+import torch._dynamo  # the first AdamW imports it, and what stays of that import would keep the run that called it alive
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_avg_fn, get_ema_multi_avg_fn
@@ -61,7 +62,6 @@ class Training:
         self.diffusion = Diffusion(abar, task.diffusion.prediction, self.device, sigma, data.levels)
         method.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
 
-        set_float32(task.speed)
         network = build_network(task.network, data.train.shape[1:], seed, sigma, task.speed.checkpointing)
         self.network = network.to(self.device)
         config = task.optimizer
@@ -98,6 +98,7 @@ class Training:
             self.seconds += perf_counter() - start
 
     def step(self) -> None:
+        set_float32(self.task.speed)
         n = self.iteration
         batch = self.batches.at(n)
         chosen = self.method.timesteps(batch.uniforms, n)
@@ -181,7 +182,10 @@ class Training:
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The averaged network's output [B, C, H, W] as float32, computed in the run's precision; t already scaled."""
+        set_float32(self.task.speed)
         with autocast(self.task.speed, self.device):
+            if self.task.speed.compile:
+                return call_in_batches(self.ema, self.task.sampler.batch, x, t, labels).float()
             return self.ema(x, t, labels).float()
 
     def tensors(self) -> Tensors:
@@ -208,3 +212,13 @@ class Training:
             losses = [self.ranks.slice_of(loss).to(self.device) for loss in seen["loss"]]
             self.pending = PendingLosses(list(seen["t"].numpy()), losses)
         self.iteration, self.seconds = iteration, seconds
+
+
+def call_in_batches(network: nn.Module, size: int, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+    """The network's output for x[B, ...], t[B] and labels[B], computed `size` examples at a time, the last of them padded by
+    repetition: a compiled network then needs one graph, whatever B."""
+    outputs = []
+    for start in range(0, len(x), size):
+        part = torch.arange(start, start + size, device=x.device).clamp(max=len(x) - 1)
+        outputs.append(network(x[part].contiguous(), t[part], None if labels is None else labels[part]))
+    return torch.cat(outputs)[: len(x)]

@@ -1,7 +1,7 @@
 """Processes that train one network together. Each takes its slice of every global batch; a single process takes all of it."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -9,16 +9,27 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+FAILURE = "failure"
 A = TypeVar("A", Tensor, NDArray[np.generic])
+
+
+class Store(Protocol):
+    """What of torch.distributed.Store is used here; not every build of torch has that."""
+
+    def compare_set(self, key: str, expected: str, desired: str, /) -> bytes: ...
+    def check(self, keys: list[str], /) -> bool: ...
+    def get(self, key: str, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among `count`, each on its own `device`."""
+    """This process among `count`, each on its own `device`. `store` is what they can still tell each other if one of them no
+    longer takes part in collectives; no collective may use the same object."""
 
     device: torch.device
     rank: int = 0
     count: int = 1
+    store: Store | None = None
 
     @property
     def is_first(self) -> bool:
@@ -50,6 +61,21 @@ class ProcessGroup:
         reduced = torch.tensor([int(flag)], device=self.device)
         dist.all_reduce(reduced, dist.ReduceOp.MAX)
         return bool(reduced)
+
+    def tell_failure(self, reason: str) -> str:
+        """Tell the other ranks why this one cannot go on; returns the reason that was told first, of whichever rank. In a
+        collective the others would otherwise wait, or end by the words of NCCL or gloo."""
+        if self.count == 1:
+            return reason
+        reason = f"rank {self.rank} of {self.count}: {reason}"
+        try:
+            return self.store.compare_set(FAILURE, "", reason).decode() if self.store else reason
+        except RuntimeError:  # it was kept by a process that is gone
+            return reason
+
+    def failure(self) -> str:
+        """What a rank has told by `tell_failure`; empty if none has."""
+        return self.store.get(FAILURE).decode() if self.store and self.store.check([FAILURE]) else ""
 
     def broadcast(self, flags: list[bool]) -> list[bool]:
         """Broadcast flags from rank 0."""

@@ -33,7 +33,7 @@ from fidrace.console import say
 from fidrace.data.base import Data, select_images
 from fidrace.data.loading import load_data
 from fidrace.errors import NothingToConclude
-from fidrace.evaluate.features import Features, full_precision, load_features
+from fidrace.evaluate.features import Features, load_features
 from fidrace.execute.local import devices
 from fidrace.execute.study_series import StudySeries
 from fidrace.score.reading import read_curves
@@ -41,6 +41,7 @@ from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
 from fidrace.spec.user_input import BASELINE
 from fidrace.train.diffusion import Diffusion, Network
+from fidrace.train.precision import full_precision
 from fidrace.train.sampler import sample
 
 STREAMS = Streams("consistency")

@@ -20,12 +20,12 @@ from fidrace.console import say
 from fidrace.data.base import Data
 from fidrace.data.loading import load_data
 from fidrace.errors import NothingToConclude
-from fidrace.evaluate.features import full_precision
 from fidrace.execute.local import devices
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.base import Floats
 from fidrace.spec.task import Task
 from fidrace.storage.atomic import Row
+from fidrace.train.precision import full_precision
 
 GRADIENT_BATCHES = 8  # independent ones
 GRADIENT_BATCH = 64  # examples in each of these
