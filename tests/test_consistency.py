@@ -35,6 +35,7 @@ from fidrace.spec.task import load_task
 from fidrace.storage import checked_tensors
 from fidrace.train.architectures import build_network
 from fidrace.train.diffusion import Diffusion
+from fidrace.train.noise import draw_normals
 from fidrace.train.sampler import ddim
 from tests.conftest import Refused
 from tests.series import run_series
@@ -149,7 +150,7 @@ def test_untrained_denoisers_are_the_closed_forms(prediction: str, learned_sigma
     np.testing.assert_allclose(x0[prediction].numpy().reshape(5, 64), expected, atol=1e-4)
     assert (spread is None) is not learned_sigma
 
-    latents = torch.from_numpy(Streams("a test").normal("latents", 0, (64, 1, 8, 8)))
+    latents = draw_normals(Streams("a test"), "latents", 0, (64, 1, 8, 8))
     drawn = ddim(memory, process, latents, 20).reshape(64, 64).numpy()
     assert cdist(drawn, images).min(1).max() < 0.05  # of different training images, the nearest are 0.7 apart
     assert len(np.unique(cdist(drawn, images).argmin(1))) > 30
@@ -210,7 +211,7 @@ def test_a_row_is_what_scipy_says_of_images_drawn_by_hand(series: StudySeries, o
     """Latents and labels from their streams, the labels the same for both, DDIM though the task is ancestral."""
     runs, data = {one.name: one for one in finished_runs(series)}, digits()
     streams, names = Streams("consistency"), ("seeds/baseline seed 0", "seeds/clts seed 1")
-    latents = torch.from_numpy(streams.normal("latents", 0, (LATENTS, 1, 8, 8)))
+    latents = draw_normals(streams, "latents", 0, (LATENTS, 1, 8, 8))
     labels = torch.from_numpy(streams.at("labels").integers(10, size=LATENTS))
     images = [
         ddim(runs[name].network(LAST, data, CPU), runs[name].diffusion(data, CPU), latents, 3, labels).reshape(LATENTS, 64)

@@ -137,3 +137,15 @@ def test_training_and_evaluation_are_each_compiled_once_for_a_fixed_batch(
     assert shapes == [[10], [12]]
     assert all(isinstance(size, int) for (size,) in shapes)
     torch.testing.assert_close(*(run.pending_losses() for run in runs))
+
+
+@pytest.mark.parametrize("changes", [{}, {"speed.channels_last": True}, {"network.heads": 4}])
+def test_attention_takes_the_flash_kernel(changes: dict[str, object], one_thread: None) -> None:
+    training = Training(
+        load_task("digits", COLOURED | changes), Registry().compose("baseline"), 0, data(), ProcessGroup(torch.device("cpu"))
+    )
+    with torch.profiler.profile() as profile:
+        training.advance(1)
+    kernels = {event.key for event in profile.key_averages() if "attention" in event.key}
+    assert "aten::_scaled_dot_product_flash_attention_for_cpu" in kernels
+    assert "aten::_scaled_dot_product_attention_math" not in kernels

@@ -6,12 +6,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from fidrace.data.loading import load_data
 from fidrace.method.registry import Registry
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import load_task
+from fidrace.train.batches import Batch, Batches
 from fidrace.train.loop import Training
+from fidrace.train.noise import draw_normals, to_normals
 from fidrace.train.process_group import ProcessGroup
 
 TASK = load_task("digits")
@@ -62,7 +65,7 @@ def test_two_seeds_share_nothing() -> None:
     one, other = first_batch("baseline", 0), first_batch("baseline", 1)
     for name, tensor in one.items():
         assert not torch.equal(tensor, other[name]), name
-    latents = [Streams(seed).normal("latents", 0, (1000, 1, 8, 8)).reshape(1000, 64) for seed in (0, 1)]
+    latents = [draw_normals(Streams(seed), "latents", 0, (1000, 1, 8, 8)).reshape(1000, 64).numpy() for seed in (0, 1)]
     assert len(np.unique(np.concatenate(latents), axis=0)) == 2000
     assert abs(np.corrcoef(latents[0].ravel(), latents[1].ravel())[0, 1]) < 4 / 64000**0.5
 
@@ -73,6 +76,49 @@ def test_names_and_steps_are_independent_streams() -> None:
     assert len({tuple(draw) for draw in draws}) == 6
     long = streams.at("timesteps", 0).random(10**5)
     assert not np.isin(streams.at("timesteps", 1).random(10**4), long).any()
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_ranks_draw_their_slices_of_what_one_process_draws(ranks: int) -> None:
+    def batch(rank: int, count: int) -> Batch:
+        return Batches(TASK, DATA, Streams(3), ProcessGroup(torch.device("cpu"), rank, count)).at(7)
+
+    whole, parts = batch(0, 1), [batch(rank, ranks) for rank in range(ranks)]
+    for field in ("x0", "eps"):
+        assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(whole, field))
+    assert all(np.array_equal(part.uniforms, whole.uniforms) for part in parts)
+
+
+@pytest.mark.parametrize("shape", [(64,), (3, 5, 5), (1, 1, 1), (3, 128, 128)])
+def test_the_noise_of_an_example_does_not_depend_on_those_drawn_with_it(shape: tuple[int, ...]) -> None:
+    size = int(np.prod(shape))
+    whole, part = Streams(0).bits("noise", 5, 12, size), Streams(0).bits("noise", 5, 4, size, first=6)
+    assert np.array_equal(whole[6:10], part)
+    assert torch.equal(to_normals(torch.from_numpy(whole), shape)[6:10], to_normals(torch.from_numpy(part), shape))
+    assert len(np.unique(whole)) > 0.99 * whole.size  # no example repeats another
+
+
+def test_noise_is_normal_and_independent() -> None:
+    noise = draw_normals(Streams(1), "noise", 2, (2**14, 64)).double().numpy()
+    assert stats.kstest(noise.ravel(), "norm").pvalue > 0.001
+    assert stats.kstest((noise**2).sum(axis=1), "chi2", args=(64,)).pvalue > 0.001  # also of numbers that one pair gives
+    for values in (noise, noise**2):
+        correlations = np.corrcoef(values, rowvar=False)[np.triu_indices(64, 1)] * 2**7
+        assert stats.kstest(correlations, "norm").pvalue > 0.001
+    tails = [(np.abs(noise) > z).sum() / (noise.size * 2 * stats.norm.sf(z)) for z in (3, 4)]
+    assert tails == pytest.approx([1, 1], abs=0.25)
+
+
+def test_normals_are_those_of_box_and_muller_in_float64() -> None:
+    extreme = np.array([[0, 1, -1, 2**31 - 1, -(2**31), 2**30, -(2**30), 12345]], np.int32)
+    bits = np.concatenate([extreme, np.roll(extreme, 3), Streams(0).bits("noise", 0, 1000, 8)])
+    found = to_normals(torch.from_numpy(bits), (8,)).numpy()
+    below, angle = ((bits.astype(np.int64) % 2**31 + 0.5) / 2**31)[:, :4], (bits.astype(float) * np.pi / 2**31)[:, 4:]
+    expected = np.sqrt(-2 * np.log(below)) * np.exp(1j * angle)
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() < 6.7
+    # float32 has steps of 2^-24 below 1, where the radius is 3e-4
+    np.testing.assert_allclose(found, np.concatenate([expected.real, expected.imag], 1), atol=4e-4)
 
 
 def test_order_is_whole_epochs_laid_end_to_end() -> None:

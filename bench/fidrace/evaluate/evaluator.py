@@ -19,6 +19,7 @@ from fidrace.spec.task import Task
 from fidrace.storage.atomic import Row
 from fidrace.storage.tables import BINS
 from fidrace.train.loop import Training
+from fidrace.train.noise import draw_normals
 from fidrace.train.sampler import sample
 
 HELDOUT_BATCH = 1000  # held-out images at a time
@@ -95,7 +96,7 @@ class Evaluator:
     def samples(self, k: int, size: int) -> Tensor:
         """Draw chunk k, [size, C, H, W]: the same latents, labels and noise for every method of a seed, on any rank."""
         streams, device, classes = self.training.streams, self.training.device, self.task.network.classes
-        latents = torch.from_numpy(streams.normal("latents", k, (size, *self.data.train.shape[1:]))).to(device)
+        latents = draw_normals(streams, "latents", k, (size, *self.data.train.shape[1:]), device)
         labels = torch.from_numpy(streams.at("labels", k).integers(classes, size=size)).to(device) if classes else None
         return sample(self.task.sampler, self.training.predict, self.training.diffusion, latents, streams, labels, k)
 

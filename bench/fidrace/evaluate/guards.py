@@ -15,6 +15,7 @@ from torch import Tensor
 from fidrace.data.base import Images
 from fidrace.spec.random_streams import Streams
 from fidrace.storage.tables import REAL_MEMORISED
+from fidrace.train.noise import draw_normals
 from fidrace.train.process_group import ProcessGroup
 
 EpsMse = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # x0, eps, t, index of x0 -> eps-MSE [B]
@@ -90,9 +91,9 @@ class HeldoutSet:
         """Every held-out image `repeats` times, in shuffled order, with t at the midpoints of M equal cells of [0, T)."""
         streams = Streams("heldout")
         index = np.concatenate([streams.at("order", k).permutation(len(images)) for k in range(repeats)])
-        eps = streams.normal("noise", 0, (len(index), *images.shape[1:]))
+        eps = draw_normals(streams, "noise", 0, (len(index), *images.shape[1:]))
         t = ((np.arange(len(index)) + 0.5) / len(index) * T).astype(np.int64)
-        return cls(*(torch.from_numpy(array) for array in (images[index], eps, t, index)))
+        return cls(torch.from_numpy(images[index]), eps, torch.from_numpy(t), torch.from_numpy(index))
 
     @torch.no_grad()
     def loss(self, eps_mse: EpsMse, bins: int, ranks: ProcessGroup, batch: int) -> tuple[float, list[float]]:

@@ -11,6 +11,10 @@ import numpy as np
 
 from fidrace.method.base import Floats, Ints
 
+VERSION = 2  # of the numbers that these streams give; part of what all runs of one table share
+Bits = np.typing.NDArray[np.int32]
+IN_BLOCK = 8  # numbers of 32 bits that one value of Philox's counter gives
+
 
 class Streams:
     """The streams of one seed. Names in use: init, order, flips, noise, timesteps, dropout, latents, labels, ancestral."""
@@ -19,17 +23,22 @@ class Streams:
         self.seed = seed
         self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
 
-    def at(self, name: str, step: int = 0) -> np.random.Generator:
-        """The generator of stream `name` at `step`: Philox, keyed by SHA-256 of seed and name, its counter at step."""
+    def at(self, name: str, step: int = 0, block: int = 0) -> np.random.Generator:
+        """The generator of stream `name` at `step`: Philox, keyed by SHA-256 of seed and name, its counter at step, and from
+        there on `block` further."""
         key = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:16]
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(key), counter=step << 192))
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(key), counter=(step << 192) + block))
 
     def integer(self, name: str, step: int = 0) -> int:
         """A 63-bit seed for generators other than numpy's."""
         return int(self.at(name, step).integers(2**63))
 
-    def normal(self, name: str, step: int, shape: tuple[int, ...]) -> np.typing.NDArray[np.float32]:
-        return self.at(name, step).standard_normal(shape, dtype=np.float32)
+    def bits(self, name: str, step: int, count: int, size: int, first: int = 0) -> Bits:
+        """Random bits [count, S] of the examples from `first` on, with S at least `size` and a multiple of IN_BLOCK. Every
+        example begins at a counter of its own, so that a part of a batch costs no more than itself."""
+        blocks = -(-size // IN_BLOCK)
+        words = self.at(name, step, first * blocks).bit_generator.random_raw(count * blocks * IN_BLOCK // 2)
+        return words.astype("<u8", copy=False).view("<i4").reshape(count, blocks * IN_BLOCK)
 
     def uniform(self, name: str, step: int, count: int) -> Floats:
         return self.at(name, step).random(count)

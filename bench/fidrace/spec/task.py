@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from fidrace.errors import InputError, nearest
 from fidrace.method.base import Prediction
+from fidrace.spec.random_streams import VERSION
 from fidrace.spec.user_input import Goal, Model, WindowRatio, later, read_toml, validate
 
 TASKS = Path(__file__).parent / "tasks"
@@ -254,8 +255,8 @@ class Task(Model):
         return min(self.speed.microbatch or self.optimizer.batch, self.optimizer.batch)
 
     def fixed_part(self) -> dict[str, Any]:
-        """The fields that every run of one table must share: all but the names, the target and the defaults."""
-        return self.model_dump(mode="json", exclude=NOT_FIXED)
+        """What every run of one table must share: all fields but the names, the target and the defaults, and the streams."""
+        return self.model_dump(mode="json", exclude=NOT_FIXED) | {"random_streams": VERSION}
 
     def whole_grid(self) -> "Task":
         """The same task with every evaluation of its grid measured: what a target was set for, and a claim made of."""

@@ -1,9 +1,11 @@
 """The batch of each iteration: images, noise, labels and uniforms.
 
-Everything is drawn on the host from streams of (seed, iteration), so that every device sees the same. If the device is a GPU
-or the images are read from disk, a thread draws ahead so that the training loop does not wait.
+Everything is drawn on the host from streams of (seed, iteration), and noise of (seed, iteration, example): every device sees
+the same, whatever the number of ranks. Of noise the host draws bits, from which the device makes normals. If the device is a
+GPU or the images are read from disk, a thread draws ahead so that the training loop does not wait.
 """
 
+import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from fidrace.data.base import Data, to_unit_range
 from fidrace.method.base import Floats
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
+from fidrace.train.noise import to_normals
 from fidrace.train.process_group import ProcessGroup
 
 MAX_RESIDENT = 4 * 2**30  # bytes of training images up to which all of them are kept on the device
@@ -25,10 +28,10 @@ AHEAD = 3  # batches drawn before they are needed
 @dataclass(frozen=True)
 class HostBatch:
     """This rank's part of a batch on the host: `images` as stored, [b, C, H, W], or their indices [b] if all images are on the
-    device; eps[b, C, H, W]; flips[b], True for images to mirror; labels[b]; uniforms[B] of the whole batch."""
+    device; bits[b, S] of the noise; flips[b], True for images to mirror; labels[b]; uniforms[B] of the whole batch."""
 
     images: Tensor
-    eps: Tensor
+    bits: Tensor
     flips: Tensor | None
     labels: Tensor | None
     uniforms: Floats
@@ -65,16 +68,17 @@ class Batches:
         if host.flips is not None:
             x0 = torch.where(to_device(host.flips, self.device)[:, None, None, None], x0.flip(-1), x0)
         labels = None if host.labels is None else to_device(host.labels, self.device)
-        return Batch(x0, to_device(host.eps, self.device), labels, host.uniforms)
+        return Batch(x0, to_normals(to_device(host.bits, self.device), tuple(x0.shape[1:])), labels, host.uniforms)
 
     def draw_host_batch(self, n: int) -> HostBatch:
         """Draw the batch of iteration n on the host."""
         batch, mine = self.task.optimizer.batch, self.ranks.slice_of
         index = mine(self.streams.order(n, batch, len(self.data.train)))
         flips = mine(self.streams.uniform("flips", n, batch) < 0.5) if self.task.data.flip else None
+        bits = self.streams.bits("noise", n, len(index), math.prod(self.data.train.shape[1:]), self.ranks.rank * len(index))
         return HostBatch(
             torch.from_numpy(index if self.images is not None else self.data.train[index]),
-            torch.from_numpy(mine(self.streams.normal("noise", n, (batch, *self.data.train.shape[1:])))),
+            torch.from_numpy(bits),
             None if flips is None else torch.from_numpy(flips),
             torch.from_numpy(self.data.train_labels[index]) if self.task.network.classes else None,
             self.streams.uniform("timesteps", n, batch),

@@ -96,7 +96,8 @@ class Attention(nn.Module):
         batch, channels, height, width = x.shape
         flat = x.reshape(batch, channels, height * width)
         qkv = self.qkv(self.norm(flat)).reshape(batch, self.heads, 3, channels // self.heads, height * width)
-        q, k, v = qkv.transpose(-1, -2).unbind(2)  # each [B, heads, pixels, head channels]
+        # each [B, heads, pixels, head channels]; with the last of them contiguous, which the flash kernels ask for
+        q, k, v = qkv.transpose(-1, -2).contiguous().unbind(2)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(batch, channels, height * width)
         return x + self.out(attended).reshape(x.shape)
 

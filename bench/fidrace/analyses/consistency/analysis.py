@@ -41,6 +41,7 @@ from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
 from fidrace.spec.user_input import BASELINE
 from fidrace.train.diffusion import Diffusion, Network
+from fidrace.train.noise import draw_normals
 from fidrace.train.precision import full_precision
 from fidrace.train.sampler import sample
 
@@ -73,7 +74,7 @@ class Probe:
     @classmethod
     def of(cls, task: Task, count: int, device: torch.device) -> "Probe":
         data, classes = load_data(task.data), task.network.classes
-        latents = torch.from_numpy(STREAMS.normal("latents", 0, (count, *data.train.shape[1:]))).to(device)
+        latents = draw_normals(STREAMS, "latents", 0, (count, *data.train.shape[1:]), device)
         labels = torch.from_numpy(STREAMS.at("labels").integers(classes, size=count)).to(device) if classes else None
         return cls(task, data, latents, labels, load_features(task.quality, device))
 

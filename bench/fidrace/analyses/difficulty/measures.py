@@ -14,6 +14,7 @@ from fidrace.data.base import Data, select_images
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
 from fidrace.train.diffusion import Diffusion
+from fidrace.train.noise import draw_normals
 
 HELDOUT_EXAMPLES = 512  # in a band, at least
 
@@ -34,11 +35,9 @@ class Examples:
         streams, images = Streams("difficulty"), min(HELDOUT_EXAMPLES, len(data.heldout))
         index = np.tile(streams.at("images", band).permutation(len(data.heldout))[:images], -(-HELDOUT_EXAMPLES // images))
         t = streams.at("timesteps", band).permutation(space_evenly(low, high, len(index)))
-        eps = streams.normal("noise", band, (len(index), *data.heldout.shape[1:]))
+        eps = draw_normals(streams, "noise", band, (len(index), *data.heldout.shape[1:]))
         x0, labels = select_images(data.heldout, index), data.heldout_labels[index]
-        return cls(
-            x0, torch.from_numpy(eps), torch.from_numpy(t), torch.from_numpy(labels) if task.network.classes else None, images
-        )
+        return cls(x0, eps, torch.from_numpy(t), torch.from_numpy(labels) if task.network.classes else None, images)
 
     @classmethod
     def training(cls, task: Task, data: Data, low: int, high: int, band: int, seed: int, count: int) -> "Examples":
@@ -50,11 +49,9 @@ class Examples:
         if task.data.flip:
             flips = torch.from_numpy(streams.uniform("flips", band, count) < 0.5)
             x0 = torch.where(flips[:, None, None, None], x0.flip(-1), x0)
-        eps = streams.normal("noise", band, tuple(x0.shape))
+        eps = draw_normals(streams, "noise", band, tuple(x0.shape))
         t = streams.at("timesteps", band).integers(low, high, size=count)
-        return cls(
-            x0, torch.from_numpy(eps), torch.from_numpy(t), torch.from_numpy(labels) if task.network.classes else None, count
-        )
+        return cls(x0, eps, torch.from_numpy(t), torch.from_numpy(labels) if task.network.classes else None, count)
 
     def split(self, size: int, device: torch.device) -> list[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
         """Parts of at most `size` examples, on the device."""

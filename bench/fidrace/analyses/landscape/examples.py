@@ -12,6 +12,7 @@ from fidrace.analyses.timesteps import space_evenly, split_timesteps
 from fidrace.data.base import Data, select_images
 from fidrace.spec.random_streams import Streams
 from fidrace.train.diffusion import Diffusion, Network
+from fidrace.train.noise import draw_normals
 
 ALL_TIMESTEPS = "all"  # the name of the band that holds all of them
 
@@ -43,7 +44,7 @@ def training_examples(
     streams = Streams("landscape")
     chosen = streams.order(0, examples, len(data.train))
     x0 = select_images(data.train, chosen).to(device)
-    eps = torch.from_numpy(streams.normal("noise", 0, tuple(x0.shape))).to(device)
+    eps = draw_normals(streams, "noise", 0, tuple(x0.shape), device)
     labels = torch.from_numpy(data.train_labels[chosen]).to(device) if labelled else None
     ranges = {ALL_TIMESTEPS: (0, T)}
     if bands > 1:
