@@ -54,19 +54,19 @@ def test_a_collapsed_generator_keeps_precision_and_loses_recall() -> None:
     train = gaussian(400, 0)
     guards = Guards.of(train, gaussian(100, 1), samples=100)
     one_mode = 0.05 * gaussian(100, 2)
-    found = guards.measure(one_mode)
-    assert found["precision"] > 0.9
-    assert found["recall"] < 0.2 < guards.ceiling[1]
+    precision, recall = guards.precision_recall(one_mode)
+    assert precision > 0.9
+    assert recall < 0.2 < guards.ceiling[1]
 
 
 def test_copies_of_training_images_are_memorised_and_fresh_ones_at_the_rate_of_real_data() -> None:
     train = gaussian(2000, 0)
     guards = Guards.of(train, gaussian(2000, 1), samples=500)
-    assert guards.measure(train[:500])["memorised"] == 1
-    fresh = guards.measure(gaussian(4000, 2))["memorised"]
+    assert guards.memorised(train[:500]) == 1
+    fresh = guards.memorised(gaussian(4000, 2))
     assert fresh == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 * (1 / 4000 + 1 / 2000)))
     half = torch.cat([train[:2000], gaussian(2000, 3)])
-    assert guards.measure(half)["memorised"] == pytest.approx(0.525, abs=0.02)
+    assert guards.memorised(half) == pytest.approx(0.525, abs=0.02)
 
 
 def test_the_real_images_are_equally_many_and_others_than_the_ceilings() -> None:
@@ -81,7 +81,7 @@ def test_features_that_are_not_finite_measure_nothing() -> None:
     guards = Guards.of(gaussian(300, 0), gaussian(50, 1), samples=100)
     broken = gaussian(100, 2)
     broken[3, 2] = math.nan
-    assert all(math.isnan(value) for value in guards.measure(broken).values())
+    assert all(math.isnan(value) for value in (*guards.precision_recall(broken), guards.memorised(broken)))
 
 
 def test_held_out_digits_score_one_in_twenty_and_close_to_the_ceiling() -> None:
@@ -89,7 +89,5 @@ def test_held_out_digits_score_one_in_twenty_and_close_to_the_ceiling() -> None:
     features = load_features(task.quality, torch.device("cpu"))
     train, heldout = (features(torch.from_numpy(part)) for part in (data.train, data.heldout))
     guards = Guards.of(train, heldout, samples=len(heldout))
-    found = guards.measure(heldout)
-    assert found["memorised"] == pytest.approx(0.05, abs=1 / len(heldout))
-    assert found["precision"] == pytest.approx(guards.ceiling[0], abs=0.1)
-    assert found["recall"] == pytest.approx(guards.ceiling[1], abs=0.1)
+    assert guards.memorised(heldout) == pytest.approx(0.05, abs=1 / len(heldout))
+    assert guards.precision_recall(heldout) == pytest.approx(guards.ceiling, abs=0.1)

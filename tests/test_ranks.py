@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,11 @@ import torch
 
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
+from fidrace.evaluate.evaluator import Evaluator
+from fidrace.evaluate.features import load_features
+from fidrace.evaluate.frechet import frechet_with_error
+from fidrace.evaluate.kid import kernel_distance
+from fidrace.evaluate.reference import load_reference
 from fidrace.execute.torchrun import TorchrunExecutor
 from fidrace.method.registry import Registry
 from fidrace.score.crossings import cost_of_target
@@ -55,9 +63,9 @@ def test_losses_of_two_processes_are_those_of_one(case: str, two: Path) -> None:
 
 
 def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path, fidrace: Fidrace) -> None:
-    """The sampling is shared out in chunks, too. Crossings may differ by a grid interval."""
+    """The sampling is shared out in chunks, and the measures are too. Crossings may differ by a grid interval."""
     words = "run digits -m clts --seeds 1 --budget 60 --target 105 --window 1 --device cpu --set quality.samples=100".split()
-    words += ["--set", "quality.final_samples=120"]
+    words += ["--set", "quality.final_samples=120", "--set", "quality.kid=true"]
     words += ["--set", "sampler.batch=32", "--set", "optimizer.lr=0.01", "--set", "budget.evaluations=6"]
     said = torchrun(tmp_path, "fidrace", *words, "--out", "two")
     assert said.stdout.count("iterations to fd_digits") == 1  # one of the two speaks
@@ -66,6 +74,8 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     np.testing.assert_allclose(two["val_loss"], one["val_loss"], rtol=1e-4)
     np.testing.assert_allclose(two["fd"], one["fd"], rtol=1e-2)
     assert len(one) == len(two) == 16
+    for column, off in (("kid", 0.02), ("kid_sd", 0.05), ("precision", 0.03), ("recall", 0.03), ("memorised", 0.03)):
+        np.testing.assert_allclose(two[column], one[column], rtol=0, atol=off * max(one[column].max(), 0.5), err_msg=column)
     for mine, other in zip(read_curves(tmp_path / "two"), read_curves(tmp_path / "one"), strict=True):
         ours, theirs = (cost_of_target(curve, 105, "iterations", 60) for curve in (mine, other))
         assert not theirs.censored
@@ -74,6 +84,26 @@ def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_p
     assert [name.split(" x ")[0] for name in runs["device"]] == ["2", "2"]
     assert set(runs["status"]) == {"finished"}
     np.testing.assert_allclose(runs["final_fd"], alone["final_fd"], rtol=1e-2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_each_measure_is_taken_by_one_rank(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = load_task("digits", {"quality.kid": True})
+    data, features = load_data(task.data), torch.randn(300, 64, generator=torch.Generator().manual_seed(0))
+    taken: list[float] = []
+    monkeypatch.setattr(ProcessGroup, "gather_values", lambda ranks, values: taken.extend(values) or taken)
+    for rank in range(count):
+        training = SimpleNamespace(device=ALONE.device, ranks=ProcessGroup(ALONE.device, rank, count))
+        evaluator = Evaluator(task, data, cast("Training", training))
+        if rank < count - 1:
+            with suppress(ValueError):  # the last rank alone has heard all of them
+                evaluator.share_measures(features)
+    reference, guards = load_reference(task.quality, data, load_features(task.quality, ALONE.device))
+    (precision, recall), (kid, kid_sd) = guards.precision_recall(features), kernel_distance(features, guards.real)
+    fd, fd_se = frechet_with_error(reference, features)
+    expected = {"fd": fd, "fd_se": fd_se, "precision": precision, "recall": recall, "kid": kid, "kid_sd": kid_sd}
+    assert evaluator.share_measures(features) == expected | {"memorised": guards.memorised(features)}
+    assert len(taken) == 7
 
 
 def test_a_search_under_torchrun_ends_where_its_crossing_is_confirmed(tmp_path: Path) -> None:

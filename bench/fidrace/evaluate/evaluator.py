@@ -3,7 +3,9 @@
 Samples are drawn and turned into features in chunks of the sampler's batch; the ranks of a run share the chunks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from fidrace.data.base import Data, quantise, to_unit_range
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.frechet import frechet_with_error
 from fidrace.evaluate.guards import HeldoutSet
-from fidrace.evaluate.kid import kid_columns
+from fidrace.evaluate.kid import kernel_distance
 from fidrace.evaluate.reference import load_reference
 from fidrace.spec.task import Task
 from fidrace.storage.atomic import Row
@@ -25,24 +27,36 @@ from fidrace.train.sampler import sample
 HELDOUT_BATCH = 1000  # held-out images at a time
 
 
+@dataclass(frozen=True)
+class Measure:
+    """Columns of evals.csv, as a function of features[N, D]."""
+
+    columns: tuple[str, ...]
+    of: Callable[[Tensor], Sequence[float]]
+
+
 class Evaluator:
-    """The evaluator of one run. All ranks draw samples; only rank 0 computes distances and guards."""
+    """The evaluator of one run. All ranks draw samples, and each takes some of the measures."""
 
     def __init__(self, task: Task, data: Data, training: Training):
         self.task, self.data, self.training = task, data, training
         self.ranks, self.config = training.ranks, task.quality
         self.features = load_features(self.config, training.device)
-        if self.ranks.is_first:
-            self.reference, self.guards = load_reference(self.config, data, self.features)
+        self.reference, guards = load_reference(self.config, data, self.features)
+        self.ceiling = guards.ceiling
+        self.measures = [
+            Measure(("fd", "fd_se"), partial(frechet_with_error, self.reference)),
+            Measure(("precision", "recall"), guards.precision_recall),
+            Measure(("memorised",), lambda features: [guards.memorised(features)]),
+        ]
+        if self.config.kid:
+            self.measures.append(Measure(("kid", "kid_sd"), partial(kernel_distance, real=guards.real)))
         self.heldout = HeldoutSet.of(data.heldout, task.diffusion.timesteps, self.config.heldout_repeats)
         self.heldout_labels = torch.from_numpy(data.heldout_labels)
 
     def ceilings(self) -> Row:
-        """The precision and recall of real images, columns of runs.csv; {} on other ranks than 0."""
-        if not self.ranks.is_first:
-            return {}
-        precision, recall = self.guards.ceiling
-        return {"precision_ceiling": precision, "recall_ceiling": recall}
+        """The precision and recall of real images, columns of runs.csv."""
+        return dict(zip(("precision_ceiling", "recall_ceiling"), self.ceiling, strict=True))
 
     def measure(self, pause: Callable[[], None]) -> tuple[Row, Tensor]:
         """The measured columns of evals.csv, and the first chunk of the images they were measured on. `pause` is called on all
@@ -51,13 +65,14 @@ class Evaluator:
         # with microbatches no more images at a time than in training: these activations must fit too
         loss, bins = self.heldout.loss(self.eps_mse, BINS, self.ranks, self.task.speed.microbatch or HELDOUT_BATCH)
         losses = {"val_loss": loss} | {f"val_loss_bin{k}": value for k, value in enumerate(bins)}
-        if not self.ranks.is_first:
-            return losses, images
-        fd, error = frechet_with_error(self.reference, features)
-        columns = {"fd": fd, "fd_se": error, **self.guards.measure(features), **losses}
-        if self.config.kid:
-            columns |= kid_columns(features, self.guards.real)
-        return columns, images
+        return self.share_measures(features) | losses, images
+
+    def share_measures(self, features: Tensor) -> Row:
+        """The columns of all measures, each taken by one rank."""
+        turns = [self.measures[rank :: self.ranks.count] for rank in range(self.ranks.count)]
+        mine = [value for measure in turns[self.ranks.rank] for value in measure.of(features)]
+        names = [name for turn in turns for measure in turn for name in measure.columns]
+        return dict(zip(names, self.ranks.gather_values(mine), strict=True))
 
     def measure_final(self, pause: Callable[[], None]) -> Row:
         """The final distance, of `final_samples` samples, too many for every point of the curve; {} if the task asks for none.

@@ -67,13 +67,17 @@ class Guards:
         bound = torch.quantile(nearest_distance(heldout, train), REAL_MEMORISED)
         return cls(real, precision_recall(others, real), train, float(bound))
 
-    def measure(self, features: Tensor) -> dict[str, float]:
-        """Precision and recall of the first N features, and the memorised share of all; NaN if any feature is not finite."""
+    def precision_recall(self, features: Tensor) -> tuple[float, float]:
+        """Precision and recall of the first N features; NaN if any feature is not finite."""
         if not features.isfinite().all():
-            return dict.fromkeys(("precision", "recall", "memorised"), float("nan"))
-        precision, recall = precision_recall(features[: len(self.real)], self.real)
-        memorised = (nearest_distance(features, self.train) < self.bound).double().mean()
-        return {"precision": precision, "recall": recall, "memorised": float(memorised)}
+            return float("nan"), float("nan")
+        return precision_recall(features[: len(self.real)], self.real)
+
+    def memorised(self, features: Tensor) -> float:
+        """The share of features that counts as memorised; NaN if any feature is not finite."""
+        if not features.isfinite().all():
+            return float("nan")
+        return float((nearest_distance(features, self.train) < self.bound).double().mean())
 
 
 @dataclass(frozen=True)

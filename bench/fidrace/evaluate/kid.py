@@ -13,7 +13,8 @@ SEED = 2020  # all three are torch-fidelity's defaults: its own command gives th
 def kernel_distance(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """KID of generated[N, D] and real[M, D] by torch-fidelity: mean and standard deviation of the unbiased estimates on SUBSETS
     random subsets of SUBSET images (or of min(N, M)). The subsets overlap, so the deviation is no standard error; they are
-    the same in every run. NaN for features that are not finite."""
+    the same in every run. NaN for features that are not finite. In evals.csv `real` is Guards.real: as many training images as
+    are generated, or half of the guards' images if that is less."""
     from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric  # imports torchvision
 
     if not (generated.isfinite().all() and real.isfinite().all()):
@@ -27,9 +28,3 @@ def kernel_distance(generated: Tensor, real: Tensor) -> tuple[float, float]:
         verbose=False,
     )
     return metrics[KEY_METRIC_KID_MEAN], metrics[KEY_METRIC_KID_STD]
-
-
-def kid_columns(generated: Tensor, real: Tensor) -> dict[str, float]:
-    """The columns kid and kid_sd of evals.csv. `real` is Guards.real: as many training images as are generated, or half of the
-    guards' images if that is less."""
-    return dict(zip(("kid", "kid_sd"), kernel_distance(generated, real), strict=True))

@@ -54,6 +54,12 @@ class ProcessGroup:
         dist.all_gather(parts, padded)
         return torch.cat([each[: int(length)] for each, length in zip(parts, lengths, strict=True)]).to(part.device)
 
+    def gather_values(self, values: list[float]) -> list[float]:
+        """Concatenate the values of all ranks, in rank order; their number may differ."""
+        return (
+            values if self.count == 1 else self.gather(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
+        )
+
     def any_rank(self, flag: bool) -> bool:
         """All-reduce (max) of a flag: True on all ranks if it is on any."""
         if self.count == 1:
