@@ -62,10 +62,14 @@ class Reference:
 
 def frechet_distance(reference: Reference, mean: Tensor, covariance: Tensor) -> float:
     """|m - m_r|^2 + tr(S) + tr(S_r) - 2 tr((S_r S)^1/2), the last through the eigenvalues of L^T S L (symmetric)."""
-    inner = reference.factor.T @ covariance @ reference.factor
-    root = torch.linalg.eigvalsh(inner).clamp(min=0).sqrt().sum()
+    values = torch.linalg.eigvalsh(reference.factor.T @ covariance @ reference.factor)
+    return distance_from(reference, mean, covariance, values)
+
+
+def distance_from(reference: Reference, mean: Tensor, covariance: Tensor, values: Tensor) -> float:
+    """The same from the eigenvalues of L^T S L."""
     offset = (mean - reference.mean).square().sum()
-    return float(offset + covariance.trace() + reference.covariance.trace() - 2 * root)
+    return float(offset + covariance.trace() + reference.covariance.trace() - 2 * values.clamp(min=0).sqrt().sum())
 
 
 def frechet_with_error(reference: Reference, features: Tensor) -> tuple[float, float]:
@@ -86,4 +90,4 @@ def frechet_with_error(reference: Reference, features: Tensor) -> tuple[float, f
     linear = 2 * centred @ (mean - reference.mean)
     quadratic = centred.square().sum(1) - (centred @ directions).square().sum(1)
     error = (linear + quadratic).std() / len(features) ** 0.5
-    return frechet_distance(reference, mean, covariance), float(error)
+    return distance_from(reference, mean, covariance, values), float(error)
