@@ -62,6 +62,10 @@ def test_losses_of_two_processes_are_those_of_one(case: str, two: Path) -> None:
     assert np.ptp(one[1], axis=1).min() > 0.1  # in another order they would not agree
 
 
+def test_each_process_compiles_one_graph_for_evaluation_and_one_for_its_part_of_a_batch(two: Path) -> None:
+    assert [json.loads((two / f"graphs-{rank}.json").read_text()) for rank in (0, 1)] == [[[10], [32]]] * 2
+
+
 def test_a_race_under_torchrun_has_the_curves_and_crossings_of_one_process(tmp_path: Path, fidrace: Fidrace) -> None:
     """The sampling is shared out in chunks, and the measures are too. Crossings may differ by a grid interval."""
     words = "run digits -m clts --seeds 1 --budget 60 --target 105 --window 1 --device cpu --set quality.samples=100".split()

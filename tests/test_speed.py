@@ -1,8 +1,5 @@
 """Settings that make training faster change its last digits at most."""
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +9,7 @@ from fidrace.method.registry import Registry
 from fidrace.spec.task import Task, load_task
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
+from tests.losses import recorded_graphs
 
 STEPS = 6
 COLOURED = {
@@ -110,32 +108,24 @@ def test_a_compiled_network_keeps_the_names_of_its_weights() -> None:
     assert compiled.tensors().keys() == plain.tensors().keys()
 
 
-def test_training_and_evaluation_are_each_compiled_once_for_a_fixed_batch(
-    monkeypatch: pytest.MonkeyPatch, one_thread: None
-) -> None:
+def test_training_and_evaluation_are_each_compiled_once_for_a_fixed_batch(one_thread: None) -> None:
     """In the order of a run: the evaluation, with an odd last chunk and held-out images of another number, comes first."""
-    shapes: list[list[int | torch.SymInt]] = []  # the number of images of every graph
-
-    def record(graph: torch.fx.GraphModule, inputs: list[object]) -> Callable[..., object]:
-        tensors = (one for one in inputs if isinstance(one, torch.Tensor))
-        shapes.append([one.shape[0] for one in tensors if one.shape[1:] == (3, 16, 16)])
-        return graph.forward
-
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=record))
-    torch._dynamo.reset()
     task = load_task("digits", COLOURED | {"network.dropout": 0.0, "speed.compile": True, "sampler.batch": 10})
     plain = load_task("digits", COLOURED | {"network.dropout": 0.0, "sampler.batch": 10})
-    runs = [Training(one, Registry().compose("min-snr"), 0, data(), ProcessGroup(torch.device("cpu"))) for one in (task, plain)]
-    chance = torch.Generator().manual_seed(0)
-    for counts in ((10, 7), (23, 8)):
-        for count in counts:
-            x, t = torch.randn(count, 3, 16, 16, generator=chance), torch.randint(0, 1000, (count,), generator=chance)
-            compiled, expected = (run.predict(x, t, torch.arange(count) % 4) for run in runs)
-            torch.testing.assert_close(compiled, expected)
-        for run in runs:
-            run.advance(2)
-    assert shapes == [[10], [12]]
-    assert all(isinstance(size, int) for (size,) in shapes)
+    with recorded_graphs((3, 16, 16)) as graphs:
+        runs = [
+            Training(one, Registry().compose("min-snr"), 0, data(), ProcessGroup(torch.device("cpu"))) for one in (task, plain)
+        ]
+        chance = torch.Generator().manual_seed(0)
+        for counts in ((10, 7), (23, 8)):
+            for count in counts:
+                x, t = torch.randn(count, 3, 16, 16, generator=chance), torch.randint(0, 1000, (count,), generator=chance)
+                compiled, expected = (run.predict(x, t, torch.arange(count) % 4) for run in runs)
+                torch.testing.assert_close(compiled, expected)
+            for run in runs:
+                run.advance(2)
+    assert graphs == [[10], [12]]
+    assert all(isinstance(size, int) for (size,) in graphs)
     torch.testing.assert_close(*(run.pending_losses() for run in runs))
 
 

@@ -50,9 +50,10 @@ def main(name: str, batch: int, rounds: int) -> None:
             seconds[label].append(perf_counter() - start)
     print(f"{name}, {batch} images a step, {device_name(ranks)}, torch {torch.__version__}, {rounds} rounds")
     first = np.array(seconds[next(iter(seconds))])
+    print("| setting | images/s | against the first |")
+    print("|---|---|---|")
     for label, measured in seconds.items():
-        ratio = np.median(first / np.array(measured))
-        print(f"{label:45} {batch / np.median(measured):8.3g} images/s {ratio:6.2f} x the first")
+        print(f"| {label} | {batch / np.median(measured):.3g} | {np.median(first / np.array(measured)):.2f} |")
 
 
 if __name__ == "__main__":
