@@ -16,9 +16,11 @@ from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
 from fidrace.evaluate.inception import weights_path
 from fidrace.method.base import Floats
 from fidrace.method.registry import Registry
+from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import load_task
 from fidrace.storage.cache import cache_path
 from fidrace.train.loop import OBSERVE_EVERY, Training
+from fidrace.train.noise import draw_normals
 from fidrace.train.process_group import ProcessGroup
 from tests.conftest import Fidrace
 
@@ -68,6 +70,24 @@ def test_no_step_waits_for_the_device() -> None:
             training.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@needs("cuda-noise", CUDA)
+def test_noise_on_cuda_is_the_cpus_but_for_rounding() -> None:
+    cuda, cpu = (draw_normals(Streams(0), "noise", 3, (256, 3, 64, 64), torch.device(name)).cpu() for name in ("cuda:0", "cpu"))
+    torch.testing.assert_close(cuda, cpu, rtol=1e-4, atol=1e-5)
+
+
+@needs("cuda-attention", CUDA)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_attention_on_cuda_does_not_take_the_math_kernel(precision: str) -> None:
+    task = load_task("digits", {"network.channels": 64, "network.norm_groups": 32, "speed.precision": precision})
+    training = Training(task, Registry().compose("baseline"), 0, load_data(task.data), ProcessGroup(torch.device("cuda:0")))
+    with torch.profiler.profile() as profile:
+        training.advance(1)
+    kernels = {event.key for event in profile.key_averages() if "attention" in event.key}
+    assert kernels
+    assert "aten::_scaled_dot_product_attention_math" not in kernels
 
 
 @needs("cuda-bf16", CUDA)
