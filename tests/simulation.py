@@ -21,7 +21,7 @@ from fidrace.score.grids import Grids, are_coarse
 from fidrace.score.speedups import half_width, log_costs, speedup, student
 from fidrace.score.windows import Window
 
-DIGITS = Path(__file__).parents[1] / "results/digits-field/evals.csv"
+DIGITS = Path(__file__).parent / "digits_curves.csv"  # the field of eighteen methods, raced with the first streams
 FAMILIES = ("log-linear", "power law", "digits")
 DIGITS_STEP = 50.0
 
@@ -30,7 +30,7 @@ DIGITS_STEP = 50.0
 class World:
     """How studies come about. `spread`: standard deviation, over seeds, of ln(pace); `correlation`: of it within pairs;
     `noise`: of ln FD from one evaluation to the next; `bumps` (`dips`): the chance that an evaluation lies a factor 1.5
-    above (the method's: below) its curve. In the family `digits` all scatter is that of published runs."""
+    above (the method's: below) its curve. In the family `digits` all scatter is that of real runs."""
 
     family: str
     seeds: int
@@ -88,7 +88,7 @@ class World:
 
 @cache
 def digits_curves() -> tuple[Floats, Floats, Floats]:
-    """n[E], the mean ln FD of the published baseline runs on digits, and what is left[R, E] of every run's ln FD over its
+    """n[E], the mean ln FD of real baseline runs on digits, and what is left[R, E] of every run's ln FD over its
     method's mean, scaled up for the mean that it has lost."""
     logs = np.log(pd.read_csv(DIGITS).pivot_table(index=["method", "seed"], columns="iteration", values="fd"))
     means = logs.groupby("method").transform("mean")
