@@ -86,7 +86,8 @@ def test_attention_on_cuda_does_not_take_the_math_kernel(precision: str) -> None
     with torch.profiler.profile() as profile:
         training.advance(1)
     kernels = {event.key for event in profile.key_averages() if "attention" in event.key}
-    assert kernels
+    fast = ("flash", "cudnn") if precision == "bf16" else ("flash", "cudnn", "efficient")  # flash takes no float32 there
+    assert any(name in kernel for name in fast for kernel in kernels)
     assert "aten::_scaled_dot_product_attention_math" not in kernels
 
 

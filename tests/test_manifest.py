@@ -40,6 +40,15 @@ def test_fields_of_another_version_outlive_a_study_that_is_extended(tmp_path: Pa
     assert (extended["seeds"], extended["declared_seeds"]) == ([0, 1, 2, 3, 4], [0, 1, 2])
 
 
+def test_runs_of_earlier_random_streams_are_not_mixed_with_todays(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "s")
+    study = json.loads((folder / "study.json").read_text())
+    study["fixed"].pop("random_streams", None)  # as it was before there was a second version
+    (folder / "study.json").write_text(json.dumps(study))
+    with pytest.raises(InputError, match="random_streams = 1, not 2; choose another --out"):
+        StudyFolder(folder).declare(load_study("digits", ["min-snr"], "5"))
+
+
 @pytest.fixture
 def halving(tmp_path: Path) -> Path:
     """Published tables in which min-snr is called halving, a method in a folder of its own that study.json names."""

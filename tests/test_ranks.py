@@ -20,6 +20,8 @@ from fidrace.evaluate.features import load_features
 from fidrace.evaluate.frechet import frechet_with_error
 from fidrace.evaluate.kid import kernel_distance
 from fidrace.evaluate.reference import load_reference
+from fidrace.execute.locked_run import is_out_of_memory
+from fidrace.execute.run import Run
 from fidrace.execute.torchrun import TorchrunExecutor
 from fidrace.method.registry import Registry
 from fidrace.score.crossings import cost_of_target
@@ -27,6 +29,7 @@ from fidrace.score.reading import read_curves
 from fidrace.score.search import Search
 from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
+from fidrace.storage.study_folder import StudyFolder
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 from tests.conftest import ENVIRONMENT, TINY, Fidrace, Refused
@@ -142,7 +145,7 @@ if os.environ.get("RANK") == "1":
 """
 
 
-def run_with_an_error_in_rank_1(error: str, folder: Path) -> tuple[list[str], str]:
+def run_with_an_error_in_rank_1(error: str, folder: Path, code: int = 4) -> tuple[list[str], str]:
     """A command under torchrun and what it said: the seventh step of rank 1 raises `error`, the first time it is run."""
     (folder / "methods").mkdir()
     (folder / "methods" / "full.py").write_text(FAILS_ONCE.replace("ERROR", error))
@@ -150,7 +153,7 @@ def run_with_an_error_in_rank_1(error: str, folder: Path) -> tuple[list[str], st
     words += ["--methods-path", "methods", "--out", "s"]
     said = torchrun(folder, *words, code=1).stderr  # torchrun's own code, whatever its processes' are
     assert said.count("Traceback") == 1  # torchrun's own
-    assert "exitcode  : 4" in said
+    assert f"exitcode  : {code}" in said
     assert "gloo" not in said
     return words, said
 
@@ -164,6 +167,42 @@ def test_a_rank_without_memory_is_named_in_one_line_and_the_same_command_resumes
     assert (row["status"], row["iterations"]) == ("running", 4)
     torchrun(tmp_path, *words)
     assert list(pd.read_csv(tmp_path / "s" / "runs.csv")["status"]) == ["finished"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when", "MemoryError: ", "Cannot allocate memory"],
+)
+def test_other_words_for_no_memory_are_known(words: str) -> None:
+    assert is_out_of_memory(f"rank 3 of 8: RuntimeError: {words} (loop.py:1)", ProcessGroup(ALONE.device, 0, 8))
+    assert not is_out_of_memory(f"RuntimeError: {words} (loop.py:1)", ALONE)  # a run of its own has failed
+
+
+def test_a_rank_that_cannot_write_is_named_and_the_same_command_resumes(tmp_path: Path) -> None:
+    words, said = run_with_an_error_in_rank_1("OSError(28, 'No space left on device')", tmp_path, code=2)
+    (line,) = (line for line in said.splitlines() if "no space left" in line)
+    assert line.startswith("fidrace: rank 1 of 2: no space left for ")
+    torchrun(tmp_path, *words)
+    assert list(pd.read_csv(tmp_path / "s" / "runs.csv")["status"]) == ["finished"]
+
+
+def test_a_failure_that_another_rank_told_is_not_written_over(tmp_path: Path) -> None:
+    class Told:
+        def compare_set(self, key: str, expected: str, desired: str, /) -> bytes:
+            return b""
+
+        def check(self, keys: list[str], /) -> bool:
+            return True
+
+        def get(self, key: str, /) -> bytes:
+            return b"rank 1 of 2: RuntimeError"
+
+    study = load_study("digits", ["baseline"], "1", 20, changes={"budget.evaluations": 2, "quality.samples": 100})
+    folder, (spec,) = StudyFolder(tmp_path), study.specs()
+    folder.declare(study)
+    folder.record_failure(spec, "rank 1 of 2: RuntimeError")
+    Run(spec, tmp_path, ProcessGroup(ALONE.device, store=Told()), lambda event: None).execute(lambda: False)
+    assert (folder.row(spec) or {})["status"] == "failed"
 
 
 def test_another_error_in_one_rank_is_the_reason_why_the_run_failed(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from fidrace.data.loading import load_data
 from fidrace.method.registry import Registry
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import load_task
-from fidrace.train.batches import Batch, Batches
 from fidrace.train.loop import Training
 from fidrace.train.noise import draw_normals, to_normals
 from fidrace.train.process_group import ProcessGroup
@@ -76,17 +75,6 @@ def test_names_and_steps_are_independent_streams() -> None:
     assert len({tuple(draw) for draw in draws}) == 6
     long = streams.at("timesteps", 0).random(10**5)
     assert not np.isin(streams.at("timesteps", 1).random(10**4), long).any()
-
-
-@pytest.mark.parametrize("ranks", [2, 4, 8])
-def test_ranks_draw_their_slices_of_what_one_process_draws(ranks: int) -> None:
-    def batch(rank: int, count: int) -> Batch:
-        return Batches(TASK, DATA, Streams(3), ProcessGroup(torch.device("cpu"), rank, count)).at(7)
-
-    whole, parts = batch(0, 1), [batch(rank, ranks) for rank in range(ranks)]
-    for field in ("x0", "eps"):
-        assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(whole, field))
-    assert all(np.array_equal(part.uniforms, whole.uniforms) for part in parts)
 
 
 @pytest.mark.parametrize("shape", [(64,), (3, 5, 5), (1, 1, 1), (3, 128, 128)])

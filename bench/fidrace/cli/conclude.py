@@ -6,6 +6,7 @@ import typer
 
 from fidrace.cli.shared import SOME_FAILED
 from fidrace.console import say
+from fidrace.errors import GroupFailed
 from fidrace.execute.study_runner import StudyRunner
 from fidrace.report.json_lines import emit
 from fidrace.report.page.build import PAGE, FolderContent, open_in_browser, write_page
@@ -38,8 +39,9 @@ def conclude(runner: StudyRunner, as_json: bool) -> None:
         say(f"{folder}: {content.reason}")
 
 
-def report_end(runner: StudyRunner, open_report: bool) -> None:
-    """Open the report if asked. If runs failed, say which and why, and exit with code 4."""
+def report_end(runner: StudyRunner, open_report: bool, in_group: bool) -> None:
+    """Open the report if asked. If runs failed, say which and why, and exit with code 4; `in_group` at once, because another
+    process of the group may be gone."""
     if open_report:
         open_in_browser(runner.directory.path / PAGE)
     if failures := runner.failures():
@@ -49,4 +51,4 @@ def report_end(runner: StudyRunner, open_report: bool) -> None:
             say(f"  {failure}")
         if unstarted := len(runner.plan()) - (len(failures) if runner.retry_failed else 0):
             say(f"{unstarted} runs were not started; repeat the same command to run them")
-        raise typer.Exit(SOME_FAILED)
+        raise GroupFailed if in_group else typer.Exit(SOME_FAILED)

@@ -126,7 +126,7 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
             from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
 
             conclude(runner, output.as_json)
-        report_end(runner, output.open_report)
+        report_end(runner, output.open_report, in_group=place.group is not None)
     else:
         follow(runner, place)
 

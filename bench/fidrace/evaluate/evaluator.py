@@ -4,7 +4,6 @@ Samples are drawn and turned into features in chunks of the sampler's batch; the
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -24,15 +23,8 @@ from fidrace.train.loop import Training
 from fidrace.train.noise import draw_normals
 from fidrace.train.sampler import sample
 
+Measure = Callable[[Tensor], Sequence[float]]
 HELDOUT_BATCH = 1000  # held-out images at a time
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Columns of evals.csv, as a function of features[N, D]."""
-
-    columns: tuple[str, ...]
-    of: Callable[[Tensor], Sequence[float]]
 
 
 class Evaluator:
@@ -42,21 +34,30 @@ class Evaluator:
         self.task, self.data, self.training = task, data, training
         self.ranks, self.config = training.ranks, task.quality
         self.features = load_features(self.config, training.device)
-        self.reference, guards = load_reference(self.config, data, self.features)
-        self.ceiling = guards.ceiling
-        self.measures = [
-            Measure(("fd", "fd_se"), partial(frechet_with_error, self.reference)),
-            Measure(("precision", "recall"), guards.precision_recall),
-            Measure(("memorised",), lambda features: [guards.memorised(features)]),
+        self.columns = [
+            ("fd", "fd_se"),
+            ("precision", "recall"),
+            ("memorised",),
+            *([("kid", "kid_sd")] if self.config.kid else []),
         ]
-        if self.config.kid:
-            self.measures.append(Measure(("kid", "kid_sd"), partial(kernel_distance, real=guards.real)))
+        self.measures = self.build_measures(data) if self.ranks.rank < len(self.columns) else []
         self.heldout = HeldoutSet.of(data.heldout, task.diffusion.timesteps, self.config.heldout_repeats)
         self.heldout_labels = torch.from_numpy(data.heldout_labels)
 
+    def build_measures(self, data: Data) -> list[Measure]:
+        """For each of `columns` their values from features[N, D]."""
+        self.reference, guards = load_reference(self.config, data, self.features)
+        self.ceiling = guards.ceiling
+        return [
+            partial(frechet_with_error, self.reference),
+            guards.precision_recall,
+            lambda features: [guards.memorised(features)],
+            partial(kernel_distance, real=guards.real),
+        ]
+
     def ceilings(self) -> Row:
-        """The precision and recall of real images, columns of runs.csv."""
-        return dict(zip(("precision_ceiling", "recall_ceiling"), self.ceiling, strict=True))
+        """The precision and recall of real images, columns of runs.csv; {} on other ranks than 0."""
+        return dict(zip(("precision_ceiling", "recall_ceiling"), self.ceiling, strict=True)) if self.ranks.is_first else {}
 
     def measure(self, pause: Callable[[], None]) -> tuple[Row, Tensor]:
         """The measured columns of evals.csv, and the first chunk of the images they were measured on. `pause` is called on all
@@ -69,9 +70,9 @@ class Evaluator:
 
     def share_measures(self, features: Tensor) -> Row:
         """The columns of all measures, each taken by one rank."""
-        turns = [self.measures[rank :: self.ranks.count] for rank in range(self.ranks.count)]
-        mine = [value for measure in turns[self.ranks.rank] for value in measure.of(features)]
-        names = [name for turn in turns for measure in turn for name in measure.columns]
+        turns = [range(rank, len(self.columns), self.ranks.count) for rank in range(self.ranks.count)]
+        mine = [value for place in turns[self.ranks.rank] for value in self.measures[place](features)]
+        names = [name for turn in turns for place in turn for name in self.columns[place]]
         return dict(zip(names, self.ranks.gather_values(mine), strict=True))
 
     def measure_final(self, pause: Callable[[], None]) -> Row:

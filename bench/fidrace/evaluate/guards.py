@@ -82,27 +82,31 @@ class Guards:
 
 @dataclass(frozen=True)
 class HeldoutSet:
-    """One set of x0[M, C, H, W] as stored, eps of its shape, t[M] ascending and evenly spread, and index[M] of x0 in the
-    held-out images: the same for every method and seed."""
+    """One set of x0[M, C, H, W] as stored, t[M] ascending and evenly spread, and index[M] of x0 in the held-out images, with
+    noise of M examples: the same for every method and seed."""
 
     x0: Tensor
-    eps: Tensor
     t: Tensor
     index: Tensor
+    streams: Streams
 
     @classmethod
     def of(cls, images: Images, T: int, repeats: int) -> "HeldoutSet":
         """Every held-out image `repeats` times, in shuffled order, with t at the midpoints of M equal cells of [0, T)."""
         streams = Streams("heldout")
         index = np.concatenate([streams.at("order", k).permutation(len(images)) for k in range(repeats)])
-        eps = draw_normals(streams, "noise", 0, (len(index), *images.shape[1:]))
         t = ((np.arange(len(index)) + 0.5) / len(index) * T).astype(np.int64)
-        return cls(torch.from_numpy(images[index]), eps, torch.from_numpy(t), torch.from_numpy(index))
+        return cls(torch.from_numpy(images[index]), torch.from_numpy(t), torch.from_numpy(index), streams)
 
     @torch.no_grad()
     def loss(self, eps_mse: EpsMse, bins: int, ranks: ProcessGroup, batch: int) -> tuple[float, list[float]]:
-        """The mean eps-MSE, and its mean in `bins` equal ranges of t. The ranks share the work."""
-        mine = (tensor.tensor_split(ranks.count)[ranks.rank] for tensor in (self.x0, self.eps, self.t, self.index))
-        parts = zip(*(tensor.split(batch) for tensor in mine), strict=True)
-        loss = ranks.gather(torch.cat([eps_mse(*part) for part in parts])).double().cpu()
+        """The mean eps-MSE, and its mean in `bins` equal ranges of t. The ranks share the work, and each draws the noise of its
+        part."""
+        mine = torch.arange(len(self.t)).tensor_split(ranks.count)[ranks.rank]
+        losses = [eps_mse(self.x0[rows], self.noise(rows), self.t[rows], self.index[rows]) for rows in mine.split(batch)]
+        loss = ranks.gather(torch.cat(losses)).double().cpu()
         return float(loss.mean()), [float(part.mean()) for part in loss.tensor_split(bins)]
+
+    def noise(self, rows: Tensor) -> Tensor:
+        """The noise of successive `rows`."""
+        return draw_normals(self.streams, "noise", 0, (len(rows), *self.x0.shape[1:]), first=int(rows[0]) if len(rows) else 0)

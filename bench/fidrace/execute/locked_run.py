@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 PATIENCE = 1.0  # seconds to wait for the lock of a run that another process holds, when no other run is left
 
 
+REFUSED = "refused: "  # before a reason that another rank tells, if it is no failure of the run
+NO_MEMORY = ("OutOfMemoryError", "out of memory", "MemoryError", "ALLOC_FAILED", "Cannot allocate memory")
+
+
 class RunQueue:
     """The runs still to execute: first those that are free, then, in turn, those that other processes hold."""
 
@@ -77,12 +81,19 @@ def execute_locked(
             if not is_ours:
                 return obstacle or (Taken() if is_taken else Ended(spec))
             return execute_claimed(spec, folder, ranks, report, stop)
-        except InputError as error:
-            return Refused(str(error))
-        except OSError as error:
-            if is_disk_full(error):
-                return Refused(f"no space left for {root}; free some, then repeat the same command to resume")
-            return Refused(f"{error.filename or root}: {error.strerror}; fix that, then repeat the same command to resume")
+        except (InputError, OSError) as error:
+            refused = Refused(why_refused(error, root))
+            if not ranks.is_first:
+                ranks.tell_failure(REFUSED + refused.message)
+            return refused
+
+
+def why_refused(error: InputError | OSError, root: Path) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if is_disk_full(error):
+        return f"no space left for {root}; free some, then repeat the same command to resume"
+    return f"{error.filename or root}: {error.strerror}; fix that, then repeat the same command to resume"
 
 
 def claim_run(
@@ -131,7 +142,7 @@ def execute_claimed(
 def is_out_of_memory(reason: str, ranks: "ProcessGroup") -> bool:
     """True if a run of a group ended because a rank lacked memory, which may be there the next time: its run is not marked as
     failed, and the same command resumes it."""
-    return ranks.count > 1 and "OutOfMemoryError: " in reason
+    return ranks.count > 1 and any(words in reason for words in NO_MEMORY)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -72,8 +72,9 @@ class Run:
         try:
             self.start()
             self.train_and_measure()
-        finally:
-            self.should_stop = never  # what was given may refer to this run: a cycle that would outlive it
+        finally:  # of cycles that would outlive this run
+            self.should_stop = never  # what was given may refer to it
+            self.training.release()
         return self.row
 
     def train_and_measure(self) -> None:
@@ -295,11 +296,11 @@ class Run:
         self.report_event("run_ended", status=status, error=error, **ended_by)
 
     def write_row(self) -> None:
-        """Write run.json, the row of runs.csv with the run's progress so far."""
+        """Write run.json, the row of runs.csv with the run's progress so far; not over the failure of another rank."""
         columns = self.progress_columns()
         columns["iterations"] = columns.pop("iteration")
         self.row.update(columns, eval_seconds=round(self.eval_seconds, 3))
-        if self.ranks.is_first:
+        if self.ranks.is_first and not self.ranks.failure():
             write_json(self.directory / "run.json", self.row)
 
     def report_note(self, text: str) -> None:

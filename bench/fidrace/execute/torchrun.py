@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 
 from fidrace.errors import GroupFailed, InputError
-from fidrace.execute.events import Ended, Event, Message, Stopped
-from fidrace.execute.locked_run import RunQueue, execute_locked, is_out_of_memory
+from fidrace.execute.events import Ended, Event, Message, Refused, Stopped
+from fidrace.execute.locked_run import REFUSED, RunQueue, execute_locked, is_out_of_memory
 from fidrace.execute.stop import handle_interrupts
 from fidrace.spec.study import RunSpec, Study
 from fidrace.storage.study_folder import StudyFolder
@@ -75,40 +75,46 @@ class TorchrunExecutor:
                 yield message
         except GeneratorExit:
             self.stop.set()
-            thread.join()
+            self.wait_for(thread)
             raise
         if isinstance(message, BaseException):
             raise message
-        if not (isinstance(message, Ended) and message.reason):  # else the thread may wait for a rank that is gone
-            thread.join()
+        self.wait_for(thread)
         yield message
 
+    def wait_for(self, thread: threading.Thread) -> None:
+        """Wait for the end of the run's thread, unless it may itself wait for a rank that is gone."""
+        while thread.is_alive() and not self.ranks.failure():
+            thread.join(POLL_SECONDS)
+
     def receive(self, received: "SimpleQueue[Message | BaseException]", spec: RunSpec) -> Message | BaseException:
-        """The run's next message; or that it failed, as soon as another rank says so, for which this one's thread may wait in
-        vain."""
+        """The run's next message; or that it failed or was refused, as soon as another rank says so: this one's thread may wait
+        for that in vain."""
         while True:
             try:
                 return received.get(timeout=POLL_SECONDS)
             except Empty:
                 if reason := self.ranks.failure():
+                    if REFUSED in reason:
+                        return Refused(reason.replace(REFUSED, "", 1))
                     if not is_out_of_memory(reason, self.ranks):
                         StudyFolder(self.root / spec.home).record_failure(spec, reason)
                     return Ended(spec, reason)
 
     def follow(self, specs: Iterable[RunSpec]) -> None:
-        """Take part in `specs` and report nothing. Raises InputError as rank 0 does, and GroupFailed after a run that failed,
-        when rank 0 has said why and torchrun ends this process; to leave first would let torchrun end rank 0."""
+        """Take part in `specs` and report nothing. Raises GroupFailed after a run that failed or was refused, when rank 0 has
+        said why and torchrun ends this process; to leave first would let torchrun end rank 0."""
         queue = RunQueue(specs)
         with handle_interrupts(self.stop):
             while queue:
                 spec, patience = queue.take()
                 message = execute_locked(spec, self.root, self.ranks, lambda event: None, self.stop, patience)
-                passed = queue.accept(spec, message)
-                if isinstance(passed, Ended) and passed.reason:
+                if isinstance(message, Refused) or (isinstance(message, Ended) and message.reason):
                     self.stop.wait(LEAVE_SECONDS)
                     raise GroupFailed
                 if isinstance(message, Stopped):
                     raise KeyboardInterrupt
+                queue.accept(spec, message)
         leave_group()
 
 
@@ -134,7 +140,7 @@ def join_group(devices: list[str]) -> ProcessGroup:
     device = torch.device("cpu" if devices == ["cpu"] else devices[local])
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # a long timeout: the other ranks wait while rank 0 computes the features of a whole data set
+    # a long timeout: ranks wait in a collective while the one that holds the cache's lock computes a whole data set's features
     timeout = timedelta(hours=6)
     store, rank, count = next(rendezvous("env://", rank, count, timeout=timeout))
     attempt = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)  # torchrun keeps the store when it restarts

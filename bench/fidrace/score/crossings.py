@@ -92,7 +92,7 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     share = 1.0
     if fd[k + 1] > 0:
         start, end = descent.ln_fd[before], descent.ln_fd[k + 1]
-        share = (start - float(np.log(target))) / (start - end)
+        share = (start - float(np.log(target))) / (start - end) if start > end else 1.0
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
 
 

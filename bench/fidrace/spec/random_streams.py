@@ -1,7 +1,7 @@
 """Common random numbers: every stream is a function of (seed, name, step), so all methods of a seed get the same draws.
 
 Two methods with one seed start from the same weights and see the same images, noise and uniforms. A resumed run needs no
-stored generator state. One global batch is drawn per step, and ranks take slices of it.
+stored generator state. Of one global batch per step, each rank takes its part; of noise it draws no more than that.
 """
 
 import hashlib

@@ -29,7 +29,7 @@ from fidrace.train.architectures import build_network
 from fidrace.train.batches import Batches, to_device
 from fidrace.train.checkpoint import add_prefix, load_optimizer, optimizer_tensors, strip_prefix
 from fidrace.train.diffusion import Diffusion
-from fidrace.train.precision import apply_layout, autocast, set_float32
+from fidrace.train.precision import apply_layout, autocast, break_cycle, set_float32
 from fidrace.train.process_group import ProcessGroup
 
 OBSERVE_EVERY = 10  # iterations after which the method observes their losses, and losses are checked to be finite
@@ -77,6 +77,11 @@ class Training:
         self.iteration = 0
         self.seconds = 0.0  # spent in `advance`
         self.pending = PendingLosses([], [])
+
+    def release(self) -> None:
+        """Let the networks be freed with this object; they are not called again."""
+        for network in (self.network, self.ema):
+            break_cycle(network)
 
     def wrap_distributed(self, network: nn.Module) -> nn.Module:
         """Wrap `network` so that gradients are averaged over the ranks."""

@@ -25,8 +25,10 @@ def to_normals(bits: Tensor, shape: tuple[int, ...]) -> Tensor:
     return normals[:, : math.prod(shape)].reshape(len(bits), *shape)
 
 
-def draw_normals(streams: Streams, name: str, step: int, shape: tuple[int, ...], device: torch.device | None = None) -> Tensor:
-    """Normals of `shape`, whose first dimension counts examples, on `device` (None: the CPU)."""
+def draw_normals(
+    streams: Streams, name: str, step: int, shape: tuple[int, ...], device: torch.device | None = None, first: int = 0
+) -> Tensor:
+    """Normals of `shape`, whose first dimension counts examples from `first` on, on `device` (None: the CPU)."""
     count, *size = shape
-    bits = torch.from_numpy(streams.bits(name, step, count, math.prod(size)))
+    bits = torch.from_numpy(streams.bits(name, step, count, math.prod(size), first))
     return to_normals(bits.to(device), tuple(size))

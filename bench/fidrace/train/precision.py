@@ -62,3 +62,8 @@ def apply_layout(network: nn.Module, speed: SpeedConfig) -> nn.Module:
     if speed.compile:
         network.compile(dynamic=False)
     return network
+
+
+def break_cycle(network: nn.Module) -> None:
+    """Undo what compiling in place did: a compiled network refers to itself, and only the garbage collector would free it."""
+    network._compiled_call_impl = None
