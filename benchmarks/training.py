@@ -4,8 +4,8 @@
 
 The plain loop is what one would write by hand: diffusers' UNet2DModel in the shape of OpenAI's network, with as many
 parameters, the mean squared error of eps, torch's AdamW, fused, and an average of the weights in few kernels. Both train on
-L_simple, without a learned variance, on random images that are on the device. The two take turns, one step each, and turns to be
-the first; what a thread draws ahead is drawn before the clock starts. Medians over the rounds.
+L_simple, without a learned variance, on random images that are on the device. They take turns, one step each, and each is the
+first in every second round; what a thread draws ahead is drawn before the clock starts. Medians over the rounds.
 """
 
 import sys

@@ -3,7 +3,7 @@
     python -m tests.slow.gpu [FOLDER [SECONDS]]      results/local/gpu, 900
 
 Each part is printed when it has ended, ready to be pasted, and kept in FOLDER under the machine and the revision that it was
-measured on: the same command goes on with the parts that are missing. Without a GPU the same parts run on the CPU, with few images.
+measured on: the same command goes on with what is missing. Without a GPU the same parts run on the CPU, with few images.
 """
 
 import os
