@@ -91,7 +91,7 @@ def test_the_factor_of_published_runs_is_the_mean_over_the_targets_of_the_window
         pytest.approx(np.exp(d.mean() - half), rel=0.01),
         pytest.approx(np.exp(d.mean() + half), rel=0.01),
     )
-    alone = first(score_folder("digits"), "min-snr")
+    alone = first(score_folder("digits", window=1.0), "min-snr")
     assert (row["window"], row["speedup_alone"]) == (1.2, pytest.approx(alone["speedup"]))
     assert row["factor_low"] < row["speedup"] < row["factor_high"]
     assert row["median_to_target"] == alone["median_to_target"]
@@ -198,7 +198,10 @@ def test_a_window_is_a_ratio_from_1_to_2(window: str) -> None:
 
 
 def test_a_study_records_its_window_and_a_folder_keeps_its_own(tmp_path: Path) -> None:
-    new, old = StudyFolder(tmp_path / "new"), StudyFolder(excerpt(tmp_path / "old", ("baseline", "clts"), (0, 1, 2)))
+    new, old = (
+        StudyFolder(tmp_path / "new"),
+        StudyFolder(excerpt(tmp_path / "old", ("baseline", "clts"), (0, 1, 2), window=1.0)),
+    )
     for folder in (new, old):
         folder.path.mkdir(exist_ok=True)
         folder.declare(load_study("digits"))
