@@ -24,31 +24,39 @@ WAYS = {"stop": (1, True), "search": (2, False), "both": (2, True)}
 
 
 @pytest.fixture(scope="module")
-def thin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The published tables as each way would have left them."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published tables, scored at the target alone."""
+    folder = tmp_path_factory.mktemp("source") / "whole"
+    shutil.copytree(SOURCE, folder)
+    declared = json.loads((folder / "study.json").read_text())
+    del declared["window"]
+    (folder / "study.json").write_text(json.dumps(declared))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def thin(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """These tables as each way would have left them."""
     folder = tmp_path_factory.mktemp("thin")
-    return {way: thin_tables(SOURCE, folder / way, *how) for way, how in WAYS.items()}
+    return {way: thin_tables(source, folder / way, *how) for way, how in WAYS.items()}
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_with_a_window_factors_and_verdicts_are_those_of_the_whole_tables_too(way: str, tmp_path: Path) -> None:
-    whole = tmp_path / "whole"
-    shutil.copytree(SOURCE, whole)
-    declared = json.loads((whole / "study.json").read_text()) | {"window": 1.35}
-    (whole / "study.json").write_text(json.dumps(declared))
-    scored = [
-        score_folder(folder).speedups.drop(columns="flags")
-        for folder in (whole, thin_tables(whole, tmp_path / way, *WAYS[way]))
-    ]
+    folders = SOURCE, thin_tables(SOURCE, tmp_path / way, *WAYS[way])
+    scored = [score_folder(folder).speedups.drop(columns="flags") for folder in folders]
+    assert set(scored[0]["window"]) == {1.35}
     pd.testing.assert_frame_equal(*scored, rtol=1e-12)  # sums of other pieces round otherwise
-    alone = [score_folder(folder, window=1.0).speedups.drop(columns="flags") for folder in (whole, tmp_path / way)]
+    alone = [score_folder(folder, window=1.0).speedups.drop(columns="flags") for folder in folders]
     pd.testing.assert_frame_equal(*alone, check_exact=True)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("axis", ["iterations", "seconds"])
-def test_brackets_costs_factors_and_verdicts_are_those_of_the_whole_tables(way: str, axis: str, thin: dict[str, Path]) -> None:
-    whole, found = (score_folder(folder, axis=axis) for folder in (SOURCE, thin[way]))
+def test_brackets_costs_factors_and_verdicts_are_those_of_the_whole_tables(
+    way: str, axis: str, thin: dict[str, Path], source: Path
+) -> None:
+    whole, found = (score_folder(folder, axis=axis) for folder in (source, thin[way]))
     for table in ("speedups", "contrasts"):  # all columns but the notes
         rows = [getattr(scores, table).drop(columns="flags") for scores in (whole, found)]
         pd.testing.assert_frame_equal(*rows, check_exact=True)
@@ -58,21 +66,21 @@ def test_brackets_costs_factors_and_verdicts_are_those_of_the_whole_tables(way: 
     pd.testing.assert_frame_equal(whole.leaderboard[same], found.leaderboard[same])
 
 
-def test_what_was_not_measured_is_empty_and_said(thin: dict[str, Path]) -> None:
-    whole, stopped, searched = (score_folder(folder) for folder in (SOURCE, thin["stop"], thin["search"]))
+def test_what_was_not_measured_is_empty_and_said(thin: dict[str, Path], source: Path) -> None:
+    whole, stopped, searched = (score_folder(folder) for folder in (source, thin["stop"], thin["search"]))
     assert stopped.leaderboard["final_fd"].isna().all()
     assert all("5 stopped at the crossing" in flags for flags in stopped.leaderboard["flags"])
     pd.testing.assert_frame_equal(
         searched.leaderboard[["method", "final_fd"]], whole.leaderboard[["method", "final_fd"]], check_exact=True
     )
-    evaluations = [len(pd.read_csv(folder / "evals.csv")) for folder in (thin["search"], SOURCE)]
+    evaluations = [len(pd.read_csv(folder / "evals.csv")) for folder in (thin["search"], source)]
     assert f"searched: {evaluations[0]} of {evaluations[1]} evaluations were measured" in searched.remarks[0]
     assert searched.curve["target"].unique().tolist() == [34.0]
 
 
-def test_the_curve_over_targets_ends_where_runs_stopped(thin: dict[str, Path]) -> None:
+def test_the_curve_over_targets_ends_where_runs_stopped(thin: dict[str, Path], source: Path) -> None:
     """A run that stopped is never censored there; above, rows are those of the whole tables."""
-    whole, stopped = (score_folder(folder).curve.set_index(["method", "axis", "target"]) for folder in (SOURCE, thin["stop"]))
+    whole, stopped = (score_folder(folder).curve.set_index(["method", "axis", "target"]) for folder in (source, thin["stop"]))
     assert len(stopped) > len(whole) / 3
     assert (stopped["reached"] == stopped["pairs"]).all()
     common = stopped.index.intersection(whole.index)
@@ -96,8 +104,8 @@ def test_at_another_target_searched_runs_are_compared_where_all_were_evaluated(t
     assert read_run_table(thin["search"]).compare("mdlrc", "iterations").notes == ()
 
 
-def test_a_gate_between_two_searched_folders_takes_their_grids_as_alike(thin: dict[str, Path]) -> None:
-    whole, found = (check(folder, against=folder, absolute=True) for folder in (SOURCE, thin["both"]))
+def test_a_gate_between_two_searched_folders_takes_their_grids_as_alike(thin: dict[str, Path], source: Path) -> None:
+    whole, found = (check(folder, against=folder, absolute=True) for folder in (source, thin["both"]))
     assert [(one.outcome, one.now, one.ratio and one.ratio.limits()) for one in found] == [
         (one.outcome, one.now, one.ratio and one.ratio.limits()) for one in whole
     ]
@@ -148,10 +156,10 @@ def replace_target(claim: Claim, target: Target) -> Claim:
     return claim.model_copy(update={"target": target})
 
 
-def test_a_distance_that_is_no_number_leaves_a_search_no_more_sure_than_the_whole_tables(tmp_path: Path) -> None:
+def test_a_distance_that_is_no_number_leaves_a_search_no_more_sure_than_the_whole_tables(tmp_path: Path, source: Path) -> None:
     """Whole tables are then compared at the evaluations that are known of all runs; of a search few of these are."""
     whole = tmp_path / "whole"
-    shutil.copytree(SOURCE, whole)
+    shutil.copytree(source, whole)
     evals = pd.read_csv(whole / "evals.csv")
     gone = (evals["method"] == "baseline") & (evals["seed"] == 0) & (evals["iteration"] == 250)
     evals.assign(fd=evals["fd"].where(~gone)).to_csv(whole / "evals.csv", index=False)
@@ -164,11 +172,11 @@ def test_a_distance_that_is_no_number_leaves_a_search_no_more_sure_than_the_whol
     assert (ours["ci_high"] >= theirs["ci_high"] - 1e-9).all()
 
 
-def test_unchanged_runs_that_stopped_for_another_window_are_compared_over_the_smaller_one(tmp_path: Path) -> None:
+def test_unchanged_runs_that_stopped_for_another_window_are_compared_over_the_smaller_one(tmp_path: Path, source: Path) -> None:
     folders = []
     for window in (1.0, 1.35):
         whole = tmp_path / f"whole-{window}"
-        shutil.copytree(SOURCE, whole)
+        shutil.copytree(source, whole)
         declared = json.loads((whole / "study.json").read_text()) | ({"window": window} if window > 1 else {})
         (whole / "study.json").write_text(json.dumps(declared))
         folders.append(thin_tables(whole, tmp_path / f"thin-{window}", stop=True))
