@@ -124,7 +124,10 @@ def test_every_other_check_of_the_document_is_a_command_that_works(tmp_path: Pat
 
 
 def test_the_summary_is_the_one_that_the_command_writes(tmp_path: Path, fidrace: Fidrace) -> None:
-    excerpt(tmp_path / "ci", window=load_study("ci").window)  # what `fidrace run studies/ci.toml` measures, to the last digit
+    study = load_study("ci")
+    excerpt(
+        tmp_path / "ci", seeds=study.seeds, window=study.window
+    )  # what `fidrace run studies/ci.toml` measures, to the last digit
     shutil.copytree(DIGITS, tmp_path / "results" / "digits")
     found = re.search(r"&& fidrace (check ci .*?)`\):\n\n(###.*?)\n\n## ", TEXT, flags=re.DOTALL)
     assert found
