@@ -193,9 +193,8 @@ def test_claims_take_them_as_runs_of_the_same_task(thin: dict[str, Path]) -> Non
 
 
 def test_a_run_that_stops_trains_the_share_of_iterations_that_is_published() -> None:
-    """On the field: 69 % of the iterations, and 71 % of the evaluations."""
+    """On the field: 70 % of the iterations."""
     runs, target = published_runs("digits-field")
     looks = [look(run.fd, (target, target), stop=True) for run in runs]
-    assert np.mean([one.reached / (len(run.fd) - 1) for one, run in zip(looks, runs, strict=True)]) == pytest.approx(
-        0.689, abs=5e-4
-    )
+    shares = [one.reached / (len(run.fd) - 1) for one, run in zip(looks, runs, strict=True)]
+    assert np.mean(shares) == pytest.approx(0.698, abs=5e-4)
