@@ -34,12 +34,13 @@ class Part:
 
 def parts(cuda: bool) -> list[Part]:
     """The most telling first."""
-    images, few, rounds = (128, 8, 15) if cuda else (2, 1, 1)
+    images, rounds = (128, 15) if cuda else (2, 1)
+    large = [Part("settings-imagenet64", "tests.slow.speed imagenet64 8 5", 240)]  # all settings at once: 44 GiB
     return [
         Part("settings", f"tests.slow.speed cifar10 {images} {rounds}", 240),
         Part("plain-loop", f"benchmarks.training {images} {rounds}", 240),
         Part("noise", f"tests.slow.noise {rounds + 2}", 60),
-        Part("settings-imagenet64", f"tests.slow.speed imagenet64 {few} {rounds // 3 + 1}", 240),
+        *(large if cuda else []),
         Part("distances", f"benchmarks.frechet {10_000 if cuda else 3_000} {3 if cuda else 1}", 180),
         Part("tests", "pytest -q -rs -p no:cacheprovider tests/test_gpu.py", 300, (0, 1)),
     ]
