@@ -24,7 +24,7 @@ AXES = {"iterations": "iteration", "seconds": "train_seconds", "images": "images
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real study on digits, made by the command, whose report it wrote."""
     out = tmp_path_factory.mktemp("study") / "digits"
-    words = ["run", *TINY, "--budget", "60", "--target", "117", "-m", "min-snr", "-m", "clts", "--seeds", "3", "--out", out]
+    words = ["run", *TINY, "--budget", "60", "--target", "119", "-m", "min-snr", "-m", "clts", "--seeds", "3", "--out", out]
     shown: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(webbrowser, "open", lambda url: not shown.append(url))
@@ -149,7 +149,7 @@ def test_axes_become_logarithmic_and_back(seen: Opened) -> None:
     assert seen.page.evaluate(kind) == "log"
     box.uncheck()
     assert seen.page.evaluate(kind) == "linear"
-    assert seen.page.evaluate("document.getElementById('fd').layout.annotations[0].y") == pytest.approx(117)
+    assert seen.page.evaluate("document.getElementById('fd').layout.annotations[0].y") == pytest.approx(119)
     box.check()
     assert seen.page.evaluate(kind) == "log"
 

@@ -58,7 +58,7 @@ class Diverging(Method, name="diverging", source="a test", evidence="inferred"):
 def spec(
     target: float, method: str = "baseline", methods_path: tuple[str, ...] = (), window: float = 1.0, **changes: object
 ) -> RunSpec:
-    study = load_study("digits", [method], "3,", 45, target, SMALL | changes, methods_path, window)
+    study = load_study("digits", [method], "0,", 45, target, SMALL | changes, methods_path, window)
     return [*study.specs()][-1]
 
 

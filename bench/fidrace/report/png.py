@@ -90,6 +90,9 @@ def speedup_png(scores: Scores) -> bytes:
     axes.set_yticks([], minor=True)
     if len(factors):
         axes.set_ylim(max(0.3, 0.9 * factors.min()), min(10, 1.4 * factors.max()))
+    shown = table.loc[table["speedup"].notna(), "target"].unique()
+    if len(shown) == 1:  # else the axis has no width
+        axes.set_xlim(shown[0] / 1.1, shown[0] * 1.1)
     axes.invert_xaxis()
     if len(axes.lines) > 1:
         axes.legend(fontsize="x-small", loc="upper left", ncols=3)

@@ -107,9 +107,11 @@ def analyze_landscape(series: StudySeries, resolution: Resolution, device: str) 
     kept = [KeptNetwork(run, iteration) for run in starts for iteration in iterations_to_measure(run.iterations)]
     set_float32(SpeedConfig())  # curvature needs all of float32, however the networks were trained
     with limit_threads(threads), ThreadPoolExecutor(default_workers(team[:1], threads)) as workers:
-        curvature = curvature_table(
-            [*chain(*workers.map(lambda one: measure_curvature(one, bands, resolution, data, place), kept))]
-        )
+        # the only attention kernel that has a second derivative everywhere; the choice is the process's and not a thread's
+        with sdpa_kernel(SDPBackend.MATH):
+            curvature = curvature_table(
+                [*chain(*workers.map(lambda one: measure_curvature(one, bands, resolution, data, place), kept))]
+            )
         measured = list(
             workers.map(lambda pair: measure_line(pair, resolution.bands, data, place), choose_pairs(starts, orders))
         )
@@ -149,12 +151,11 @@ def measure_curvature(
     probes = rademacher_probes(streams.at("probes"), resolution.probes, size)
     rows: list[Row] = []
     for band in bands:
-        with sdpa_kernel(SDPBackend.MATH):  # the only attention kernel that has a second derivative everywhere
-            loss = band.loss(diffusion, network)
-            product = hessian_product(loss, parameters)
-            top = largest_eigenvalues(product, size, resolution.eigenvalues, start)
-            low = smallest_eigenvalue(product, size, float(top[0]), start)
-            trace, error = estimate_trace(product, probes)
+        loss = band.loss(diffusion, network)
+        product = hessian_product(loss, parameters)
+        top = largest_eigenvalues(product, size, resolution.eigenvalues, start)
+        low = smallest_eigenvalue(product, size, float(top[0]), start)
+        trace, error = estimate_trace(product, probes)
         rows.append(curvature_row(kept, band, "loss", float(loss.detach())))
         rows += [curvature_row(kept, band, f"eig_{k}", float(value)) for k, value in enumerate(top, 1)]
         rows += [curvature_row(kept, band, "eig_min", low), curvature_row(kept, band, "trace", trace, error)]
