@@ -54,12 +54,20 @@ def analyze(folder: Path, look: str) -> str:
     """The output of the command, which measures two evaluations: the start and the end."""
     changes = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
     words = [*TINY, "--set", "budget.evaluations=1", *changes, "--examples", str(EXAMPLES), *look.split()]
+    kernels = attention_kernels()
     with pytest.MonkeyPatch.context() as patch:  # a held-out loss for each pair and alpha costs most
         for module in (interpolation, tables):
             patch.setattr(module, "ALPHAS", FEW_ALPHAS)
         result = CliRunner().invoke(app, ["analyze", "landscape", "--out", str(folder), *words])
     assert result.exit_code == 0, result.output
+    assert attention_kernels() == kernels
     return result.output
+
+
+def attention_kernels() -> list[bool]:
+    """Which kernels a later training in this process may take."""
+    cuda = torch.backends.cuda
+    return [cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled(), cuda.cudnn_sdp_enabled()]
 
 
 def weights_of(folder: Path, home: str, seed: int, iteration: int) -> Path:
