@@ -15,10 +15,11 @@ from scipy.interpolate import PchipInterpolator
 from scipy.stats import CensoredData, binom, logrank
 
 from fidrace.method.base import Floats
+from fidrace.score.costs import log_costs
 from fidrace.score.crossings import TargetCost, cost_of_target
 from fidrace.score.curves import Curve
 from fidrace.score.grids import Grids, are_coarse
-from fidrace.score.speedups import half_width, log_costs, speedup, student
+from fidrace.score.speedups import half_width, speedup, student
 from fidrace.score.windows import Window
 
 DIGITS = Path(__file__).parent / "digits_curves.csv"  # the field of eighteen methods, raced with the first streams

@@ -19,7 +19,7 @@ from fidrace.spec.task import load_task
 from fidrace.storage.atomic import write_atomic
 from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import TINY, Fidrace, Refused
-from tests.test_score import DECLARED, study, write
+from tests.curves import DECLARED, study, write
 
 RUN = ("run", "--out", "s", "--device", "cpu")
 

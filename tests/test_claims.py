@@ -10,8 +10,8 @@ from fidrace.errors import InputError
 from fidrace.score.claims import load_claims, verdict_word, verdicts_on
 from fidrace.spec.task import load_task
 from tests.conftest import Fidrace, Refused
+from tests.curves import study, write
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
-from tests.test_score import study, write
 
 CLAIM = """
 [[claim]]

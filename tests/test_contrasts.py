@@ -16,7 +16,7 @@ from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import Scores, score_folder
 from fidrace.spec.study import load_study
 from tests.conftest import Fidrace, Refused
-from tests.test_score import DECLARED, curve, write
+from tests.curves import DECLARED, curve, write
 
 RATES = {"baseline": 1.0, "control": 2.0, "fast": 3.0, "same": 2.0}
 

@@ -20,9 +20,9 @@ from fidrace.score.method_comparison import OPEN, MethodComparison
 from fidrace.score.regressions import change
 from fidrace.score.speedups import speedup
 from tests.conftest import COMMAND, ENVIRONMENT, Fidrace, Refused
+from tests.curves import study, write
 from tests.published import DIGITS, excerpt, silently_the_baseline, without_study
 from tests.simulation import too_many
-from tests.test_score import study, write
 
 AGAINST = ("--against", DIGITS, "--max-regression", "10%")
 REQUIRE = ("--require", "min-snr>=1.1")

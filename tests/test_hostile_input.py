@@ -12,7 +12,7 @@ from fidrace.score.reading import read_curves
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.storage.tables import write_table
 from tests.conftest import Refused
-from tests.test_score import DECLARED, study, write
+from tests.curves import DECLARED, study, write
 
 FORMULA = '=HYPERLINK("http://x","y")'
 NAMES = [FORMULA, "+1+1|' /C calc'!A0", "-cmd", "@SUM(A1)", "red\x1b[31m", "bell\x07", "two\nlines", "zero\u200bwidth", "", " "]

@@ -17,8 +17,8 @@ from fidrace.score.leaderboard import score_folder
 from fidrace.score.merge import merge_folders
 from fidrace.score.sequential import look_at, resolve, sequential_p
 from fidrace.spec.looks import Design, Looks
+from tests.curves import DECLARED, curve, write
 from tests.sequential_simulation import look_of
-from tests.test_score import DECLARED, curve, write
 
 LOOKS = resolve(Looks())
 SHORT = resolve(Looks(looks=(3, 5, 8)))

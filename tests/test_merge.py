@@ -12,8 +12,8 @@ from fidrace.score.leaderboard import score_folder
 from fidrace.score.merge import merge_folders
 from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import Fidrace, Refused
+from tests.curves import study, write
 from tests.published import DIGITS, excerpt, without_study
-from tests.test_score import study, write
 
 ALL = ("baseline", "min-snr", "clts")
 

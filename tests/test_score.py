@@ -1,4 +1,4 @@
-"""Scores: hand-made curves with known answers, scipy's paired test, and properties that must hold for any table."""
+"""Scores: curves made by hand with known answers, scipy's paired test, and properties that must hold for any table."""
 
 import json
 from pathlib import Path
@@ -9,70 +9,13 @@ import pytest
 from scipy import stats
 
 from fidrace.errors import InputError, NothingToConclude
-from fidrace.score.crossings import TargetCost, cost_of_target, find_crossing, is_flat
-from fidrace.score.curves import Curve
+from fidrace.score.crossings import TargetCost
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.speedups import holm, speedup
-from fidrace.score.target_rule import target_of
+from tests.curves import DECLARED, curve, study, write
 
 NAN = float("nan")
-STEP, BUDGET, FINE = 100, 400, 20
-
-
-def curve(*fd: float, se: float = 0.1, method: str = "m", seed: int = 0, step: float = STEP, status: str = "finished") -> Curve:
-    n = np.arange(len(fd)) * float(step)
-    columns = {"iteration": n, "images": 64 * n, "forwards": 1 * n, "train_seconds": n / 20}
-    return Curve("t", method, seed, status, columns, np.array(fd, float), np.full(len(fd), se))
-
-
-def cost(*fd: float, target: float = 10.0) -> TargetCost:
-    return cost_of_target(curve(*fd, status="diverged"), target, "iterations", BUDGET)
-
-
-def test_crossing_is_interpolated_on_the_log_of_fd() -> None:
-    found = cost(80, 40, 20, 5, 5, 5)  # from 20 to 5 is two halvings, the target after one of them
-    assert found.cost == pytest.approx(250)
-    assert (found.low, found.high, found.censored) == (200, 300, False)
-
-
-@pytest.mark.parametrize(
-    ("fd", "expected"),
-    [
-        pytest.param((80, 40, 10, 9, 9, 9), 200, id="exactly at the target counts"),
-        pytest.param((80, 9, 20, 20, 5, 5), 350, id="a lucky dip that is not sustained is none"),
-        pytest.param((80, 40, NAN, 10 / 2**0.5, 9, 9), 100 + 200 * 0.8, id="NaN only widens the interval"),
-        pytest.param((80, 40, 9, NAN, 20, 20), None, id="a dip confirmed by NaN is none"),
-        pytest.param((80, 40, 40, 20, 5, 5), 350, id="at the budget, confirmed one step past it"),
-        pytest.param((80, 40, 40, 40, 40, 5), None, id="only at the confirming evaluation"),
-        pytest.param((80, 40, 40, 40, 40, 5, 5, 5), None, id="past the budget, though rows go on"),
-        pytest.param((80, 40, 40, 40, 5, 40), None, id="at the budget, not confirmed"),
-        pytest.param((80, 40), None, id="a run that ended early"),
-    ],
-)
-def test_sustained_crossings(fd: tuple[float, ...], expected: float | None) -> None:
-    found = cost(*fd)
-    assert found.censored == (expected is None)
-    assert found.cost == pytest.approx(BUDGET if expected is None else expected)
-
-
-def test_a_run_at_the_target_before_training_is_an_error_of_the_task() -> None:
-    with pytest.raises(InputError, match="before it trains"):
-        cost(9, 8, 7, 6, 5, 4)
-
-
-def test_censored_run_is_never_counted_as_its_budget_on_another_axis() -> None:
-    found = cost_of_target(curve(80, 40, 30, 20, 20, 20), 10, "images", BUDGET)
-    assert (found.cost, found.high, found.censored) == (64 * BUDGET, np.inf, True)
-
-
-def test_a_run_that_diverged_early_is_censored_at_the_budget_in_proportion() -> None:
-    found = cost_of_target(curve(80, 40, 30, status="diverged"), 10, "seconds", BUDGET)
-    assert (found.cost, found.censored) == (pytest.approx(BUDGET / 20), True)
-
-
-def test_flat_is_said_where_noise_decides_the_crossing() -> None:
-    assert not is_flat(curve(80, 40, 20, 5, 2), 10)
-    assert is_flat(curve(10.3, 10.2, 10.1, 9.95, 9.9, se=2), 10)
+BUDGET = 400
 
 
 def pairs(*costs: float, censored: float = np.inf) -> list[TargetCost]:
@@ -135,35 +78,6 @@ def test_fewer_than_three_pairs_are_a_point_without_an_interval() -> None:
 def test_holm_on_a_worked_example() -> None:
     # p x (4, 3, 2, 1) by rank, then never falling: 0.04, 0.06, 0.06, and 0.04 for the largest is raised to 0.06
     np.testing.assert_allclose(holm(np.array([0.02, 0.01, NAN, 0.04, 0.03])), [0.06, 0.04, NAN, 0.06, 0.06])
-
-
-def write(folder: Path, curves: list[Curve], status: dict[tuple[str, int], str] | None = None, order: int = 1) -> Path:
-    runs = [
-        {"task": c.task, "method": c.method, "seed": c.seed, "status": (status or {}).get((c.method, c.seed), "finished")}
-        | {"config_hash": "of our own loop"}
-        for c in curves
-    ]
-    rows = [
-        {"task": c.task, "method": c.method, "seed": c.seed, "metric": "fd_t", "fd": fd, "fd_se": 0.1}
-        | {name: values[k] for name, values in c.columns.items()}
-        for c in curves
-        for k, fd in enumerate(c.fd)
-    ]
-    folder.mkdir(exist_ok=True)
-    pd.DataFrame(runs[::order]).to_csv(folder / "runs.csv", index=False)
-    pd.DataFrame(rows[::order]).to_csv(folder / "evals.csv", index=False)
-    return folder
-
-
-def study(factor: float = 2.0) -> list[Curve]:
-    """Four seeds; the baseline halves its FD every 100 iterations or so, method `fast` does so `factor` times as fast, or a
-    thousandth more with each seed. Evaluated every 20 iterations."""
-    curves = []
-    for seed in range(4):
-        for method, rate in (("baseline", 1.0), ("fast", factor * (1 + seed / 1000) if factor != 1 else 1.0)):
-            fd = 80 * 2.0 ** (-(1 + seed / 20) * rate * np.arange(26) * FINE / STEP)
-            curves.append(curve(*fd, method=method, seed=seed, step=FINE))
-    return curves
 
 
 def test_known_factor_is_found_and_the_baseline_leads_nothing(tmp_path: Path) -> None:
@@ -261,41 +175,11 @@ def test_an_unknown_task_without_a_target_asks_for_one(tmp_path: Path) -> None:
         score_folder(write(tmp_path, study()))
 
 
-def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() -> None:
-    # On the grid point at 0.6 B these are 41.2, 38.7, 40.04, 35.0 and 50.0; the median 40.04 rounds up to 41.
-    curves = [
-        curve(100, 90, 80, 70, 60, 50, at, 30, 20, 15, 12, 11, method="baseline") for at in (41.2, 38.7, 40.04, 35.0, 50.0)
-    ]
-    assert target_of(curves, budget=1000) == 41
-    with pytest.raises(NothingToConclude, match="5"):
-        target_of(curves[:4], budget=1000)
-
-
-def test_a_crossing_is_confirmed_by_a_second_evaluation_at_the_target() -> None:
-    for fd, confirmed in (((20, 5), False), ((20, 5, 5), True), ((20, 5, 11, 9, 8), True)):
-        found = find_crossing(curve(*fd), 10, BUDGET)
-        assert found
-        assert (found.confirmed, found.before) == (confirmed, len(fd) - 2 - confirmed)
-
-
 def test_final_fd_is_read_at_the_budget_not_at_the_evaluation_that_only_confirms(tmp_path: Path) -> None:
     curves = [curve(80, 40, 20, 9, 8, 1, method=method, seed=seed) for method in ("baseline", "m") for seed in range(3)]
     folder = write(tmp_path, curves)
     (folder / "study.json").write_text(json.dumps(DECLARED))
     assert score_folder(folder).leaderboard["final_fd"].tolist() == [8, 8]
-
-
-DECLARED = {
-    "schema": 1,
-    "task": "t",
-    "fixed": {},
-    "budget": 400,
-    "target": 10,
-    "target_how": "a test",
-    "declared_seeds": [0, 1, 2],
-    "seeds": [0, 1, 2],
-    "methods": {},
-}
 
 
 def test_a_finished_run_that_has_lost_rows_is_left_out_and_said(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.leaderboard import score_folder
-from fidrace.score.target_rule import rule_target, set_target
+from fidrace.score.target_rule import rule_target, set_target, target_of
 from fidrace.spec.study import load_study
 from fidrace.storage.study_folder import StudyFolder
+from tests.curves import curve
 from tests.published import DIGITS, excerpt
 
 BY_HAND = 30.0  # a target that no rule has set
@@ -86,3 +87,13 @@ def test_a_baseline_that_learns_nothing_sets_no_target(fd: float, message: str, 
     pd.read_csv(folder / "evals.csv").assign(fd=fd).to_csv(folder / "evals.csv", index=False)
     with pytest.raises(NothingToConclude, match=message):
         set_target(folder)
+
+
+def test_target_is_the_median_baseline_at_six_tenths_of_the_budget_rounded_up() -> None:
+    # On the grid point at 0.6 B these are 41.2, 38.7, 40.04, 35.0 and 50.0; the median 40.04 rounds up to 41.
+    curves = [
+        curve(100, 90, 80, 70, 60, 50, at, 30, 20, 15, 12, 11, method="baseline") for at in (41.2, 38.7, 40.04, 35.0, 50.0)
+    ]
+    assert target_of(curves, budget=1000) == 41
+    with pytest.raises(NothingToConclude, match="5"):
+        target_of(curves[:4], budget=1000)

@@ -16,8 +16,8 @@ from fidrace.score.crossings import cost_of_target
 from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import score_folder
 from tests.conftest import Fidrace
+from tests.curves import DECLARED, curve, study, write
 from tests.published import DIGITS, excerpt, without_study
-from tests.test_score import DECLARED, curve, study, write
 
 
 def row(folder: Path, axis: str = "iterations") -> pd.Series:

@@ -13,9 +13,9 @@ import numpy as np
 from fidrace.method.base import Floats
 from fidrace.report.markdown import markdown_table
 from fidrace.score.comparison import RunTable
+from fidrace.score.costs import log_costs
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.rules import Question
-from fidrace.score.speedups import log_costs
 from tests.simulation import Outcome, World, each, outcome, over_window, worlds
 
 RATIOS = (1.0, 1.2, 1.35, 1.5)

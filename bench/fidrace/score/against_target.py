@@ -2,7 +2,7 @@
 at low FD.
 """
 
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -45,15 +45,16 @@ def targets(table: RunTable) -> Floats:
 def speedup_curve(table: RunTable) -> pd.DataFrame:
     """curve.csv: one row for each axis, method and target, from the easiest target to the hardest. A target below the one at
     which runs stopped has a row as long as all of them, on both sides, had reached it."""
-    at_targets = [table.at(float(target)) for target in targets(table)]
     stopped = any(curve.stopped for curve in table.curves)
-    rows: list[dict[str, Any]] = []
-    for axis, method in product(table.axes, table.methods):
-        for at_target in at_targets if method != table.rules.baseline else []:
+    pairs = [*product(table.axes, (method for method in table.methods if method != table.rules.baseline))]
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {pair: [] for pair in pairs}
+    for target in map(float, targets(table)):  # all pairs at one target, then the next: its crossings are not kept
+        at_target = table.at(target)
+        for axis, method in pairs:
             if stopped and any(at_target.stopped_short(name) for name in (method, table.rules.baseline)):
                 continue
             comparison = at_target.compare(method, axis)
             if comparison.speedup:
-                identity = {"task": table.task, "method": method, "axis": axis, "target": at_target.rules.target}
-                rows.append({**identity, **comparison.figures()})
-    return pd.DataFrame(rows, columns=pd.Index(CURVE_COLUMNS))
+                identity = {"task": table.task, "method": method, "axis": axis, "target": target}
+                rows[axis, method].append({**identity, **comparison.figures()})
+    return pd.DataFrame([*chain.from_iterable(rows.values())], columns=pd.Index(CURVE_COLUMNS))

@@ -1,5 +1,6 @@
 """Comparisons: the runs of one table, each method against a reference, paired by seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -7,13 +8,14 @@ from typing import TypeVar
 import numpy as np
 
 from fidrace.method.base import Floats
+from fidrace.score.costs import Costs, grid_bracket
 from fidrace.score.crossings import Crossing, TargetCost, cost_of_crossing, find_crossing
 from fidrace.score.curves import NO_SEED, Curve, axes_of, redundant_axes
 from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_runs
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL, Rules
 from fidrace.score.sequential import Look, look_at, notes_of_look
-from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, grid_bracket, speedup
+from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, speedup
 from fidrace.score.windows import Window
 from fidrace.spec.user_input import Target
 
@@ -43,6 +45,7 @@ class RunTable:
     known_costs: dict[tuple[str, str], dict[int, TargetCost]] = field(default_factory=dict, init=False)
     known_crossings: dict[str, Crossings] = field(default_factory=dict, init=False)
     known_counted: dict[tuple[str, str, bool], dict[int, TargetCost]] = field(default_factory=dict, init=False)
+    known_sides: dict[tuple[str, str, bool, tuple[int, ...]], Costs] = field(default_factory=dict, init=False)
 
     @property
     def task(self) -> str:
@@ -178,9 +181,8 @@ class RunTable:
         look = self.look(method, reference)
         failed, lost_references = (within(look, self.failed_runs(name)) for name in (method, reference))
         our_runs, their_runs = self.usable[method] | failed, self.usable[reference]
-        our_costs = within(look, self.counted_costs(method, axis, failed=True))
-        their_costs = within(look, self.counted_costs(reference, axis))
-        ours, theirs = [*our_costs], [*their_costs]
+        ours = [*within(look, self.counted_costs(method, axis, failed=True))]
+        theirs = [*within(look, self.counted_costs(reference, axis))]
         common_seeds = {*theirs} - {NO_SEED}
         shared = [seed for seed in ours if seed in common_seeds]
         enough = len(shared) >= MIN_PAIRS or min(len(ours), len(theirs)) < MIN_PAIRS  # Welch would not do better
@@ -188,7 +190,7 @@ class RunTable:
         if paired:
             ours = theirs = shared
         sides = [[runs[seed] for seed in seeds] for runs, seeds in ((our_runs, ours), (their_runs, theirs))]
-        full = [[costs[seed] for seed in seeds] for costs, seeds in ((our_costs, ours), (their_costs, theirs))]
+        full = [self.side(method, axis, ours, failed=True), self.side(reference, axis, theirs)]
         if not ours or not theirs:
             return MethodComparison(ours, full[0], full[1], None, paired, tuple(notes_of_look(look)))
         identical = len(ours) == len(theirs) and all(
@@ -243,6 +245,14 @@ class RunTable:
             self.known_counted[method, axis, failed] = counted
         return self.known_counted[method, axis, failed]
 
+    def side(self, method: str, axis: str, seeds: Sequence[int], failed: bool = False) -> Costs:
+        """The counted costs of these runs of the method."""
+        key = (method, axis, failed, tuple(seeds))
+        if key not in self.known_sides:
+            costs = self.counted_costs(method, axis, failed)
+            self.known_sides[key] = Costs(costs[seed] for seed in seeds)
+        return self.known_sides[key]
+
     def cost(self, curve: Curve, axis: str) -> TargetCost:
         """The cost of one run."""
         return self.cost_of(curve, find_crossing(curve, self.target(curve.seed), self.rules.budget), axis)
@@ -255,8 +265,8 @@ class RunTable:
         return found
 
     def costs_at(
-        self, common: Floats, sides: list[list[Curve]], full: list[list[TargetCost]], axis: str, reference: str
-    ) -> tuple[list[list[Curve]], list[list[TargetCost]]] | None:
+        self, common: Floats, sides: list[list[Curve]], full: list[Costs], axis: str, reference: str
+    ) -> tuple[list[list[Curve]], list[Costs]] | None:
         """The runs of both sides, and their costs, if they had been evaluated at the `common` iterations only; None if some run
         is then no longer seen to cross, or from the first evaluation on."""
         by_definition = self.rules.target == FINAL and self.rules.paired and reference == self.rules.baseline
@@ -267,7 +277,7 @@ class RunTable:
                 found.append(full[k])
                 continue
             thinned = [curve.restricted_to(common) for curve in side]
-            costs = [self.cost(curve, axis) for curve in thinned]
+            costs = Costs(self.cost(curve, axis) for curve in thinned)
             states = ([(c.censored, c.may_be_less) for c in known] for known in (costs, full[k]))
             if next(states) != next(states):
                 return None

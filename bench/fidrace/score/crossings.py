@@ -4,8 +4,9 @@ An evaluation says where a run was, not when it got there: the cost of the targe
 (iterations, images, seconds, forward passes) at the E evaluations of one run, fd[E] distances.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,7 @@ from fidrace.score.curves import Curve
 RELAPSE = 2.0  # times the target, over a run's last two evaluations; less of it is within what FD scatters
 
 
-@dataclass(frozen=True)
-class Crossing:
+class Crossing(NamedTuple):
     """Where FD falls to the target: between the evaluations `before` (-1: the run was at the target at its first evaluation)
     and `at`, after `share` of the way, log-linear in FD. `confirmed`: the evaluation after it is at the target too; False if
     there is none. `relapsed`: the run ends above the target: in its last three evaluations, or in the last two by factors whose
@@ -31,8 +31,7 @@ class Crossing:
     left: bool = False
 
 
-@dataclass(frozen=True)
-class TargetCost:
+class TargetCost(NamedTuple):
     """The cost of reaching the target on an axis: in (`low`, `high`], interpolated to `cost`. A run that did not arrive is
     right-censored: it needed more than `cost`, then the budget, and `high` is inf. One that had arrived by its first
     evaluation is left-censored: it needed `cost` at most, and `low` is 0. `crossing` is None if there was none. `alone`: the
@@ -75,24 +74,24 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     evaluation; None if there is none. An evaluation that is NaN only widens the bracket. Raises InputError for a run that is
     at the target before it trains."""
     descent = curve.descent
-    fd, n, skipped = descent.fd, descent.iteration, descent.added
-    if len(fd) and fd[0] <= target:
+    fd, n, skipped = descent.distances, descent.iteration, descent.added
+    if fd and fd[0] <= target:
         raise InputError(f"{curve.name} is at the target {target:g} before it trains: choose a lower one")
     k, confirmed = descent.index(target), True
     if k is None and len(fd) > 1 and fd[-1] <= target:
         k, confirmed = len(fd) - 2, False
     if k is None or n[k + 1] > curve.within(budget):
         return None
-    last, ended = float(fd[-1]), curve.status == "finished"
-    relapsed = stays_above(fd, target) if last > target else bool(np.isnan(last)) and ended
+    last, ended = fd[-1], curve.status == "finished"
+    relapsed = stays_above(descent.fd, target) if last > target else math.isnan(last) and ended
     left = descent.left[k + 1] > target
-    before = next((j for j in range(k, -1, -1) if target < fd[j] < np.inf), None)  # k itself, unless that is NaN
+    before = next((j for j in range(k, -1, -1) if target < fd[j] < math.inf), None)  # k itself, unless that is NaN
     if before is None:
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed, left)
     share = 1.0
     if fd[k + 1] > 0:
         start, end = descent.ln_fd[before], descent.ln_fd[k + 1]
-        share = (start - float(np.log(target))) / (start - end) if start > end else 1.0
+        share = (start - math.log(target)) / (start - end) if start > end else 1.0
     return Crossing(before - skipped, k + 1 - skipped, share, confirmed, relapsed, left)
 
 

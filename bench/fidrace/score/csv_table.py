@@ -41,7 +41,7 @@ class CsvTable:
         """A column as it is written."""
         place = [self.table.columns.get_loc(column)]
         options: dict[str, Any] = {"sep": self.separator, "usecols": place, "dtype": str, "keep_default_na": False}
-        return pd.read_csv(io.StringIO(self.text), **options).iloc[:, 0].str.strip().fillna("")  # of a short row too
+        return pd.read_csv(io.BytesIO(self.text.encode()), **options).iloc[:, 0].str.strip().fillna("")  # of a short row too
 
     def words(self, column: str) -> "pd.Series[str]":
         """A column as text without spaces around it, blank cells as empty text."""
@@ -77,7 +77,7 @@ def read_csv_table(path: Path, text: Collection[str]) -> CsvTable:
         names, dress = dress_of(written)
         options: dict[str, Any] = {"keep_default_na": False, "low_memory": False, **dress}
         blank = {name: list(BLANK) for name in names if name not in text}
-        table = pd.read_csv(io.StringIO(written), dtype=dict.fromkeys(text, str), na_values=blank, **options)
+        table = pd.read_csv(io.BytesIO(written.encode()), dtype=dict.fromkeys(text, str), na_values=blank, **options)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except pd.errors.EmptyDataError:
@@ -105,7 +105,7 @@ def without_comments(text: str) -> tuple[str, list[int] | None]:
 
 def dress_of(text: str) -> tuple[list[str], dict[str, str]]:
     """The names of the columns, and pandas' options for how the table is written, as header and numbers show it."""
-    header = text.partition("\n")[0].rstrip("\r")
+    header = text[: end if (end := text.find("\n")) >= 0 else None].rstrip("\r")
     separator = next((mark for mark in (";", "\t") if mark in header and "," not in header), ",")
     names = next(csv.reader([header], delimiter=separator), [])
     if separator == ";" and DECIMAL_COMMA.search(text):

@@ -139,10 +139,11 @@ class Descent:
     """The distances of a run from iteration 0 on: fd[E] at iteration[E]. A run that was not evaluated at 0 was above any target
     there, by an unknown distance: then inf is put in front, and `added` is 1. `kept`[E - 2]: minus the lowest level under which
     two evaluations in a row have been by then, in rising order. `left`[E]: the highest level above which two in a row are from
-    there on. NaN is above any target. `ln_fd`[E]: its logarithm."""
+    there on. NaN is above any target. `distances`[E] and `ln_fd`[E]: fd and its logarithm, to be read one by one."""
 
     iteration: Floats
     fd: Floats
+    distances: list[float]
     ln_fd: list[float]
     added: int
     kept: list[float]
@@ -157,7 +158,7 @@ class Descent:
         both = np.append(np.minimum(level[:-1], level[1:]), -np.inf)
         left = np.maximum.accumulate(both[::-1])[::-1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return Descent(iteration, fd, np.log(fd).tolist(), added, kept.tolist(), left.tolist())
+            return Descent(iteration, fd, fd.tolist(), np.log(fd).tolist(), added, kept.tolist(), left.tolist())
 
     def index(self, target: float) -> int | None:
         """The first k with fd[k] above the target, fd[k + 1] and fd[k + 2] at or below it; k = 0 also if fd[0] is not above."""

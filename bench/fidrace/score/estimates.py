@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fidrace.method.base import Floats
+from fidrace.score.costs import log_costs
 from fidrace.score.grids import Grids
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.power import AT_POWER, USUAL_POWER, power, variance
-from fidrace.score.speedups import NAN, ONE_SIDED, ROUNDING, half_width, interval, log_costs, standard_error, supports, widen
+from fidrace.score.speedups import NAN, ONE_SIDED, ROUNDING, half_width, interval, standard_error, supports, widen
 
 HOLDS, FAILS, UNDECIDED, NOTHING = "holds", "fails", "cannot tell", "not measured"
 MOST_SEEDS, ANY_NUMBER = 200, 10**9  # the most that a note names; and so many that only what is not scatter is left

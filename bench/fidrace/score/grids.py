@@ -6,11 +6,11 @@ are compared at the evaluations that they have in common, as if nobody had looke
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from statistics import median
 
 import numpy as np
 
 from fidrace.method.base import Floats
+from fidrace.score.costs import costs_of
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve
 
@@ -26,11 +26,9 @@ class Grids(Enum):
     UNLIKE = "unlike"
 
 
-def are_coarse(sides: Iterable[Iterable[TargetCost]]) -> bool:
+def are_coarse(sides: Iterable[Sequence[TargetCost]]) -> bool:
     """True if on some side the target's own bracket is wider than WIDEST in the median run that arrives."""
-    alone = ([cost.of_target for cost in side] for side in sides)
-    widths = ([cost.high / cost.low if cost.low > 0 else np.inf for cost in side if cost.crossing] for side in alone)
-    return any(median(width) > WIDEST * (1 + 1e-9) for width in widths if width)
+    return any(costs_of(side).width > WIDEST * (1 + 1e-9) for side in sides)
 
 
 def common_iterations(curves: Sequence[Curve]) -> Floats | None:

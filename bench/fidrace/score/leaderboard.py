@@ -254,7 +254,7 @@ def median_known(values: list[float]) -> float:
     return float(np.median(known)) if known else NAN
 
 
-def median_cost(costs: list[TargetCost]) -> float:
+def median_cost(costs: Sequence[TargetCost]) -> float:
     """The median cost of the target alone; NaN if it falls among censored runs."""
     median = np.median([np.inf if cost.censored else cost.of_target.cost for cost in costs]) if costs else NAN
     return float(median) if np.isfinite(median) else NAN

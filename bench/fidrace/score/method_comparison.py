@@ -1,13 +1,15 @@
 """What one comparison found: the costs on both sides, the speedup, and why there may be none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fidrace.score.costs import log_costs
 from fidrace.score.crossings import TargetCost
 from fidrace.score.grids import Grids
-from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, Speedup, log_costs
+from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, Speedup
 
 NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
 NO_LOOK = "no look is over yet"
@@ -24,14 +26,14 @@ class MethodComparison:
     study that is raced until it is decided."""
 
     seeds: list[int]
-    ours: list[TargetCost]
-    theirs: list[TargetCost]
+    ours: Sequence[TargetCost]
+    theirs: Sequence[TargetCost]
     speedup: Speedup | None
     paired: bool = True
     notes: tuple[str, ...] = ()
     lost: tuple[bool, bool] = (False, False)
     grids: Grids = Grids.FINE
-    at_common: tuple[list[TargetCost], list[TargetCost]] | None = None
+    at_common: tuple[Sequence[TargetCost], Sequence[TargetCost]] | None = None
     level: float = ONE_SIDED
 
     def figures(self) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class MethodComparison:
         return {**fields, **factors, **counts, "verdict": self.speedup.verdict}
 
     @property
-    def compared(self) -> tuple[list[TargetCost], list[TargetCost]]:
+    def compared(self) -> tuple[Sequence[TargetCost], Sequence[TargetCost]]:
         """The costs of the method and of the reference from which the speedup follows."""
         return self.at_common or (self.ours, self.theirs)
 
@@ -77,7 +79,7 @@ class MethodComparison:
             return f"{self.size}; an interval takes {MIN_PAIRS}{'' if self.paired else ' of each'}"
         if np.isnan(self.level):
             return NO_LOOK
-        if all(cost.censored for cost in self.ours + self.theirs):
+        if all(cost.censored for cost in (*self.ours, *self.theirs)):
             return "no run reached the target"
         if self.speedup and self.speedup.detectable == np.inf:
             return NO_SCATTER_NOTE

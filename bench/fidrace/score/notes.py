@@ -1,5 +1,7 @@
 """Notes: what a reader must know before believing a factor."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fidrace.score.comparison import RunTable
@@ -67,7 +69,7 @@ def notes_of_comparison(comparison: MethodComparison) -> list[str]:
     ]
 
 
-def notes_of_costs(costs: list[TargetCost]) -> list[str]:
+def notes_of_costs(costs: Sequence[TargetCost]) -> list[str]:
     """How many runs arrived at their last evaluation only, did not stay at the target, or were there at their first one."""
     crossings = [cost.crossing for cost in costs if cost.crossing]
     counts = {

@@ -7,11 +7,12 @@ import numpy as np
 
 from fidrace.packaged import published_tables
 from fidrace.score.comparison import RunTable
+from fidrace.score.costs import log_costs
 from fidrace.score.power import AT_POWER, USUAL_POWER, Scatter
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import FINAL, read_rules
 from fidrace.score.run_tables import make_run_table
-from fidrace.score.speedups import MIN_PAIRS, log_costs
+from fidrace.score.speedups import MIN_PAIRS
 from fidrace.spec.user_input import BASELINE
 
 SCATTER_OF = "digits"  # published tables, whose baseline's seeds stand for those that were not run

@@ -13,6 +13,7 @@ from fidrace.errors import NothingToConclude
 from fidrace.method.base import Floats
 from fidrace.packaged import find_tables
 from fidrace.score.comparison import RunTable
+from fidrace.score.costs import log_costs
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve, check_axis
 from fidrace.score.gate import compare_to_baseline
@@ -22,7 +23,7 @@ from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.one_seed import SCATTER_OF
 from fidrace.score.power import Scatter, family_level, variance
 from fidrace.score.rules import Question
-from fidrace.score.speedups import NAN, NO_SCATTER, correlation, log_costs
+from fidrace.score.speedups import NAN, NO_SCATTER, correlation
 
 FEWEST = 2  # values from which a scatter can be estimated at all
 MANY = 10  # seeds of a study, for an example

@@ -4,6 +4,7 @@ The target of a row is the FID that the baseline's curve ends at, as papers race
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -142,7 +143,7 @@ def support_at(table: RunTable, pair: Pair) -> Support:
     return Support(target, found.grid_low, found.grid_high, factor, bound, tuple(notes), bool(touched))
 
 
-def only_touches(curve: Curve, costs: list[TargetCost], target: float) -> bool:
+def only_touches(curve: Curve, costs: Sequence[TargetCost], target: float) -> bool:
     """True if the run does not arrive at the target, by the protocol's rule, and is there at some evaluation nevertheless."""
     return all(cost.crossing is None for cost in costs) and bool((curve.fd <= target).any())
 

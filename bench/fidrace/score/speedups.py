@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats would take a second to import
 
 from fidrace.method.base import Floats
+from fidrace.score.costs import are_open, costs_of, grid_bracket
 from fidrace.score.crossings import TargetCost
 from fidrace.score.grids import Grids
 
@@ -65,26 +66,6 @@ class Speedup:
         return f"{point} {interval} ({f'{self.pairs} pairs' if self.pairs else '{} and {} runs'.format(*self.runs)})"
 
 
-def log_costs(side: Sequence[TargetCost]) -> Floats:
-    return np.log([one.cost for one in side])
-
-
-def are_open(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -> tuple[bool, bool]:
-    """True if the costs flatter the method, so that the factor's lower limit is open; and if they slight it, the upper one."""
-    flattered = any(one.may_be_less for one in baseline) or any(one.may_be_more for one in method)
-    return flattered, any(one.may_be_more for one in baseline) or any(one.may_be_less for one in method)
-
-
-def grid_bracket(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -> tuple[float, float]:
-    """The lowest and the highest factor that the brackets of all costs allow: the ratio of geometric means of their ends."""
-    with np.errstate(divide="ignore"):
-        (base_low, base_high), (low, high) = (
-            np.log([(one.low, np.inf if one.relapsed else one.high) for one in side]).mean(axis=0)
-            for side in (baseline, method)
-        )
-    return float(np.exp(base_low - high)), float(np.exp(base_high - low))
-
-
 def speedup(
     baseline: Sequence[TargetCost],
     method: Sequence[TargetCost],
@@ -106,7 +87,8 @@ def speedup(
     that excludes 1 too; where they are unlike, always. Curves that are `identical` have the factor 1 for any seed. `level`:
     the chance that either limit may miss (NaN: no interval).
     """
-    base, other = log_costs(baseline), log_costs(method)
+    baseline, method = costs_of(baseline), costs_of(method)
+    base, other = baseline.logs, method.logs
     flattered, slighted = are_open(baseline, method)
     grid_low, grid_high = (1.0, 1.0) if identical else bracket or grid_bracket(baseline, method)
     mean, low, high, p_value, half = student(base - other, level) if paired else welch_test(base, other, level)

@@ -7,11 +7,12 @@ a run ends or begins too near to the target, both of the pair are averaged over 
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
+from fidrace.score.costs import Costs
 from fidrace.score.crossings import TargetCost
 from fidrace.score.curves import Curve
 
@@ -124,7 +125,7 @@ class Window:
 
     def average(
         self, sides: Sequence[Sequence[Curve]], costs: Sequence[Sequence[TargetCost]], paired: bool
-    ) -> tuple[list[list[TargetCost]], float]:
+    ) -> tuple[list[Costs], float]:
         """`costs` of the runs of both sides, averaged over the window or the part of it that both runs of a pair have; of runs
         that are not paired, that all have which arrive. Also the share of the window, on the log scale, that is left at the
         median of what arrives; 1 if nothing does."""
@@ -136,7 +137,7 @@ class Window:
         else:
             arrived = [room for room, cost in zip((*rooms[0], *rooms[1]), (*costs[0], *costs[1]), strict=True) if cost.crossing]
             halves = [[min(arrived, default=NO_ROOM)] * len(side) for side in sides]
-        averaged = [[self.mean(*one) for one in zip(*side, strict=True)] for side in zip(found, costs, halves, strict=True)]
+        averaged = [Costs(map(self.mean, *side)) for side in zip(found, costs, halves, strict=True)]
         reached = [half for half, cost, other in zip(halves[0], *costs, strict=False) if cost.crossing and other.crossing]
         return averaged, median(reached) / math.log(self.ratio) if reached else 1.0
 
@@ -149,4 +150,4 @@ class Window:
         if half < SMALLEST or cost.censored:
             return cost
         mean, low, high = found.mean(self.target, half)
-        return replace(cost, cost=mean, low=low, high=high, alone=cost)
+        return cost._replace(cost=mean, low=low, high=high, alone=cost)
