@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fidrace.errors import InputError
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.tables import KEPT, RUN_REMEDY
 from fidrace.train.checkpoint import CHECKPOINTS_KEPT
-from fidrace.train.loop import Training
+
+if TYPE_CHECKING:  # the command, which asks for most_kept alone, would wait a second and a half for the rest
+    from fidrace.train.loop import Training
 
 
 def most_kept(step: int) -> int:
@@ -20,7 +23,7 @@ class KeptWeights:
     """The kept weights of one run, a file for each iteration. All ranks read them; only the process that has the run may keep
     or sweep."""
 
-    def __init__(self, directory: Path, training: Training):
+    def __init__(self, directory: Path, training: "Training"):
         self.directory, self.training = directory, training
         self.needed: list[set[int]] = []  # iterations that the last checkpoints may still ask for
 
