@@ -4,6 +4,7 @@ All randomness is a stream of (seed, iteration), so the state is weights, optimi
 No step waits for the device; the losses are read once every OBSERVE_EVERY iterations.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -74,9 +75,12 @@ class Training:
         )
         self.ema = apply_layout(deepcopy(self.network).eval(), task.speed)  # starts at the initial weights, as OpenAI's does
         self.model = self.wrap_distributed(apply_layout(self.network, task.speed))
+        # the same tensors in every step: to list them anew takes longer than to average them
+        self.averaged = tuple([parameter.detach() for parameter in one.parameters()] for one in (self.ema, self.network))
         self.iteration = 0
         self.seconds = 0.0  # spent in `advance`
         self.pending = PendingLosses([], [])
+        self.norms: list[Tensor] = []  # of the gradient before clipping, one in OBSERVE_EVERY iterations, not yet taken
 
     def release(self) -> None:
         """Let the networks be freed with this object; they are not called again."""
@@ -125,6 +129,8 @@ class Training:
                     objective = objective + bound.mean()
                 (objective * (len(loss) / len(t))).backward()
             losses.append(loss.detach())
+        if n % OBSERVE_EVERY == 0:
+            self.norms.append(nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None]))
         if self.task.optimizer.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.task.optimizer.clip)
         self.set_optimizer(n)
@@ -146,13 +152,12 @@ class Training:
 
     def update_ema(self) -> None:
         # torch's own update, but not through AveragedModel, which reads a counter on the device in every step
-        decay, speed = self.task.ema.decay, self.task.speed
-        pair = [parameter.detach() for parameter in self.ema.parameters()], [p.detach() for p in self.network.parameters()]
-        if speed.foreach:
-            get_ema_multi_avg_fn(decay)(*pair, 1)
+        decay = self.task.ema.decay
+        if self.task.speed.foreach:
+            get_ema_multi_avg_fn(decay)(*self.averaged, 1)
             return
         average = get_ema_avg_fn(decay)
-        for mean, new in zip(*pair, strict=True):
+        for mean, new in zip(*self.averaged, strict=True):
             mean.copy_(average(mean, new, 1))
 
     def set_optimizer(self, n: int) -> None:
@@ -193,6 +198,11 @@ class Training:
                 return call_in_batches(self.ema, self.task.sampler.batch, x, t, labels).float()
             return self.ema(x, t, labels).float()
 
+    def take_norms(self) -> tuple[float, float]:
+        """The mean and the largest norm of the gradient since the last call; NaN if there was no iteration."""
+        norms, self.norms = self.norms, []
+        return (float(torch.stack(norms).mean()), float(torch.stack(norms).max())) if norms else (math.nan, math.nan)
+
     def tensors(self) -> Tensors:
         """The whole training state, except the iteration and the seconds."""
         seen = {"t": torch.from_numpy(np.stack(self.pending.t)), "loss": self.pending_losses()} if self.pending.t else {}
@@ -203,6 +213,7 @@ class Training:
             **add_prefix("optimizer", optimizer_tensors(self.optimizer)),
             **add_prefix("method", state),
             **add_prefix("seen", seen),
+            **({"norms": torch.stack(self.norms)} if self.norms else {}),
         }
 
     def load(self, tensors: Tensors, iteration: int, seconds: float) -> None:
@@ -216,6 +227,7 @@ class Training:
         if seen:
             losses = [self.ranks.slice_of(loss).to(self.device) for loss in seen["loss"]]
             self.pending = PendingLosses(list(seen["t"].numpy()), losses)
+        self.norms = [*tensors["norms"].to(self.device)] if "norms" in tensors else []
         self.iteration, self.seconds = iteration, seconds
 
 
