@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fidrace.data.base import Data, quantise, to_unit_range
+from fidrace.evaluate.extrapolation import extrapolated_with_error
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.frechet import frechet_with_error
 from fidrace.evaluate.guards import HeldoutSet
@@ -24,6 +25,7 @@ from fidrace.train.noise import draw_normals
 from fidrace.train.sampler import sample
 
 Measure = Callable[[Tensor], Sequence[float]]
+DISTANCE = ("fd", "fd_se", "fd_plain")  # the last is that of the samples, if the first is extrapolated
 HELDOUT_BATCH = 1000  # held-out images at a time
 
 
@@ -35,7 +37,7 @@ class Evaluator:
         self.ranks, self.config = training.ranks, task.quality
         self.features = load_features(self.config, training.device)
         self.columns = [
-            ("fd", "fd_se"),
+            DISTANCE if self.config.extrapolate else DISTANCE[:2],
             ("precision", "recall"),
             ("memorised",),
             *([("kid", "kid_sd")] if self.config.kid else []),
@@ -46,10 +48,11 @@ class Evaluator:
 
     def build_measures(self, data: Data) -> list[Measure]:
         """For each of `columns` their values from features[N, D]."""
-        self.reference, guards = load_reference(self.config, data, self.features)
+        reference, guards = load_reference(self.config, data, self.features)
+        self.distance = partial(extrapolated_with_error if self.config.extrapolate else frechet_with_error, reference)
         self.ceiling = guards.ceiling
         return [
-            partial(frechet_with_error, self.reference),
+            self.distance,
             guards.precision_recall,
             lambda features: [guards.memorised(features)],
             partial(kernel_distance, real=guards.real),
@@ -83,8 +86,8 @@ class Evaluator:
         features, _ = self.draw_features(self.config.final_samples, pause)
         if not self.ranks.is_first:
             return {}
-        fd, error = frechet_with_error(self.reference, features)
-        return {"final_samples": self.config.final_samples, "final_fd": fd, "final_fd_se": error}
+        columns = (f"final_{name}" for name in DISTANCE)
+        return {"final_samples": self.config.final_samples, **dict(zip(columns, self.distance(features), strict=False))}
 
     def draw_features(self, count: int, pause: Callable[[], None]) -> tuple[Tensor, Tensor]:
         """Features [count, D] of samples of the averaged network, and this rank's first chunk of images, quantised."""

@@ -12,6 +12,7 @@ import torch
 from fidrace.data.base import Data, select_images
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
+from fidrace.evaluate.extrapolation import FEWEST
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.guards import NEIGHBOURS
 from fidrace.evaluate.reference_file import read_reference_file
@@ -20,7 +21,7 @@ from fidrace.method.base import NoiseSchedule
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.method.registry import Registry
 from fidrace.spec.study import Study
-from fidrace.spec.task import Task
+from fidrace.spec.task import QualityConfig, Task
 from fidrace.storage.cache import sha256_of
 from fidrace.train.architectures import build_network, check_network
 
@@ -59,6 +60,18 @@ def check_guards(task: Task, data: Data) -> None:
         )
 
 
+def check_samples(quality: QualityConfig, dimension: int) -> None:
+    """Raise InputError if there are too few samples to extrapolate the distance."""
+    fewest = FEWEST * dimension
+    for name in ("samples", "final_samples"):
+        count = getattr(quality, name)
+        if quality.extrapolate and count is not None and count < fewest:
+            raise InputError(
+                f"quality.{name} = {count} is too few to extrapolate the distance: {FEWEST} times the {dimension} dimensions "
+                f"of the features are {fewest}"
+            )
+
+
 def check_images(task: Task, data: Data) -> None:
     """Raise InputError if all training images are equal: they have no covariance, and nothing could be learnt from them."""
     first = data.train[0]
@@ -77,6 +90,7 @@ def check_startable(study: Study) -> None:
     check_images(task, data)
     features = load_features(task.quality, torch.device("cpu"))
     features(select_images(data.train, np.arange(1)))
+    check_samples(task.quality, features.dimension)
     if task.quality.reference:
         read_reference_file(task.quality.reference, task.quality.reference_sha256 or None, features.dimension)
     check_methods(study)

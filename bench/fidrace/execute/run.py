@@ -23,7 +23,17 @@ from fidrace.spec.study import RunSpec
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
 from fidrace.storage.checked_tensors import Tensors
-from fidrace.storage.tables import CROSSED, EVAL_COLUMNS, FRAME, GPU_HOURS, WEIGHTS, utc_now, with_extra_columns, write_table
+from fidrace.storage.tables import (
+    CROSSED,
+    EVAL_COLUMNS,
+    FRAME,
+    GPU_HOURS,
+    GRADIENT,
+    WEIGHTS,
+    utc_now,
+    with_extra_columns,
+    write_table,
+)
 from fidrace.train.checkpoint import Checkpoints
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
@@ -57,6 +67,7 @@ class Run:
         self.search = Search(spec.edges, budget.search_step if budget.search else 1, len(self.steps) - 1)
         self.kept = KeptWeights(self.directory, self.training)
         self.seconds_at: dict[int, float] = {}  # seconds of training, by iteration of the grid
+        self.norms_at: dict[int, list[float]] = {}  # the gradient's mean and largest norm since the place of the grid before
         self.evaluations: list[Row] = []
         self.final: Row = {}
         self.eval_seconds = 0.0
@@ -90,6 +101,7 @@ class Run:
                     self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
                     self.report_event("step")
                 self.seconds_at[goal] = self.training.seconds
+                self.norms_at.setdefault(goal, [*self.training.take_norms()])
                 self.measure_due(place)
             self.finish("finished")
         except Diverged as error:
@@ -196,6 +208,7 @@ class Run:
         self.training.load(tensors, iteration, float(facts["train_seconds"]))
         self.evaluations, self.eval_seconds, self.final = facts["evaluations"], float(facts["eval_seconds"]), {**facts["final"]}
         self.seconds_at = {int(step): float(seconds) for step, seconds in facts.get("seconds_at", {}).items()}
+        self.norms_at = {int(step): norms for step, norms in facts.get("norms_at", {}).items()}
         self.saved = self.progress()
         return str(facts["started"])
 
@@ -207,7 +220,8 @@ class Run:
             measured, images = self.evaluator.measure(self.save_or_stop)
         else:
             measured, images = self.measure_earlier(iteration)
-        row = {**self.progress_columns(iteration), "metric": self.task.quality.metric, **measured}
+        norms = dict(zip(GRADIENT, self.norms_at.get(iteration, ()), strict=False))  # unknown in an older checkpoint
+        row = {**self.progress_columns(iteration), "metric": self.task.quality.metric, **measured, **norms}
         self.evaluations = sorted([*self.evaluations, row], key=lambda one: int(one["iteration"]))
         self.eval_seconds += perf_counter() - start
         if self.ranks.is_first:
@@ -266,6 +280,7 @@ class Run:
                 "evaluations": self.evaluations,
                 "final": self.final,
                 "started": self.row["started"],
+                "norms_at": self.norms_at,
             }
             if self.search.step > 1:
                 facts["seconds_at"] = self.seconds_at

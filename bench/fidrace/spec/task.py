@@ -105,13 +105,14 @@ class SamplerConfig(Model):
 
 
 INCEPTION_METRICS = {"tf1": "fid", "clean": "fid_clean"}  # by `resize`
+EXTRAPOLATED = "_inf"  # ends the name of a distance that is extrapolated to infinitely many samples
 
 
 class QualityConfig(Model):
     """`metric` is the distance's name in every table; it may be fid only with Inception features. `resize`: images are resized
-    for Inception as in TensorFlow 1 (torch-fidelity) or clean-fid. `final_samples`: samples for one more evaluation at the
-    budget, beside the curve's `samples`. `guard_images`: training images that the guards use (None: all). `weights` and
-    `reference` (an .npz of mu and sigma) are files."""
+    for Inception as in TensorFlow 1 (torch-fidelity) or clean-fid. `extrapolate`: the distance is that of infinitely many
+    samples. `final_samples`: samples for one more evaluation at the budget, beside the curve's `samples`. `guard_images`:
+    training images that the guards use (None: all). `weights` and `reference` (an .npz of mu and sigma) are files."""
 
     metric: str
     features: Literal["digits", "thumb8", "inception"]
@@ -119,6 +120,7 @@ class QualityConfig(Model):
     samples: int = Field(ge=2)
     heldout_repeats: int = Field(gt=0)  # timesteps per held-out image in the eps-MSE
     resize: Literal["tf1", "clean"] = later("tf1")
+    extrapolate: bool = later(False)
     final_samples: int | None = later(None, ge=2)
     kid: bool = later(False)
     guard_images: int | None = later(None, ge=2)
@@ -128,11 +130,18 @@ class QualityConfig(Model):
 
     @pydantic.model_validator(mode="after")
     def _only_inception_is_fid(self) -> "QualityConfig":
-        expected = INCEPTION_METRICS[self.resize] if self.features == "inception" else None
+        ending = EXTRAPOLATED if self.extrapolate else ""
+        expected = INCEPTION_METRICS[self.resize] + ending if self.features == "inception" else None
         if expected and self.metric != expected:
-            raise ValueError(f"Inception features with resize = {self.resize!r} are called {expected!r}, not {self.metric!r}")
+            set_to = f"resize = {self.resize!r}{' and extrapolate = true' if self.extrapolate else ''}"
+            raise ValueError(f"Inception features with {set_to} are called {expected!r}, not {self.metric!r}")
         if not expected and self.metric.lower().startswith("fid"):
-            raise ValueError(f"{self.metric!r} is the name of Inception's distance; call this fd_{self.features}")
+            raise ValueError(f"{self.metric!r} is the name of Inception's distance; call this fd_{self.features}{ending}")
+        if self.metric.endswith(EXTRAPOLATED) != self.extrapolate:
+            raise ValueError(
+                f"quality.metric is {self.metric!r} and extrapolate = {str(self.extrapolate).lower()}: the name of an "
+                f"extrapolated distance, and no other one, ends in {EXTRAPOLATED}"
+            )
         return self
 
 
@@ -279,12 +288,21 @@ def task_names() -> list[str]:
     return sorted(file.stem for file in TASKS.glob("*.toml"))
 
 
+def read_task(name: str) -> dict[str, Any]:
+    """The content of a packaged task; what it does not say is that of its `base`, if it names one."""
+    table = read_toml(TASKS / f"{name}.toml")
+    if "base" not in table:
+        return table
+    base = read_task(table.pop("base"))
+    return base | {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in table.items()}
+
+
 def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
     """The packaged task `name` with the dotted fields in `changes` replaced; the change "none" resets a field to its default.
     Raises InputError naming what is wrong."""
     if name not in task_names():
         raise InputError(f"unknown task {name!r}{nearest(name, task_names())} (`fidrace tasks` lists all)")
-    table, sections = read_toml(TASKS / f"{name}.toml"), sorted(Task.model_fields.keys() - NOT_FIXED)
+    table, sections = read_task(name), sorted(Task.model_fields.keys() - NOT_FIXED)
     for key, value in changes.items():
         section, _, field = key.partition(".")
         if section not in sections:

@@ -22,6 +22,7 @@ EVAL_COLUMNS = [
     *"task method seed iteration images forwards train_seconds metric fd fd_se precision recall memorised val_loss".split(),
     *(f"val_loss_bin{k}" for k in range(BINS)),
 ]
+GRADIENT = ("grad_norm", "grad_norm_max")  # columns of evals.csv: mean and largest norm since the evaluation before
 LONGEST_NAME = 200
 RUN_REMEDY = "remove its folder and runs.csv, and the same command runs it again"
 STATUSES = ("finished", "diverged", "failed", "running")
