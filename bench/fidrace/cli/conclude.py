@@ -35,6 +35,8 @@ def conclude(runner: StudyRunner, as_json: bool) -> None:
             say(remark)
         print_scores(scores, make_console())
         say(f"tables and pictures: {folder}; report: {page}")
+        if runner.study.task.remark:
+            say(runner.study.task.remark)
     if scores is None:
         say(f"{folder}: {content.reason}")
 

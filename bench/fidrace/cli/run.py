@@ -223,8 +223,8 @@ def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
     say(f"methods: {', '.join(study.methods)}; into {runner.directory.path}")
     if study.until_decided:
         say(study.until_decided.describe())
-    if warning := task.ema_warning():
-        say(warning)
+    for remark in filter(None, (task.remark, task.ema_warning())):
+        say(remark)
 
 
 def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from fidrace.execute.kept_weights import KeptWeights
 from fidrace.execute.provenance import provenance
 from fidrace.method.registry import Registry, content_hash
 from fidrace.score.search import Search
+from fidrace.score.signatures import signatures
 from fidrace.spec.study import RunSpec
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
@@ -302,13 +304,18 @@ class Run:
         """Write the averaged weights and the final row, and remove the checkpoints and the kept weights."""
         if status == "finished" and self.ranks.is_first:
             self.write_weights("ema.safetensors")
-        self.row.update(self.final, status=status, error=error, ended=utc_now())
+        self.row.update(self.final, signatures="; ".join(self.signatures()), status=status, error=error, ended=utc_now())
         self.write_row()
         if self.ranks.is_first:
             self.kept.clear()
             self.checkpoints.clear()
         ended_by = {"ended_by": self.row["ended_by"]} if "ended_by" in self.row else {}
         self.report_event("run_ended", status=status, error=error, **ended_by)
+
+    def signatures(self) -> list[str]:
+        """What its curve says of how training went wrong."""
+        n, fd, se = (np.array([row[name] for row in self.evaluations], float) for name in ("iteration", "fd", "fd_se"))
+        return signatures(n, fd, se, self.spec.target, self.task.budget.iterations, self.task.signatures)
 
     def write_row(self) -> None:
         """Write run.json, the row of runs.csv with the run's progress so far; not over the failure of another rank."""

@@ -1,5 +1,6 @@
 """Notes: what a reader must know before believing a factor."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,9 @@ from fidrace.score.grids import distinct_runs
 from fidrace.score.imports import notes_on_imports
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL
+from fidrace.score.signatures import SIGNATURES, signatures
 from fidrace.score.speedups import MIN_PAIRS
+from fidrace.spec.task import SignatureConfig
 from fidrace.storage.manifest import MethodRecord
 from fidrace.storage.tables import GPU_HOURS
 
@@ -46,7 +49,7 @@ def notes_of(
     found = notes_on_imports([curve for curve in table.curves if curve.method in (method, reference)])
     found += [note for note, holds in notes.items() if holds]
     found += notes_of_comparison(comparison) if comparison else []
-    found += count_unusable(table, method)
+    found += count_unusable(table, method) + notes_of_signatures(table, method)
     if method != baseline and reference == baseline:
         found += [f"baseline: {count}" for count in count_unusable(table, baseline)]
     return found
@@ -95,6 +98,19 @@ def count_unusable(table: RunTable, method: str) -> list[str]:
         counts["no better than at the start"] = sum(not table.is_usable_target(curve) for curve in ended)
     counts["copies of another run"] = count_copies([*table.usable[method].values()])
     return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def notes_of_signatures(table: RunTable, method: str) -> list[str]:
+    """How many runs of the method show each signature of a failure."""
+    rules, limits = table.rules, SignatureConfig(**table.rules.fixed.get("signatures", {}))
+    shown = Counter(
+        name
+        for seed, run in table.usable[method].items()
+        for name in signatures(
+            run.iteration, run.fd, run.se, None if rules.target == FINAL else table.target(seed), rules.budget, limits
+        )
+    )
+    return [f"{shown[name]} {name}" for name in SIGNATURES if shown[name]]
 
 
 def count_copies(runs: list[Curve]) -> int:

@@ -34,8 +34,8 @@ from fidrace.spec.user_input import (
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
-    """Everything that a worker needs to execute one run. `edges`: the highest and the lowest target that the study asks about,
-    equal if there is one; None if its target is not known before the runs end."""
+    """Everything that a worker needs to execute one run. `target`: None if it is not known before the runs end; `window`: the
+    ratio of targets around it."""
 
     task: Task
     method: str
@@ -43,7 +43,13 @@ class RunSpec:
     method_hash: str
     methods_path: tuple[str, ...] = ()
     home: Path = Path()  # the folder of the run's study, relative to the folder of a series of studies
-    edges: tuple[float, float] | None = None
+    target: float | None = None
+    window: float = 1.0
+
+    @property
+    def edges(self) -> tuple[float, float] | None:
+        """The highest and the lowest target that the study asks about, equal if there is one; None if that is not known."""
+        return None if self.target is None else window_edges(self.target, self.window)
 
     @property
     def directory(self) -> Path:
@@ -100,10 +106,10 @@ class Study:
 
     def specs(self) -> Iterator[RunSpec]:
         """All runs, seed by seed, so that an unfinished study has complete pairs."""
-        edges = None if isinstance(self.target, str) else window_edges(self.target, self.window)
+        target = None if isinstance(self.target, str) else float(self.target)
         for seed in self.seeds:
             for method in self.resolved:
-                yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path, edges=edges)
+                yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path, target=target, window=self.window)
 
 
 class StudyFile(Model):

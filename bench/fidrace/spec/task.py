@@ -207,6 +207,17 @@ class TargetConfig(Model):
     window: WindowRatio = 1.0
 
 
+class SignatureConfig(Model):
+    """When a run's curve shows a failure. `errors`: standard errors of two evaluations together beyond which they differ.
+    `swings`: rises that fall again, from which on a run oscillates. `share` of the budget: a run that has not reached the
+    target by then is slow. `fall` of ln FD over the last third: a run that falls by less and has not arrived stands still."""
+
+    errors: float = Field(default=3.0, gt=0, le=100)
+    swings: int = Field(default=2, gt=0)
+    share: float = Field(default=0.9, gt=0, le=1)
+    fall: float = Field(default=0.1, gt=0, le=1)
+
+
 class DefaultsConfig(Model):
     methods: tuple[str, ...]
     seeds: int = Field(gt=0)
@@ -214,13 +225,16 @@ class DefaultsConfig(Model):
 
 
 GRID_FIELDS = ("stop", "search", "search_step")  # of the budget: which evaluations are measured, and not what they would be
-NOT_FIXED = {"name", "summary", "target", "defaults"}
+NOT_FIXED = {"name", "summary", "remark", "target", "defaults"}
 EMA_SHARE = 0.2  # of the budget: an average that remembers more still holds the first, bad weights when it is measured
 
 
 class Task(Model):
+    """`remark`: what whoever races the task must know of its verdicts."""
+
     name: str
     summary: str
+    remark: str = ""
     data: DataConfig
     network: NetworkConfig
     diffusion: DiffusionConfig
@@ -230,6 +244,7 @@ class Task(Model):
     quality: QualityConfig
     budget: BudgetConfig
     speed: SpeedConfig = later(SpeedConfig())
+    signatures: SignatureConfig = later(SignatureConfig())
     target: TargetConfig
     defaults: DefaultsConfig
 

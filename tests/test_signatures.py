@@ -1,0 +1,72 @@
+"""Failure signatures: found where they are planted, and not by chance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fidrace.method.base import Floats
+from fidrace.score.leaderboard import score_folder
+from fidrace.score.signatures import OSCILLATING, SLOW, STANDSTILL, UNSTABLE, signatures
+from fidrace.spec.task import SignatureConfig
+from tests.conftest import Refused
+from tests.published import DIGITS
+
+LIMITS, BUDGET, ERROR, TARGET = SignatureConfig(), 1000, 0.05, 10.0
+N = np.arange(0, 1101, 100.0)
+FALLING = 100 * np.exp(-N / 250)  # 10 at 576
+PLANTED = {
+    OSCILLATING: [*FALLING[:6].tolist(), 6, 9, 6, 9, 6, 5.5],
+    UNSTABLE: [*FALLING[:8].tolist(), 6.5, 7.5, 8, 9],
+    SLOW: (100 * np.exp(-N / 450)).tolist(),
+    STANDSTILL: [*FALLING[:5].tolist(), 15, 14.9, 15.1, 15, 14.9, 15.1, 15],
+}
+
+
+def shown(fd: Floats | list[float], target: float | None = TARGET, error: float = ERROR) -> list[str]:
+    fd = np.array(fd, float)
+    return signatures(N[: len(fd)], fd, error * fd, target, BUDGET, LIMITS)
+
+
+@pytest.mark.parametrize(("name", "fd"), PLANTED.items())
+def test_each_signature_is_found_where_it_is_planted(name: str, fd: list[float]) -> None:
+    others = [SLOW] if name == STANDSTILL else []  # what stands still above the target is slow, too
+    assert shown(fd) == [*others, name]
+
+
+def test_a_curve_that_falls_shows_nothing_and_without_a_target_nothing_is_slow() -> None:
+    assert shown(FALLING) == []
+    assert shown(PLANTED[SLOW], target=None) == []
+    assert shown(PLANTED[UNSTABLE], error=np.nan) == []  # evaluations without an error
+    assert shown(FALLING[:4]) == []  # a run at work is not slow yet
+
+
+def test_chance_shows_next_to_nothing() -> None:
+    """Curves that fall and then stand still below the target, with independent errors, which real evaluations share in part."""
+    rng = np.random.default_rng(0)
+    curves = np.maximum(FALLING, 5) * np.exp(ERROR * rng.normal(size=(2000, len(N))))
+    found = [shown(fd) for fd in curves]
+    assert sum(OSCILLATING in names for names in found) <= 0.005 * len(curves)
+    assert sum(UNSTABLE in names for names in found) <= 0.005 * len(curves)
+    assert sum(SLOW in names or STANDSTILL in names for names in found) == 0
+
+
+@pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field", "digits-target"])
+def test_published_baselines_show_none(name: str) -> None:
+    table = pd.read_csv(DIGITS.parent / name / "evals.csv").query("method == 'baseline'")
+    for _, run in table.groupby("seed"):
+        columns = (run[column].to_numpy(float) for column in ("iteration", "fd", "fd_se"))
+        assert signatures(*columns, 34.0, 500, LIMITS) == []
+
+
+def test_they_are_notes_of_the_table() -> None:
+    scores = score_folder("digits-field")
+    notes = scores.speedups.query("axis == 'iterations'").set_index("method")["flags"]
+    assert "9 slow" in notes["edm-lognormal"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("errors=0", "signatures.errors"), ("share=1.5", "signatures.share"), ("swings=0", "signatures.swings")],
+)
+def test_limits_out_of_range_are_refused(change: str, said: str, refused: Refused) -> None:
+    assert said in refused("run", "digits", "--set", f"signatures.{change}")
