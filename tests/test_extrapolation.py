@@ -41,9 +41,9 @@ class World:
             self.reference, torch.from_numpy(self.shift), torch.from_numpy(self.factor @ self.factor.T)
         )
 
-    def measure(self, samples: int) -> NDArray[np.float64]:
-        """Extrapolated distance, error and plain distance [STUDIES, 3]."""
-        draws = (self.shift + self.rng.normal(size=(samples, len(self.shift))) @ self.factor.T for _ in range(STUDIES))
+    def measure(self, samples: int, studies: int = STUDIES) -> NDArray[np.float64]:
+        """Extrapolated distance, error and plain distance [studies, 3]."""
+        draws = (self.shift + self.rng.normal(size=(samples, len(self.shift))) @ self.factor.T for _ in range(studies))
         return np.array([extrapolated_with_error(self.reference, torch.from_numpy(features)) for features in draws])
 
 

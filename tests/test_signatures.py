@@ -7,7 +7,7 @@ import pytest
 from fidrace.method.base import Floats
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.signatures import OSCILLATING, SLOW, STANDSTILL, UNSTABLE, signatures
-from fidrace.spec.task import SignatureConfig
+from fidrace.spec.task import SignatureConfig, load_task
 from tests.conftest import Refused
 from tests.published import DIGITS
 
@@ -50,12 +50,14 @@ def test_chance_shows_next_to_nothing() -> None:
     assert sum(SLOW in names or STANDSTILL in names for names in found) == 0
 
 
-@pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field", "digits-target"])
+@pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field", "digits-target", "digits-late-target"])
 def test_published_baselines_show_none(name: str) -> None:
+    task = load_task("digits-late" if "late" in name else "digits")
+    assert isinstance(task.target.fd, float)
     table = pd.read_csv(DIGITS.parent / name / "evals.csv").query("method == 'baseline'")
     for _, run in table.groupby("seed"):
         columns = (run[column].to_numpy(float) for column in ("iteration", "fd", "fd_se"))
-        assert signatures(*columns, 34.0, 500, LIMITS) == []
+        assert signatures(*columns, task.target.fd, task.budget.iterations, LIMITS) == []
 
 
 def test_they_are_notes_of_the_table() -> None:

@@ -12,6 +12,7 @@ from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.target_rule import rule_target, set_target, target_of
 from fidrace.spec.study import load_study
+from fidrace.spec.task import load_task
 from fidrace.storage.study_folder import StudyFolder
 from tests.curves import curve
 from tests.published import DIGITS, excerpt
@@ -23,8 +24,9 @@ def baselines(folder: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> Path:
     return excerpt(folder, ("baseline",), seeds, target=BY_HAND, target_how="post hoc: --target")
 
 
-def test_the_published_target_of_digits_follows_from_its_ten_runs() -> None:
-    assert rule_target(DIGITS.parent / "digits-target") == (34.0, 10)
+@pytest.mark.parametrize(("task", "seeds"), [("digits", 10), ("digits-late", 6)])
+def test_the_target_of_a_task_follows_from_its_published_runs(task: str, seeds: int) -> None:
+    assert rule_target(DIGITS.parent / f"{task}-target") == (load_task(task).target.fd, seeds)
 
 
 def test_a_target_set_by_the_rule_is_stored_and_gives_verdicts(tmp_path: Path) -> None:

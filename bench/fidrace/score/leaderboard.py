@@ -19,6 +19,7 @@ from fidrace.score.imports import are_imported
 from fidrace.score.notes import notes_of
 from fidrace.score.one_seed import describe_without_interval
 from fidrace.score.reading import read_tables
+from fidrace.score.resolution import remarks_on_resolution
 from fidrace.score.rules import FINAL, Question, Rules, read_declaration, read_rules
 from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, NAN
@@ -158,7 +159,7 @@ def score_tables(folder: Path, asked: Question, axis: str | None = None, contras
         table.rules,
         table.redundant_axes,
         tuple(filter(None, (describe_without_interval(table, method, axis) for method in methods))),
-        table.remarks,
+        (*table.remarks, *remarks_on_resolution(table)),
     )
 
 

@@ -12,7 +12,7 @@ from fidrace.score.grids import distinct_runs
 from fidrace.score.imports import notes_on_imports
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL
-from fidrace.score.signatures import SIGNATURES, signatures
+from fidrace.score.signatures import SIGNATURES, SLOW, signatures
 from fidrace.score.speedups import MIN_PAIRS
 from fidrace.spec.task import SignatureConfig
 from fidrace.storage.manifest import MethodRecord
@@ -101,7 +101,7 @@ def count_unusable(table: RunTable, method: str) -> list[str]:
 
 
 def notes_of_signatures(table: RunTable, method: str) -> list[str]:
-    """How many runs of the method show each signature of a failure."""
+    """How many runs of the method show each signature of a failure; that they are slow, if most of them are."""
     rules, limits = table.rules, SignatureConfig(**table.rules.fixed.get("signatures", {}))
     shown = Counter(
         name
@@ -110,7 +110,8 @@ def notes_of_signatures(table: RunTable, method: str) -> list[str]:
             run.iteration, run.fd, run.se, None if rules.target == FINAL else table.target(seed), rules.budget, limits
         )
     )
-    return [f"{shown[name]} {name}" for name in SIGNATURES if shown[name]]
+    least = {SLOW: len(table.usable[method]) / 2}  # of single runs the time to target says it already
+    return [f"{shown[name]} {name}" for name in SIGNATURES if shown[name] > least.get(name, 0)]
 
 
 def count_copies(runs: list[Curve]) -> int:

@@ -1,0 +1,32 @@
+"""Whether evaluations are fine enough to tell when a run is at its target."""
+
+import math
+from statistics import median
+
+from fidrace.score.comparison import RunTable
+from fidrace.score.rules import FINAL
+
+RESOLVED = (
+    0.05  # the standard error of an evaluation, as a share of the distance, up to which it tells one target from the next
+)
+
+
+def remarks_on_resolution(table: RunTable) -> list[str]:
+    """A line if an evaluation at the target has a standard error above RESOLVED of it in the median baseline run, with the
+    number of samples that brings it there."""
+    rules = table.rules
+    if rules.target == FINAL:
+        return []
+    runs, crossings = table.usable[rules.baseline], table.crossings(rules.baseline)
+    errors = [runs[seed].se[crossing.at] / runs[seed].fd[crossing.at] for seed, crossing in crossings.items() if crossing]
+    error = median(errors) if errors else math.nan
+    if not error > RESOLVED:
+        return []
+    quality = rules.fixed.get("quality", {})
+    samples = quality.get("samples")
+    remedy = f": --set quality.samples={math.ceil(samples * (error / RESOLVED) ** 2)}" if samples else ""
+    bias = "" if quality.get("extrapolate") or not samples else "; quality.extrapolate removes the bias, which may be as large"
+    return [
+        f"at {float(rules.target):g} the standard error of an evaluation is {100 * error:.1f} % of the distance, and up to "
+        f"{100 * RESOLVED:g} % tells one target from the next{remedy}{bias}"
+    ]
