@@ -6,7 +6,7 @@ import pytest
 
 from fidrace.method.base import Floats
 from fidrace.score.leaderboard import score_folder
-from fidrace.score.signatures import OSCILLATING, SLOW, STANDSTILL, UNSTABLE, signatures
+from fidrace.score.signatures import COLUMNS, OSCILLATING, SLOW, STANDSTILL, UNSTABLE, signatures
 from fidrace.spec.task import SignatureConfig, load_task
 from tests.conftest import Refused
 from tests.published import DIGITS
@@ -22,9 +22,10 @@ PLANTED = {
 }
 
 
-def shown(fd: Floats | list[float], target: float | None = TARGET, error: float = ERROR) -> list[str]:
+def shown(fd: Floats | list[float], target: float | None = TARGET, error: float = ERROR, **more: list[float]) -> list[str]:
     fd = np.array(fd, float)
-    return signatures(N[: len(fd)], fd, error * fd, target, BUDGET, LIMITS)
+    columns = {"iteration": N[: len(fd)], "fd": fd, "fd_se": error * fd}
+    return signatures(columns | {name: np.array(values, float) for name, values in more.items()}, target, BUDGET, LIMITS)
 
 
 @pytest.mark.parametrize(("name", "fd"), PLANTED.items())
@@ -38,6 +39,16 @@ def test_a_curve_that_falls_shows_nothing_and_without_a_target_nothing_is_slow()
     assert shown(PLANTED[SLOW], target=None) == []
     assert shown(PLANTED[UNSTABLE], error=np.nan) == []  # evaluations without an error
     assert shown(FALLING[:4]) == []  # a run at work is not slow yet
+
+
+@pytest.mark.parametrize("column", ["val_loss", "grad_norm"])
+def test_a_rise_of_little_more_than_the_error_counts_if_loss_or_gradient_rise_too(column: str) -> None:
+    risen = [*FALLING[:10].tolist(), 1.1 * FALLING[9], 1.1 * FALLING[9]]
+    level = (1.0 + 0.1 * np.exp(-N / 250)).tolist()
+    assert shown(risen) == shown(risen, **{column: level}) == []
+    level[-2:] = 1.4, 1.4
+    assert shown(risen, **{column: level}) == [UNSTABLE]
+    assert shown(FALLING, **{column: level}) == []  # an overfitted run, or a noisy one, whose samples do not suffer
 
 
 def test_chance_shows_next_to_nothing() -> None:
@@ -56,8 +67,8 @@ def test_published_baselines_show_none(name: str) -> None:
     assert isinstance(task.target.fd, float)
     table = pd.read_csv(DIGITS.parent / name / "evals.csv").query("method == 'baseline'")
     for _, run in table.groupby("seed"):
-        columns = (run[column].to_numpy(float) for column in ("iteration", "fd", "fd_se"))
-        assert signatures(*columns, task.target.fd, task.budget.iterations, LIMITS) == []
+        columns = {column: run[column].to_numpy(float) for column in COLUMNS if column in run}
+        assert signatures(columns, task.target.fd, task.budget.iterations, LIMITS) == []
 
 
 def test_they_are_notes_of_the_table() -> None:

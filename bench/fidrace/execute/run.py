@@ -20,7 +20,7 @@ from fidrace.execute.kept_weights import KeptWeights
 from fidrace.execute.provenance import provenance
 from fidrace.method.registry import Registry, content_hash
 from fidrace.score.search import Search
-from fidrace.score.signatures import signatures
+from fidrace.score.signatures import COLUMNS, signatures
 from fidrace.spec.study import RunSpec
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
@@ -314,8 +314,8 @@ class Run:
 
     def signatures(self) -> list[str]:
         """What its curve says of how training went wrong."""
-        n, fd, se = (np.array([row[name] for row in self.evaluations], float) for name in ("iteration", "fd", "fd_se"))
-        return signatures(n, fd, se, self.spec.target, self.task.budget.iterations, self.task.signatures)
+        columns = {name: np.array([row.get(name, np.nan) for row in self.evaluations], float) for name in COLUMNS}
+        return signatures(columns, self.spec.target, self.task.budget.iterations, self.task.signatures)
 
     def write_row(self) -> None:
         """Write run.json, the row of runs.csv with the run's progress so far; not over the failure of another rank."""

@@ -107,7 +107,10 @@ def notes_of_signatures(table: RunTable, method: str) -> list[str]:
         name
         for seed, run in table.usable[method].items()
         for name in signatures(
-            run.iteration, run.fd, run.se, None if rules.target == FINAL else table.target(seed), rules.budget, limits
+            run.columns | {"fd": run.fd, "fd_se": run.se},
+            None if rules.target == FINAL else table.target(seed),
+            rules.budget,
+            limits,
         )
     )
     least = {SLOW: len(table.usable[method]) / 2}  # of single runs the time to target says it already

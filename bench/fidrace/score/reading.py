@@ -31,7 +31,7 @@ from fidrace.score.table_checks import (
     name_of,
 )
 from fidrace.storage.imports import read_imports
-from fidrace.storage.tables import RUN_COLUMNS, STATUSES, refuse_name
+from fidrace.storage.tables import GRADIENT, RUN_COLUMNS, STATUSES, refuse_name
 
 EXACT = 2.0**53  # whole numbers beyond are not exact
 UNNAMED = "task"  # of tables that do not name their task
@@ -92,7 +92,7 @@ def read_evaluations(file: CsvTable, unit: str | None) -> tuple[pd.DataFrame, st
     assert progress is not None
     assert distance is not None
     wanted = {"iteration": progress, "fd": distance, "seed": "seed", "fd_se": "fd_se", **{guard: guard for guard in GUARDS}}
-    wanted |= {column: column for column in AXES.values() if column != "iteration"}
+    wanted |= {column: column for column in (*AXES.values(), *GRADIENT) if column != "iteration"}
     found = {ours: column for ours, theirs in wanted.items() if (column := find_column(names, [theirs]))}
     evals = pd.DataFrame({ours: file.numbers(column) for ours, column in found.items()})
     if "images" not in evals and (other := next((name for name in names if scale_of(name)), None)):
@@ -186,7 +186,9 @@ def read_runs(folder: Path, evals: pd.DataFrame) -> tuple[pd.DataFrame, tuple[st
 def make_curves(runs: pd.DataFrame, evals: pd.DataFrame, unit: str) -> list[Curve]:
     """The curve of each run in `runs`, in order of task, method and seed."""
     evals = evals.sort_values([*RUN, "iteration"], kind="stable")
-    columns = {name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS, "fd", "fd_se") if name in evals}
+    columns = {
+        name: evals[name].to_numpy(float) for name in (*AXES.values(), *GUARDS, *GRADIENT, "fd", "fd_se") if name in evals
+    }
     places = {run: slice(rows[0], rows[-1] + 1) for run, rows in evals.groupby(RUN, sort=False).indices.items()}
     curves = []
     for row in sorted(runs.to_dict("records"), key=lambda row: [row[name] for name in RUN]):

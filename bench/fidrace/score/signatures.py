@@ -3,27 +3,36 @@
 The notes on arXiv 2404.07946 name oscillation (momentum too high), late instability and slow convergence; a standstill is the
 fourth. A rise or a fall counts only beyond the errors of the two evaluations between which it lies, so that evaluations
 without an error show none.
+
+A run has fd[E] with standard errors fd_se[E] at iteration[E], the held-out val_loss[E], and grad_norm[E], the mean norm of the
+gradient since the evaluation before; NaN where they were not measured.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from fidrace.method.base import Floats
 from fidrace.score.curves import Descent
 from fidrace.spec.task import SignatureConfig
+from fidrace.storage.tables import GRADIENT
 
 OSCILLATING, UNSTABLE, SLOW, STANDSTILL = SIGNATURES = ("oscillating", "unstable late", "slow", "at a standstill")
+COLUMNS = ("iteration", "fd", "fd_se", "val_loss", GRADIENT[0])
 
 
-def signatures(
-    iteration: Floats, fd: Floats, se: Floats, target: float | None, budget: float, limits: SignatureConfig
-) -> list[str]:
-    """The signatures of a run with the distances fd[E] and their standard errors se[E] at iteration[E]; without a `target` only
-    those that need none."""
+def signatures(columns: Mapping[str, Floats], target: float | None, budget: float, limits: SignatureConfig) -> list[str]:
+    """The signatures of a run from its columns of evals.csv; without a `target` only those that need none."""
+    unknown = np.full(len(columns["fd"]), np.nan)
+    iteration, fd, se, loss, gradient = (columns.get(name, unknown) for name in COLUMNS)
     known = np.isfinite(fd) & (fd > 0)
-    n, y, error = iteration[known], np.log(fd[known]), limits.errors * se[known] / fd[known]
-    shown = {OSCILLATING: count_swings(y, error) >= limits.swings, UNSTABLE: stays_risen(y, error)}
+    n, y, error = iteration[known], np.log(fd[known]), se[known] / fd[known]
+    confirmed = is_raised(loss[known], np.min, limits.loss) or is_raised(gradient[known], np.median, limits.gradient)
+    shown = {
+        OSCILLATING: count_swings(y, limits.errors * error) >= limits.swings,
+        UNSTABLE: stays_risen(y, limits.errors * error) or (confirmed and stays_risen(y, error)),
+    }
     if target is not None and len(n):
         descent = Descent.of(iteration, fd)
         k = descent.index(target)
@@ -63,6 +72,12 @@ def stays_risen(y: Floats, error: Floats) -> bool:
         return False
     low, last = int(np.argmin(y[:-2])), (len(y) - 2, len(y) - 1)
     return all(y[k] > y[low] and differ(y, error, low, k) for k in last)
+
+
+def is_raised(x: Floats, summary: Callable[[Floats], Any], share: float) -> bool:
+    """True if the last two of x[E] lie above the summary of those before by more than a share of it."""
+    before = x[:-2][np.isfinite(x[:-2])]
+    return bool(len(before) and (x[-2:] > (1 + share) * summary(before)).all())
 
 
 def fall_at_the_end(n: Floats, y: Floats) -> float:

@@ -209,10 +209,14 @@ class TargetConfig(Model):
 
 class SignatureConfig(Model):
     """When a run's curve shows a failure. `errors`: standard errors of two evaluations together beyond which they differ.
-    `swings`: rises that fall again, from which on a run oscillates. `share` of the budget: a run that has not reached the
-    target by then is slow. `fall` of ln FD over the last third: a run that falls by less and has not arrived stands still."""
+    `loss`, `gradient`: a rise of FD by one standard error is enough if the last two held-out losses lie above the smallest
+    before, or the last two norms of the gradient above the median before, by more than this share. `swings`: rises that fall
+    again, from which on a run oscillates. `share` of the budget: a run that has not reached the target by then is slow. `fall`
+    of ln FD over the last third: a run that falls by less and has not arrived stands still."""
 
     errors: float = Field(default=3.0, gt=0, le=100)
+    loss: float = Field(default=0.001, gt=0, le=1)
+    gradient: float = Field(default=0.25, gt=0, le=100)
     swings: int = Field(default=2, gt=0)
     share: float = Field(default=0.9, gt=0, le=1)
     fall: float = Field(default=0.1, gt=0, le=1)
