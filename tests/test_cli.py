@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
+from fidrace.storage.tables import GRADIENT
 from tests.conftest import ENVIRONMENT, TINY, Fidrace, command_apart
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,7 @@ def test_a_study_leaves_the_files_of_the_contract(finished: Path) -> None:
     assert not list(finished.rglob("checkpoint*"))
     evals = pd.read_csv(finished / "evals.csv")
     assert len(evals) == 9 * 5
-    assert evals.notna().all().all()
+    assert evals.drop(columns=[*GRADIENT]).notna().all().all()  # the gradient's norm is looked at every tenth iteration
     status = pd.read_csv(finished / "runs.csv")
     assert set(status["status"]) == {"finished"}
     assert status["config_hash"].nunique() == 1
