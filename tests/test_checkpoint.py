@@ -183,7 +183,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(one: RunSpec, who
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "named"), [("format", 2, "format 2"), ("run", "runs/x", "belongs to the run runs/x")]
+    ("field", "value", "named"), [("format", 1, "format 1"), ("run", "runs/x", "belongs to the run runs/x")]
 )
 def test_a_checkpoint_of_another_fidrace_or_run_is_refused_and_kept(
     field: str, value: object, named: str, one: RunSpec, root: Path

@@ -108,8 +108,7 @@ def test_sets_unpacked_with_the_same_times_and_sizes_are_not_confused(tmp_path: 
 
 
 def test_another_size_or_split_is_prepared_beside(photographs: Path, cache: Path) -> None:
-    folders = {load_image_folder(config(photographs, **change)).folder for change in ({}, {"size": 4}, {"heldout": 5})}
-    assert len(folders) == 3
+    assert len({load_image_folder(config(photographs, **change)).folder for change in ({}, {"size": 4}, {"heldout": 5})}) == 3
     assert load_image_folder(config(photographs, size=4)).train.shape == (9, 3, 4, 4)
 
 
@@ -144,8 +143,7 @@ def counted(path, size):
     return real(path, size)
 
 images.decode = counted
-if {copies} == 2:
-    os.fork()
+{copies} == 2 and os.fork()
 load_image_folder(DataConfig(kind="folder", sigma_data=0.5, size=8, heldout=3, root=sys.argv[1]))
 print(next(numbers), flush=True)
 """
@@ -154,7 +152,7 @@ print(next(numbers), flush=True)
 def preparing(root: Path, copies: int = 1, last: int = -1) -> subprocess.CompletedProcess[str]:
     """One or two processes that prepare `root` slowly, print how many files they decoded, and die at the `last` of them."""
     command = [sys.executable, "-c", COUNTING.format(copies=copies, last=last), str(root)]
-    environment = ENVIRONMENT | {"FIDRACE_CACHE": os.environ["FIDRACE_CACHE"]}
+    environment = {**ENVIRONMENT, "FIDRACE_CACHE": os.environ["FIDRACE_CACHE"]}
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=100, check=False)
 
 

@@ -11,7 +11,8 @@ from fidrace.data.base import to_unit_range
 from fidrace.data.loading import digits
 from fidrace.errors import InputError
 from fidrace.evaluate.features import ROWS, load_features
-from fidrace.spec.task import QualityConfig, load_task
+from fidrace.spec.measurement import QualityConfig
+from fidrace.spec.task import load_task
 from fidrace.train.precision import full_precision
 
 THUMB8 = load_features(QualityConfig(metric="fd_thumb8", features="thumb8", samples=10, heldout_repeats=1), torch.device("cpu"))

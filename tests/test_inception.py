@@ -23,7 +23,7 @@ from fidrace.evaluate.features import Features, load_features
 from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
 from fidrace.evaluate.inception import WEIGHTS_SHA256, clean_resize, fetch_weights, pixels, read_weights, weights_path
 from fidrace.evaluate.kid import kernel_distance
-from fidrace.spec.task import INCEPTION_METRICS, QualityConfig
+from fidrace.spec.measurement import INCEPTION_METRICS, QualityConfig
 from fidrace.storage.cache import Missing
 from tests.hostile import Marking
 from tests.inception_weights import random_images, write_weights

@@ -18,7 +18,8 @@ from fidrace.evaluate.features import Features, load_features
 from fidrace.evaluate.frechet import Moments, Reference
 from fidrace.evaluate.guards import Guards
 from fidrace.evaluate.reference import load_reference
-from fidrace.spec.task import QualityConfig, load_task
+from fidrace.spec.measurement import QualityConfig
+from fidrace.spec.task import load_task
 from fidrace.storage.cache import Missing
 from tests.hostile import Marking
 

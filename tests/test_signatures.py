@@ -7,7 +7,8 @@ import pytest
 from fidrace.method.base import Floats
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.signatures import COLUMNS, OSCILLATING, SLOW, STANDSTILL, UNSTABLE, signatures
-from fidrace.spec.task import SignatureConfig, load_task
+from fidrace.spec.measurement import SignatureConfig
+from fidrace.spec.task import load_task
 from tests.conftest import Refused
 from tests.published import DIGITS
 

@@ -14,7 +14,7 @@ from fidrace.errors import InputError
 from fidrace.evaluate import inception
 from fidrace.evaluate.digits_classifier import FEATURES, load_classifier
 from fidrace.method.base import Ints
-from fidrace.spec.task import QualityConfig
+from fidrace.spec.measurement import QualityConfig
 from fidrace.storage.cache import open_verified
 from fidrace.train.precision import full_precision
 

@@ -19,8 +19,8 @@ from fidrace.evaluate.frechet import Moments, Reference
 from fidrace.evaluate.guards import NEIGHBOURS, Guards
 from fidrace.evaluate.reference_file import read_reference_file
 from fidrace.method.base import Ints
+from fidrace.spec.measurement import QualityConfig
 from fidrace.spec.random_streams import Streams
-from fidrace.spec.task import QualityConfig
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.checked_tensors import Tensors
 from fidrace.storage.tables import REAL_MEMORISED

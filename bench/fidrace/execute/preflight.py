@@ -20,8 +20,9 @@ from fidrace.execute.kept_weights import most_kept
 from fidrace.method.base import NoiseSchedule
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.method.registry import Registry
+from fidrace.spec.measurement import QualityConfig
 from fidrace.spec.study import Study
-from fidrace.spec.task import QualityConfig, Task
+from fidrace.spec.task import Task
 from fidrace.storage.cache import sha256_of
 from fidrace.train.architectures import build_network, check_network
 

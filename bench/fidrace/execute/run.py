@@ -14,33 +14,20 @@ from torch import Tensor
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
 from fidrace.evaluate.evaluator import Evaluator
-from fidrace.evaluate.sample_grid import frame_png, grid_png
 from fidrace.execute.events import Event
 from fidrace.execute.kept_weights import KeptWeights
 from fidrace.execute.provenance import provenance
+from fidrace.execute.run_files import RunFiles
 from fidrace.method.registry import Registry, content_hash
 from fidrace.score.search import Search
 from fidrace.score.signatures import COLUMNS, signatures
 from fidrace.spec.study import RunSpec
-from fidrace.storage import checked_tensors as sealed
-from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
+from fidrace.storage.atomic import Row
 from fidrace.storage.checked_tensors import Tensors
-from fidrace.storage.tables import (
-    CROSSED,
-    EVAL_COLUMNS,
-    FRAME,
-    GPU_HOURS,
-    GRADIENT,
-    WEIGHTS,
-    utc_now,
-    with_extra_columns,
-    write_table,
-)
+from fidrace.storage.tables import CROSSED, GPU_HOURS, GRADIENT, WEIGHTS, utc_now
 from fidrace.train.checkpoint import Checkpoints
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
-
-GRID_SAMPLES = 100  # samples in the picture of the latest evaluation
 
 
 class Interrupted(Exception):
@@ -68,12 +55,12 @@ class Run:
         self.steps = budget.evaluation_steps()
         self.search = Search(spec.edges, budget.search_step if budget.search else 1, len(self.steps) - 1)
         self.kept = KeptWeights(self.directory, self.training)
-        self.seconds_at: dict[int, float] = {}  # seconds of training, by iteration of the grid
-        self.norms_at: dict[int, list[float]] = {}  # the gradient's mean and largest norm since the place of the grid before
+        self.reached: dict[int, Row] = {}  # columns of evals.csv that only training knows, by iteration of the grid
         self.evaluations: list[Row] = []
         self.final: Row = {}
         self.eval_seconds = 0.0
         self.row: Row = {}
+        self.files = RunFiles(self.directory, ranks)
         self.checkpoints = Checkpoints(self.directory, str(spec.directory))
         self.has_diverged = False
         self.saved, self.saved_at = (-1, -1), monotonic()  # progress at the last checkpoint, and its time
@@ -102,14 +89,15 @@ class Run:
                     self.save_or_stop()
                     self.training.advance(min(goal - self.training.iteration, OBSERVE_EVERY))
                     self.report_event("step")
-                self.seconds_at[goal] = self.training.seconds
-                self.norms_at.setdefault(goal, [*self.training.take_norms()])
+                if goal not in self.reached:
+                    norms = dict(zip(GRADIENT, self.training.take_norms(), strict=True))
+                    self.reached[goal] = {"train_seconds": round(self.training.seconds, 3), **norms}
                 self.measure_due(place)
             self.finish("finished")
         except Diverged as error:
             self.has_diverged = True
-            if self.search.step > 1 and self.seconds_at:
-                self.measure_due(self.steps.index(max(self.seconds_at)), ended=True)
+            if self.search.step > 1 and self.reached:
+                self.measure_due(self.steps.index(max(self.reached)), ended=True)
             self.finish("diverged", str(error))
 
     def measure_due(self, place: int, ended: bool = False) -> None:
@@ -118,11 +106,10 @@ class Run:
         while (due := self.next_place(place, ended)) is not None:
             self.evaluate(self.steps[due])
         arrived = self.training.iteration == self.steps[place]
-        if self.ranks.is_first and arrived:
-            if place in self.search.may_be_asked(self.distances(), place):
-                self.kept.keep(self.steps[place])
-            if self.task.budget.keep_weights:
-                self.write_weights(WEIGHTS.format(self.steps[place]))
+        if self.ranks.is_first and arrived and place in self.search.may_be_asked(self.distances(), place):
+            self.kept.keep(self.steps[place])
+        if arrived and self.task.budget.keep_weights:
+            self.write_weights(WEIGHTS.format(self.steps[place]))
         if arrived and not ended and self.steps[place] == self.task.budget.iterations and not self.final and not self.stops():
             start = perf_counter()
             self.final = self.evaluator.measure_final(self.save_or_stop)
@@ -174,9 +161,7 @@ class Run:
 
     def start(self) -> None:
         """Resume from the last checkpoint if there is one, and write the run's first row."""
-        if self.ranks.is_first:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            sweep(self.directory)
+        self.files.prepare()
         started = utc_now()
         if state := self.checkpoints.latest(self.report_note):
             with self.checkpoints.restore_errors():
@@ -191,8 +176,7 @@ class Run:
             **self.evaluator.ceilings(),
         }
         self.write_row()
-        if self.ranks.is_first:
-            self.write_evaluations()  # drops those after the checkpoint, which are measured again
+        self.files.write_evaluations(self.evaluations)  # drops those after the checkpoint, which are measured again
         self.report_event("run_started")
 
     def resume(self, tensors: Tensors, facts: dict[str, Any]) -> str:
@@ -209,8 +193,7 @@ class Run:
             raise ValueError(f"at iteration {iteration}, evaluated at {evaluated}")
         self.training.load(tensors, iteration, float(facts["train_seconds"]))
         self.evaluations, self.eval_seconds, self.final = facts["evaluations"], float(facts["eval_seconds"]), {**facts["final"]}
-        self.seconds_at = {int(step): float(seconds) for step, seconds in facts.get("seconds_at", {}).items()}
-        self.norms_at = {int(step): norms for step, norms in facts.get("norms_at", {}).items()}
+        self.reached = {int(step): columns for step, columns in facts["reached"].items()}
         self.saved = self.progress()
         return str(facts["started"])
 
@@ -222,15 +205,11 @@ class Run:
             measured, images = self.evaluator.measure(self.save_or_stop)
         else:
             measured, images = self.measure_earlier(iteration)
-        norms = dict(zip(GRADIENT, self.norms_at.get(iteration, ()), strict=False))  # unknown in an older checkpoint
-        row = {**self.progress_columns(iteration), "metric": self.task.quality.metric, **measured, **norms}
+        row = {**self.progress_columns(iteration), "metric": self.task.quality.metric, **measured, **self.reached[iteration]}
         self.evaluations = sorted([*self.evaluations, row], key=lambda one: int(one["iteration"]))
         self.eval_seconds += perf_counter() - start
-        if self.ranks.is_first:
-            if row is self.evaluations[-1]:
-                write_atomic(self.directory / "samples.png", grid_png(images[:GRID_SAMPLES]))
-            write_atomic(self.directory / FRAME.format(iteration), frame_png(images))
-            self.write_evaluations()
+        self.files.write_pictures(images, iteration, latest=row is self.evaluations[-1])
+        self.files.write_evaluations(self.evaluations)
         self.report_event("evaluation", iteration, **measured)
 
     def measure_earlier(self, iteration: int) -> tuple[Row, Tensor]:
@@ -247,17 +226,10 @@ class Run:
 
     def write_weights(self, name: str) -> None:
         """Write the averaged weights to the file `name`."""
-        sealed.write(self.directory / name, dict(self.training.ema.state_dict()), {})
+        self.files.write_weights(name, dict(self.training.ema.state_dict()))
 
-    def write_evaluations(self) -> None:
-        """Write evals.csv."""
-        write_table(self.directory / "evals.csv", *with_extra_columns(self.evaluations, EVAL_COLUMNS))
-
-    def progress_columns(self, iteration: int | None = None) -> Row:
-        """The columns that identify the run and count its iterations, images, forward passes and seconds of training, now or at
-        an earlier iteration of the grid."""
-        n = self.training.iteration if iteration is None else iteration
-        seconds = self.training.seconds if iteration is None else self.seconds_at[iteration]
+    def progress_columns(self, n: int) -> Row:
+        """The columns that identify the run and count its iterations, images and forward passes."""
         return {
             "task": self.task.name,
             "method": self.spec.method,
@@ -265,7 +237,6 @@ class Run:
             "iteration": n,
             "images": n * self.task.optimizer.batch,
             "forwards": n,
-            "train_seconds": round(seconds, 3),
         }
 
     def progress(self) -> tuple[int, int]:
@@ -282,10 +253,8 @@ class Run:
                 "evaluations": self.evaluations,
                 "final": self.final,
                 "started": self.row["started"],
-                "norms_at": self.norms_at,
+                "reached": self.reached,
             }
-            if self.search.step > 1:
-                facts["seconds_at"] = self.seconds_at
             tensors = self.training.tensors()
             if self.ranks.is_first:
                 self.checkpoints.save(self.training.iteration, tensors, facts)
@@ -302,9 +271,11 @@ class Run:
 
     def finish(self, status: str, error: str = "") -> None:
         """Write the averaged weights and the final row, and remove the checkpoints and the kept weights."""
-        if status == "finished" and self.ranks.is_first:
+        if status == "finished":
             self.write_weights("ema.safetensors")
-        self.row.update(self.final, signatures="; ".join(self.signatures()), status=status, error=error, ended=utc_now())
+        columns = {name: np.array([row.get(name, np.nan) for row in self.evaluations], float) for name in COLUMNS}
+        shown = signatures(columns, self.spec.target, self.task.budget.iterations, self.task.signatures)
+        self.row.update(self.final, signatures="; ".join(shown), status=status, error=error, ended=utc_now())
         self.write_row()
         if self.ranks.is_first:
             self.kept.clear()
@@ -312,18 +283,12 @@ class Run:
         ended_by = {"ended_by": self.row["ended_by"]} if "ended_by" in self.row else {}
         self.report_event("run_ended", status=status, error=error, **ended_by)
 
-    def signatures(self) -> list[str]:
-        """What its curve says of how training went wrong."""
-        columns = {name: np.array([row.get(name, np.nan) for row in self.evaluations], float) for name in COLUMNS}
-        return signatures(columns, self.spec.target, self.task.budget.iterations, self.task.signatures)
-
     def write_row(self) -> None:
-        """Write run.json, the row of runs.csv with the run's progress so far; not over the failure of another rank."""
-        columns = self.progress_columns()
+        """Write the run's row with its progress so far."""
+        columns = self.progress_columns(self.training.iteration)
         columns["iterations"] = columns.pop("iteration")
-        self.row.update(columns, eval_seconds=round(self.eval_seconds, 3))
-        if self.ranks.is_first and not self.ranks.failure():
-            write_json(self.directory / "run.json", self.row)
+        self.row.update(columns, train_seconds=round(self.training.seconds, 3), eval_seconds=round(self.eval_seconds, 3))
+        self.files.write_row(self.row)
 
     def report_note(self, text: str) -> None:
         """Report a text for the user."""

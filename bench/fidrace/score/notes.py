@@ -14,7 +14,7 @@ from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL
 from fidrace.score.signatures import SIGNATURES, SLOW, signatures
 from fidrace.score.speedups import MIN_PAIRS
-from fidrace.spec.task import SignatureConfig
+from fidrace.spec.measurement import SignatureConfig
 from fidrace.storage.manifest import MethodRecord
 from fidrace.storage.tables import GPU_HOURS
 

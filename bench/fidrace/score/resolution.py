@@ -6,9 +6,7 @@ from statistics import median
 from fidrace.score.comparison import RunTable
 from fidrace.score.rules import FINAL
 
-RESOLVED = (
-    0.05  # the standard error of an evaluation, as a share of the distance, up to which it tells one target from the next
-)
+RESOLVED = 0.05  # the largest standard error, as a share of the distance, of an evaluation that tells one target from the next
 
 
 def remarks_on_resolution(table: RunTable) -> list[str]:

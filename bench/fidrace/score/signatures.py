@@ -15,7 +15,7 @@ import numpy as np
 
 from fidrace.method.base import Floats
 from fidrace.score.curves import Descent
-from fidrace.spec.task import SignatureConfig
+from fidrace.spec.measurement import SignatureConfig
 from fidrace.storage.tables import GRADIENT
 
 OSCILLATING, UNSTABLE, SLOW, STANDSTILL = SIGNATURES = ("oscillating", "unstable late", "slow", "at a standstill")

@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fidrace.errors import InputError, nearest
 
@@ -15,6 +15,8 @@ Target = float | Literal["baseline-final"]
 Goal = pydantic.PositiveFloat | Literal["baseline-final"]  # a target in a file
 WIDEST_WINDOW = 2.0  # further from the target the factor may be another one
 WindowRatio = Annotated[float, Field(ge=1, le=WIDEST_WINDOW)]  # 1: the target alone
+# A path on this machine, left out of the fixed part: content counts, its place does not.
+Place = Annotated[Path | None, Field(exclude=True), AfterValidator(lambda path: path and path.expanduser().absolute())]
 M = TypeVar("M", bound="Model")
 
 

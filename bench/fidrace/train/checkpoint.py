@@ -11,7 +11,7 @@ from fidrace.errors import InputError
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.checked_tensors import Tensors
 
-FORMAT = 1  # version of the tensors' and facts' names
+FORMAT = 2  # version of the tensors' and facts' names
 CHECKPOINTS_KEPT = 2
 CHECKPOINT_REMEDY = "remove it, and the same command resumes from the checkpoint before it, or from the start"
 
