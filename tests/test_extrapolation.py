@@ -79,8 +79,8 @@ def test_a_run_has_both_distances_in_its_table(tmp_path: Path) -> None:
 
 
 REFUSED = [
-    (("quality.extrapolate=true",), "the name of an extrapolated distance, and no other one, ends in _inf"),
-    (("quality.metric=fd_digits_inf",), "the name of an extrapolated distance, and no other one, ends in _inf"),
+    (("quality.extrapolate=true",), "and no other one, ends in _inf: call this fd_digits_inf"),
+    (("quality.metric=fd_digits_inf",), "and no other one, ends in _inf: call this fd_digits"),
     (
         ("quality.extrapolate=true", "quality.metric=fd_digits_inf"),
         "quality.samples = 500 is too few to extrapolate the distance: 8 times the 64 dimensions of the features are 512",

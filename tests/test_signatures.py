@@ -62,7 +62,9 @@ def test_chance_shows_next_to_nothing() -> None:
     assert sum(SLOW in names or STANDSTILL in names for names in found) == 0
 
 
-@pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field", "digits-target", "digits-late-target"])
+@pytest.mark.parametrize(
+    "name", ["digits", "digits-controls", "digits-field", "digits-target", "digits-late", "digits-late-target"]
+)
 def test_published_baselines_show_none(name: str) -> None:
     task = load_task("digits-late" if "late" in name else "digits")
     assert isinstance(task.target.fd, float)
@@ -76,6 +78,11 @@ def test_they_are_notes_of_the_table() -> None:
     scores = score_folder("digits-field")
     notes = scores.speedups.query("axis == 'iterations'").set_index("method")["flags"]
     assert "9 slow" in notes["edm-lognormal"]
+
+
+def test_momentum_that_decays_without_compensation_is_unstable_late() -> None:
+    notes = score_folder("digits-late").speedups.query("axis == 'iterations'").set_index("method")["flags"]
+    assert [method for method, told in notes.items() if UNSTABLE in told] == ["demon"]
 
 
 @pytest.mark.parametrize(

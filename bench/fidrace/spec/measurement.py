@@ -42,8 +42,8 @@ class QualityConfig(Model):
             raise ValueError(f"{self.metric!r} is the name of Inception's distance; call this fd_{self.features}{ending}")
         if self.metric.endswith(EXTRAPOLATED) != self.extrapolate:
             raise ValueError(
-                f"quality.metric is {self.metric!r} and extrapolate = {str(self.extrapolate).lower()}: the name of an "
-                f"extrapolated distance, and no other one, ends in {EXTRAPOLATED}"
+                f"metric is {self.metric!r} and extrapolate = {str(self.extrapolate).lower()}: the name of an extrapolated "
+                f"distance, and no other one, ends in {EXTRAPOLATED}: call this {self.metric.removesuffix(EXTRAPOLATED)}{ending}"
             )
         return self
 
