@@ -14,7 +14,12 @@ from fidrace.train.unet import UNet
 
 STUDIES = Path(__file__).parents[1] / "studies"
 PUBLISHED = {"cifar10": 52_546_438, "imagenet128": 421_529_606}
-OTHERS = {"digits": 45_041, "folder": 1_129_155, "imagenet64": 295_904_454}  # checked below, against diffusers'
+OTHERS = {
+    "digits": 45_041,
+    "digits-late": 45_041,
+    "folder": 1_129_155,
+    "imagenet64": 295_904_454,
+}  # checked below, against diffusers'
 FOLDER_121M = 121_063_942
 
 

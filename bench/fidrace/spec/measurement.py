@@ -43,7 +43,8 @@ class QualityConfig(Model):
         if self.metric.endswith(EXTRAPOLATED) != self.extrapolate:
             raise ValueError(
                 f"metric is {self.metric!r} and extrapolate = {str(self.extrapolate).lower()}: the name of an extrapolated "
-                f"distance, and no other one, ends in {EXTRAPOLATED}: call this {self.metric.removesuffix(EXTRAPOLATED)}{ending}"
+                f"distance, and no other one, ends in {EXTRAPOLATED}: "
+                f"call this {self.metric.removesuffix(EXTRAPOLATED)}{ending}"
             )
         return self
 
