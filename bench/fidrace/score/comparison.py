@@ -45,6 +45,7 @@ class RunTable:
     known_costs: dict[tuple[str, str], dict[int, TargetCost]] = field(default_factory=dict, init=False)
     known_crossings: dict[str, Crossings] = field(default_factory=dict, init=False)
     known_counted: dict[tuple[str, str, bool], dict[int, TargetCost]] = field(default_factory=dict, init=False)
+    known_signatures: dict[str, list[str]] = field(default_factory=dict, init=False)
     known_sides: dict[tuple[str, str, bool, tuple[int, ...]], Costs] = field(default_factory=dict, init=False)
 
     @property

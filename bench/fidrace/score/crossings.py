@@ -85,7 +85,7 @@ def find_crossing(curve: Curve, target: float, budget: float) -> Crossing | None
     last, ended = fd[-1], curve.status == "finished"
     relapsed = stays_above(descent.fd, target) if last > target else math.isnan(last) and ended
     left = descent.left[k + 1] > target
-    before = next((j for j in range(k, -1, -1) if target < fd[j] < math.inf), None)  # k itself, unless that is NaN
+    before = k if target < fd[k] < math.inf else next((j for j in range(k, -1, -1) if target < fd[j] < math.inf), None)
     if before is None:
         return Crossing(-1, k + 1 - skipped, 1.0, confirmed, relapsed, left)
     share = 1.0

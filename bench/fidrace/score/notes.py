@@ -102,6 +102,12 @@ def count_unusable(table: RunTable, method: str) -> list[str]:
 
 def notes_of_signatures(table: RunTable, method: str) -> list[str]:
     """How many runs of the method show each signature of a failure; that they are slow, if most of them are."""
+    if method not in table.known_signatures:
+        table.known_signatures[method] = count_signatures(table, method)
+    return table.known_signatures[method]
+
+
+def count_signatures(table: RunTable, method: str) -> list[str]:
     rules, limits = table.rules, SignatureConfig(**table.rules.fixed.get("signatures", {}))
     shown = Counter(
         name

@@ -8,7 +8,8 @@ A run has fd[E] with standard errors fd_se[E] at iteration[E], the held-out val_
 gradient since the evaluation before; NaN where they were not measured.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fidrace.spec.measurement import SignatureConfig
 from fidrace.storage.tables import GRADIENT
 
 OSCILLATING, UNSTABLE, SLOW, STANDSTILL = SIGNATURES = ("oscillating", "unstable late", "slow", "at a standstill")
+Levels = Floats | Sequence[float]  # a list where they are read one by one: numpy's numbers are slow at that
 COLUMNS = ("iteration", "fd", "fd_se", "val_loss", GRADIENT[0])
 
 
@@ -43,12 +45,12 @@ def signatures(columns: Mapping[str, Floats], target: float | None, budget: floa
     return [name for name, holds in shown.items() if holds]
 
 
-def differ(y: Floats, error: Floats, first: int, second: int) -> bool:
+def differ(y: Levels, error: Levels, first: int, second: int) -> bool:
     """True if two evaluations differ by more than their errors."""
-    return bool(abs(y[second] - y[first]) > np.hypot(error[first], error[second]))
+    return abs(y[second] - y[first]) > math.hypot(error[first], error[second])
 
 
-def turns(y: Floats, error: Floats) -> Iterator[int]:
+def turns(y: Levels, error: Levels) -> Iterator[int]:
     """The places at which y[E] turns, up or down: its extremes between moves that each exceed their errors."""
     extreme, direction = 0, 0.0
     for k in range(1, len(y)):
@@ -58,12 +60,12 @@ def turns(y: Floats, error: Floats) -> Iterator[int]:
         elif differ(y, error, extreme, k):
             if direction:
                 yield extreme
-            extreme, direction = k, np.sign(move)
+            extreme, direction = k, move
 
 
 def count_swings(y: Floats, error: Floats) -> int:
     """How often y[E] rises and falls again."""
-    return len([*turns(y, error)]) // 2
+    return len([*turns(y.tolist(), error.tolist())]) // 2
 
 
 def stays_risen(y: Floats, error: Floats) -> bool:
