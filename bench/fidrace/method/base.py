@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Prediction = Literal["eps", "x0", "v"]
+Prediction = Literal["eps", "x0", "v", "flow"]  # flow: the velocity eps - x0 of the path (1 - s) x0 + s eps
 Evidence = Literal["published", "reconstructed", "inferred"]
 
 # The aspects of training that a method may claim, in the order in which a composition names its parts,
@@ -55,6 +55,12 @@ class NoiseSchedule:
     def log_snr(self) -> Floats:
         """ln of the signal-to-noise ratio, [T]; ln sigma of the variance-exploding form is minus half of it."""
         return np.log(self.snr)
+
+    @property
+    def own_weight(self) -> Floats | None:
+        """w[T] on the eps-MSE of a loss that no method weights: None, 1 everywhere; of a flow 1 / (1 - s)^2, which is unit
+        weight on its velocity, because an error e in eps is e / (1 - s) in the velocity."""
+        return (1 + self.snr**-0.5) ** 2 if self.prediction == "flow" else None
 
     def density_over_log_snr(self, log_f: Floats) -> Floats:
         """p[T] with sum 1 from a density f over ln S, given as ln f[T] up to a constant: p proportional to f |d ln S / dt|.
@@ -127,7 +133,8 @@ class Method:
         return u
 
     def loss_weight(self, progress: float) -> Floats | None:
-        """w[T] >= 0 on the eps-MSE of each example; None is 1 everywhere."""
+        """w[T] >= 0 on the eps-MSE of each example; None leaves the task's own loss: 1 everywhere, or the schedule's
+        `own_weight`."""
         return None
 
     def optimizer(self, progress: float) -> tuple[float, float | None]:

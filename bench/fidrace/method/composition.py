@@ -46,6 +46,7 @@ class Composition:
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
 
     def prepare(self, schedule: NoiseSchedule) -> None:
+        self._own_weight = schedule.own_weight
         for part in (*self.parts, self._neutral):
             part.prepare(schedule)
 
@@ -59,7 +60,9 @@ class Composition:
         return self._timesteps.timesteps(self._uniforms.uniforms(u), self._timesteps.progress(n))
 
     def loss_weight(self, n: int) -> Floats | None:
-        return self._array_from(self._weight, "loss_weight", n)
+        """w[T] on the eps-MSE, that of the task's own loss if no part sets one; None is 1 everywhere."""
+        w = self._array_from(self._weight, "loss_weight", n)
+        return self._own_weight if w is None else w
 
     @staticmethod
     def _array_from(part: Method, hook: str, n: int) -> Floats | None:

@@ -22,7 +22,7 @@ from fidrace.method.noise_schedule import parse_noise_schedule
 from fidrace.method.registry import Registry
 from fidrace.method.rehearsal import rehearse
 
-GRIDS = ("linear-1000", "cosine-1000", "cosine-4000", "cosine-16")
+GRIDS = ("linear-1000", "cosine-1000", "cosine-4000", "cosine-16", "flow-1000")
 HORIZON = 100
 ITERATIONS = (0, 1, 25, 50, 75, 99, 100, 110)  # the last is the evaluation past the budget
 WARM_UP = 1000  # iterations after which an adaptive method must have changed something

@@ -18,8 +18,15 @@ def cosine_abar(T: int, s: float = 0.008, max_beta: float = 0.999) -> Floats:
     return np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], max_beta), dtype=np.float64)
 
 
+def flow_abar(T: int) -> Floats:
+    """abar[T] with the signal-to-noise ratios of the linear path (1 - s) x0 + s eps of flow matching (arXiv 2210.02747,
+    2209.03003), at the flow times s = (t + 1/2) / T: the middles of T equal parts, so that none is 0 or 1."""
+    s = (np.arange(T, dtype=np.float64) + 0.5) / T
+    return (1 - s) ** 2 / ((1 - s) ** 2 + s**2)
+
+
 MAX_T = 1_000_000
-SCHEDULES = {"linear": linear_abar, "cosine": cosine_abar}
+SCHEDULES = {"linear": linear_abar, "cosine": cosine_abar, "flow": flow_abar}
 
 
 def noise_schedule(name: str, T: int) -> Floats:

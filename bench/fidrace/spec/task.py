@@ -73,10 +73,23 @@ class NetworkConfig(Model):
 
 
 class DiffusionConfig(Model):
-    schedule: Literal["linear", "cosine"]
+    """`schedule` = flow: flow matching on the linear path, whose network predicts the velocity (`prediction` = flow)."""
+
+    schedule: Literal["linear", "cosine", "flow"]
     timesteps: int = Field(ge=2)
     prediction: Prediction = "eps"
     learned_sigma: bool = later(False)  # the network predicts the reverse variance too, trained by L_hybrid
+
+    @pydantic.model_validator(mode="after")
+    def _flow_is_whole(self) -> "DiffusionConfig":
+        if (self.schedule == "flow") != (self.prediction == "flow"):
+            found = f"schedule = {self.schedule!r} with prediction = {self.prediction!r}"
+            raise ValueError(
+                f"{found}: a flow's network predicts its velocity, and no other does; say flow in both or in neither"
+            )
+        if self.learned_sigma and self.schedule == "flow":
+            raise ValueError("learned_sigma belongs to a reverse process with noise; a flow has none")
+        return self
 
 
 class OptimizerConfig(Model):
@@ -96,9 +109,16 @@ class EmaConfig(Model):
 
 
 class SamplerConfig(Model):
-    kind: Literal["ddim", "ancestral"] = "ddim"
+    """`kind`: euler and heun integrate a flow, in `steps` equal steps of its time; heun evaluates the network twice a step."""
+
+    kind: Literal["ddim", "ancestral", "euler", "heun"] = "ddim"
     steps: int = Field(gt=0)
     batch: int = later(512, gt=0)  # samples at a time
+
+    @property
+    def forwards(self) -> int:
+        """Forward passes per sample."""
+        return self.steps * (2 if self.kind == "heun" else 1)
 
 
 class BudgetConfig(Model):
@@ -116,7 +136,7 @@ class BudgetConfig(Model):
     keep_weights: bool = Field(default=False, exclude=True)
     gpu_hours: float | None = later(
         None, gt=0
-    )  # of training, summed over a run's devices; a run ends at this limit or its last iteration
+    )  # of training, summed over devices; a run ends at this limit or its last iteration
     stop: Literal["crossed"] | None = later(None)
     search: bool = later(False)
     search_step: int = later(2, ge=2)
@@ -169,6 +189,7 @@ class DefaultsConfig(Model):
     contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
 
 
+FLOW_SAMPLERS = ("euler", "heun")
 GRID_FIELDS = ("stop", "search", "search_step")  # of the budget: which evaluations are measured, and not what they would be
 NOT_FIXED = {"name", "summary", "remark", "target", "defaults"}
 EMA_SHARE = 0.2  # of the budget: an average that remembers more still holds the first, bad weights when it is measured
@@ -195,6 +216,10 @@ class Task(Model):
 
     @pydantic.model_validator(mode="after")
     def _sampler_fits(self) -> "Task":
+        kind, schedule = self.sampler.kind, self.diffusion.schedule
+        if (kind in FLOW_SAMPLERS) != (schedule == "flow"):
+            fitting = " or ".join(FLOW_SAMPLERS if schedule == "flow" else ("ddim", "ancestral"))
+            raise ValueError(f"schedule = {schedule!r} is not sampled by {kind!r}: sampler.kind is {fitting}")
         if self.sampler.steps > self.diffusion.timesteps:
             raise ValueError(f"sampler.steps = {self.sampler.steps} is more than the {self.diffusion.timesteps} timesteps")
         return self
@@ -207,7 +232,7 @@ class Task(Model):
     def sampling_forwards(self, evaluations: int | None = None) -> int:
         """Forward passes, counted in images, for the samples of `evaluations` evaluations (None: all) and `final_samples`."""
         count = len(self.budget.evaluation_steps()) if evaluations is None else evaluations
-        return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.steps
+        return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.forwards
 
     def ema_warning(self) -> str | None:
         """One line if the average of the weights remembers more than EMA_SHARE of the budget, and the decay that does not."""

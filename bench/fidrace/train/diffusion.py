@@ -1,6 +1,7 @@
 """The Gaussian diffusion process on a discrete grid: noising, losses, and x0 and eps from a prediction.
 
-x0[B, C, H, W] data in [-1, 1], eps the same shape, t[B] timesteps, abar[T]; x_t = sqrt(abar) x0 + sqrt(1 - abar) eps.
+x0[B, C, H, W] data in [-1, 1], eps the same shape, t[B] timesteps, abar[T]; x_t = sqrt(abar) x0 + sqrt(1 - abar) eps, or
+(1 - s) x0 + s eps of a flow, which is the same divided by a number: both have the same signal-to-noise ratio.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x[B, C, H, W], t[
 
 
 class Diffusion:
-    """The forward process with schedule abar[T] for a network whose output is eps, x0 or v.
+    """The forward process with schedule abar[T] for a network whose output is eps, x0, v or a flow's velocity.
 
     With `learned_sigma` the output has 2C channels, the second C for the reverse process's variance. `levels`: the number of
     values a pixel of the data can take, which the bound at t = 0 needs.
@@ -31,15 +32,17 @@ class Diffusion:
         levels: int = 256,
     ):
         self.abar, self.prediction, self.learned_sigma = abar, prediction, learned_sigma
-        signal, noise = np.sqrt(abar), np.sqrt(1 - abar)
+        scale = np.sqrt(abar) + np.sqrt(1 - abar) if prediction == "flow" else np.ones_like(abar)
+        signal, noise = np.sqrt(abar) / scale, np.sqrt(1 - abar) / scale
         self.signal = torch.tensor(signal, dtype=torch.float32, device=device)[:, None, None, None]  # [T, 1, 1, 1]
         self.noise = torch.tensor(noise, dtype=torch.float32, device=device)[:, None, None, None]
-        # A weight w on the eps-MSE is w S on the x0-MSE and w S / (S + 1) on the v-MSE, S the signal-to-noise ratio.
+        # A weight w on the eps-MSE is w S on the x0-MSE and w S / (S + 1) on the v-MSE, S the signal-to-noise ratio, and
+        # w (1 - s)^2 on the velocity's.
         snr = abar / (1 - abar)
-        per_eps = {"eps": np.ones_like(snr), "x0": snr, "v": snr / (snr + 1)}[prediction]
+        per_eps = {"eps": np.ones_like(snr), "x0": snr, "v": snr / (snr + 1), "flow": signal**2}[prediction]
         self.to_eps_mse = torch.tensor(per_eps, dtype=torch.float32, device=device)
         # An error in the prediction, times this, is the error in x0.
-        per_x0 = {"eps": -noise / signal, "x0": np.ones_like(snr), "v": -noise}[prediction]
+        per_x0 = {"eps": -noise / signal, "x0": np.ones_like(snr), "v": -noise, "flow": -noise}[prediction]
         self.to_x0_error = torch.tensor(per_x0, dtype=torch.float32, device=device)[:, None, None, None]
         self.bound = Bound(abar, levels, device) if learned_sigma else None
 
@@ -75,7 +78,8 @@ class Diffusion:
         return self._mse(error, t), bits * (len(self.abar) / 1000)
 
     def x0_and_eps(self, x: Tensor, prediction: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """x0 by the prediction at x = x_t, clipped to [-1, 1], and the eps that is consistent with the clipped x0."""
+        """x0 by the prediction at x = x_t, clipped to [-1, 1], and the eps that is consistent with the clipped x0; not of a
+        flow."""
         a, s = float(np.sqrt(self.abar[t])), float(np.sqrt(1 - self.abar[t]))
         x0 = {"eps": lambda: (x - s * prediction) / a, "x0": lambda: prediction, "v": lambda: a * x - s * prediction}
         clipped = x0[self.prediction]().clamp(-1, 1)
@@ -86,6 +90,8 @@ class Diffusion:
         return t * (1000 / len(self.abar))
 
     def _target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        if self.prediction == "flow":
+            return eps - x0
         if self.prediction == "v":  # v = sqrt(abar) eps - sqrt(1 - abar) x0, arXiv 2202.00512
             return self.signal[t] * eps - self.noise[t] * x0
         return eps if self.prediction == "eps" else x0

@@ -1,7 +1,8 @@
 """Sampling: latents in, images out. The same weights, latents and seed give the same images.
 
 DDIM with eta = 0 (arXiv 2010.02502) adds no noise; ancestral sampling (arXiv 2006.11239) adds noise at every step but the last.
-x[B, C, H, W] is one chunk of samples, from x_T to images in [-1, 1].
+A flow is integrated from noise at time 1 to images at time 0. x[B, C, H, W] is one chunk of samples, from noise to images in
+[-1, 1].
 """
 
 import numpy as np
@@ -39,6 +40,8 @@ def sample(
         y = None if labels is None else labels[index * config.batch :][: len(x)]
         if config.kind == "ddim":
             images.append(ddim(network, diffusion, x, config.steps, y))
+        elif config.kind in ("euler", "heun"):
+            images.append(integrate(network, diffusion, x, config.steps, y, heun=config.kind == "heun"))
         else:
             generator = torch.Generator(x.device).manual_seed(streams.integer("ancestral", first + index))
             from fidrace.train.ancestral import ancestral
@@ -64,4 +67,25 @@ def ddim(network: Network, diffusion: Diffusion, x: Tensor, steps: int, labels: 
         x0, eps = diffusion.x0_and_eps(x, prediction, int(t))
         abar = 1.0 if earlier < 0 else float(diffusion.abar[earlier])
         x = abar**0.5 * x0 + (1 - abar) ** 0.5 * eps
+    return x
+
+
+@torch.no_grad()
+def integrate(
+    network: Network, diffusion: Diffusion, x: Tensor, steps: int, labels: Tensor | None = None, heun: bool = False
+) -> Tensor:
+    """One chunk along the flow dx/ds = velocity in equal steps of its time s, by Euler's method, or by Heun's, which takes the
+    mean of the velocities at both ends of a step (EDM, arXiv 2206.00364, algorithm 1, without noise)."""
+
+    def velocity(x: Tensor, s: float) -> Tensor:
+        t = s * len(diffusion.abar) - 0.5  # of which the trained timesteps are the whole numbers
+        now = torch.full((len(x),), t, device=x.device)
+        return diffusion.split_output(network(x, diffusion.network_timestep(now), labels))[0]
+
+    for k in range(steps, 0, -1):
+        s, later = k / steps, (k - 1) / steps
+        slope = velocity(x, s)
+        if heun:
+            slope = (slope + velocity(x + (later - s) * slope, later)) / 2
+        x = x + (later - s) * slope
     return x

@@ -24,6 +24,8 @@ def plan_studies(base: Study, networks: list[str]) -> dict[str, Study]:
         raise InputError("consistency compares networks of different seeds: --seeds takes at least 2")
     if own.init is not None:
         raise InputError("--set network.init: consistency chooses initial weights itself; leave it out")
+    if base.task.diffusion.schedule == "flow":
+        raise InputError("consistency compares networks by DDIM, and this task's are flows: choose another task")
     ring = base.seeds[:RING]
     studies = {SEEDS: base, AGAIN: baseline_study(base, own, ring[:1])}
     for seed, start in zip(ring, (*ring[1:], ring[0]), strict=True):
