@@ -9,7 +9,8 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from fidrace.errors import InputError
-from fidrace.spec.task import NetworkConfig, load_task
+from fidrace.spec.network import NetworkConfig
+from fidrace.spec.task import load_task
 from fidrace.train.architectures import build_network, check_network
 from tests.test_network import count, on_meta, ported
 

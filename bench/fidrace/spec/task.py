@@ -13,6 +13,7 @@ from pydantic import Field
 from fidrace.errors import InputError, nearest
 from fidrace.method.base import Prediction
 from fidrace.spec.measurement import QualityConfig, SignatureConfig
+from fidrace.spec.network import NetworkConfig, keep_what_fits
 from fidrace.spec.random_streams import VERSION
 from fidrace.spec.user_input import Goal, Model, Place, WindowRatio, later, read_toml, validate
 
@@ -42,34 +43,6 @@ class DataConfig(Model):
         if self.size is None:
             raise InputError(f"data.kind = {self.kind!r} needs data.size, the side that images are resized to")
         return 3, self.size, self.size
-
-
-class NetworkConfig(Model):
-    """The U-Net's fields, named as in its papers; image size and channels come from the data. Kind `diffusers` is that
-    library's UNet2DModel with the same widths; `config` adds and overrides its arguments."""
-
-    kind: Literal["unet", "diffusers"] = "unet"
-    channels: int = Field(gt=0)
-    multipliers: tuple[pydantic.PositiveInt, ...] = Field(min_length=1)
-    res_blocks: int = Field(gt=0)
-    attention_resolutions: tuple[int, ...] = ()
-    heads: int = Field(default=1, gt=0)
-    head_channels: int | None = Field(default=None, gt=0)
-    scale_shift: bool = False
-    resblock_updown: bool = False
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    classes: int | None = Field(default=None, gt=0)
-    norm_groups: int = Field(default=32, gt=0)
-    config: dict[str, Any] = later({})
-    init: int | None = later(None, ge=0)  # the seed of the initial weights; None: the run's own seed
-
-    @pydantic.model_validator(mode="after")
-    def _groups_divide(self) -> "NetworkConfig":
-        if self.channels % self.norm_groups:
-            raise ValueError(f"norm_groups = {self.norm_groups} does not divide {self.channels} channels")
-        if self.config and self.kind != "diffusers":
-            raise ValueError('config holds arguments of kind = "diffusers"')
-        return self
 
 
 class DiffusionConfig(Model):
@@ -279,6 +252,7 @@ def read_task(name: str) -> dict[str, Any]:
     if "base" not in table:
         return table
     base = read_task(table.pop("base"))
+    keep_what_fits(base, table.get("network", {}))
     return base | {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in table.items()}
 
 
@@ -288,6 +262,7 @@ def load_task(name: str, changes: Mapping[str, Any] = {}) -> Task:
     if name not in task_names():
         raise InputError(f"unknown task {name!r}{nearest(name, task_names())} (`fidrace tasks` lists all)")
     table, sections = read_task(name), sorted(Task.model_fields.keys() - NOT_FIXED)
+    keep_what_fits(table, {"kind": changes.get("network.kind")})
     for key, value in changes.items():
         section, _, field = key.partition(".")
         if section not in sections:

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from fidrace.errors import InputError
+from fidrace.spec.network import TRANSFORMERS, UNETS, NetworkConfig
 from fidrace.spec.random_streams import Streams
-from fidrace.spec.task import NetworkConfig
+from fidrace.train.dit import DiT
 from fidrace.train.unet import UNet
 from fidrace.train.unet_diffusers import diffusers_unet, one_line
 
@@ -29,9 +30,11 @@ def build_network(
         torch.manual_seed(Streams(seed if config.init is None else config.init).integer("init"))
         if config.kind == "diffusers":
             return diffusers_unet(config, height, channels, out, checkpointing)
-        fields = config.model_dump(exclude={"kind", "config", "init"})
+        others = UNETS if config.kind == "dit" else TRANSFORMERS
+        fields = config.model_dump(exclude={"kind", "config", "init", *others})
         try:
-            return UNet(image_size=height, in_channels=channels, out_channels=out, checkpointing=checkpointing, **fields)
+            network = DiT if config.kind == "dit" else UNet
+            return network(image_size=height, in_channels=channels, out_channels=out, checkpointing=checkpointing, **fields)
         except ValueError as error:
             raise InputError(f"network: {error}") from error
 
@@ -43,7 +46,7 @@ def check_network(config: NetworkConfig, image_shape: tuple[int, ...], learned_s
     expected = (2, channels * (2 if learned_sigma else 1), height, width)  # a batch of 2: one of 1 could fit by broadcasting
     with torch.device("meta"), torch.no_grad():
         network = build_network(config, image_shape, 0, learned_sigma)
-        if config.kind == "unet":  # its constructor refuses sizes that do not fit; the pass below would cost a second
+        if config.kind != "diffusers":  # their constructors refuse sizes that do not fit; the pass below would cost a second
             return
         labels = torch.zeros(2, dtype=torch.long) if config.classes else None
         try:

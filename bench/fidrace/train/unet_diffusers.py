@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fidrace.errors import InputError, nearest
-from fidrace.spec.task import NetworkConfig
+from fidrace.spec.network import NetworkConfig
 
 # Arguments that other settings determine; another value would break the call or leave labels without an embedding.
 DETERMINED_BY = {

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from fidrace.analyses.consistency.pairs import AGAIN, SEEDS, START
 from fidrace.errors import InputError
+from fidrace.spec.network import NetworkConfig
 from fidrace.spec.study import Study
-from fidrace.spec.task import NetworkConfig
 from fidrace.spec.user_input import parse_assignment, validate
 
 RING = 3  # seeds whose initial weights another seed's run gets; each costs a run
