@@ -1,6 +1,5 @@
 """A folder of images is prepared once, whole or not at all; what is missing, damaged or another set is named."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import fidrace.data.base
@@ -283,19 +281,3 @@ def test_other_images_than_the_task_was_made_for_are_refused(photographs: Path) 
     assert load_data(config(photographs, sha256=right)).sha256 == right
     with pytest.raises(InputError, match=right):
         load_data(config(photographs, sha256="0" * 64))
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 10**6])
-def test_a_content_hash_in_chunks_is_that_of_the_whole(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidrace.data.base, "CHUNK", chunk)
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "x.npy", rng.integers(0, 256, (5, 3, 4, 4), np.uint8))
-    arrays: list[NDArray[np.generic]] = [
-        np.load(tmp_path / "x.npy", mmap_mode="r"),
-        rng.random((6, 5))[::2, ::-1],
-        np.asfortranarray(rng.random((3, 4), dtype=np.float32)),
-        np.zeros((0, 3), np.int64),
-        np.array(3),
-    ]
-    whole = b"".join(repr((each.shape, each.dtype.str)).encode() + each.tobytes(order="C") for each in arrays)
-    assert content_sha256(*arrays) == hashlib.sha256(whole).hexdigest()

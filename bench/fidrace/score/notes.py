@@ -108,6 +108,7 @@ def notes_of_signatures(table: RunTable, method: str) -> list[str]:
 
 
 def count_signatures(table: RunTable, method: str) -> list[str]:
+    """The same, found anew."""
     rules, limits = table.rules, SignatureConfig(**table.rules.fixed.get("signatures", {}))
     shown = Counter(
         name

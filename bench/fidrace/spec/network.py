@@ -8,8 +8,10 @@ from pydantic import Field
 
 from fidrace.spec.user_input import Model, later
 
-UNETS = {*"multipliers res_blocks attention_resolutions head_channels scale_shift resblock_updown norm_groups config".split()}
-TRANSFORMERS = {"patch", "depth"}
+UNET_FIELDS = frozenset(
+    "multipliers res_blocks attention_resolutions head_channels scale_shift resblock_updown norm_groups config".split()
+)
+TRANSFORMER_FIELDS = frozenset({"patch", "depth"})
 
 
 class NetworkConfig(Model):
@@ -36,13 +38,14 @@ class NetworkConfig(Model):
 
     @pydantic.model_validator(mode="after")
     def _kind_has_its_fields(self) -> "NetworkConfig":
-        kind, (own, others) = ("transformer", (TRANSFORMERS, UNETS)) if self.kind == "dit" else ("U-Net", (UNETS, TRANSFORMERS))
+        what, foreign, needed = "U-Net", TRANSFORMER_FIELDS, ("multipliers", "res_blocks")
+        if self.kind == "dit":
+            what, foreign, needed = "transformer", UNET_FIELDS, ("patch", "depth")
         for name, field in NetworkConfig.model_fields.items():
-            if name in others and getattr(self, name) != field.default:
-                raise ValueError(f"{name} does not belong to a {kind}, which kind = {self.kind!r} is")
-        needed = [name for name in ("multipliers", "res_blocks", "patch", "depth") if name in own]
+            if name in foreign and getattr(self, name) != field.default:
+                raise ValueError(f"{name} does not belong to a {what}, which kind = {self.kind!r} is")
         if not all(getattr(self, name) for name in needed):
-            raise ValueError(f"a {kind} needs {' and '.join(needed)}")
+            raise ValueError(f"a {what} needs {' and '.join(needed)}")
         return self
 
     @pydantic.model_validator(mode="after")
@@ -57,4 +60,4 @@ class NetworkConfig(Model):
 def keep_what_fits(table: dict[str, Any], changed: Mapping[str, Any]) -> None:
     """A network that becomes a transformer keeps nothing of the U-Net that it was."""
     if changed.get("kind") == "dit":
-        table["network"] = {key: value for key, value in table["network"].items() if key not in UNETS}
+        table["network"] = {key: value for key, value in table["network"].items() if key not in UNET_FIELDS}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fidrace.errors import InputError
-from fidrace.spec.network import TRANSFORMERS, UNETS, NetworkConfig
+from fidrace.spec.network import TRANSFORMER_FIELDS, UNET_FIELDS, NetworkConfig
 from fidrace.spec.random_streams import Streams
 from fidrace.train.dit import DiT
 from fidrace.train.unet import UNet
@@ -30,7 +30,7 @@ def build_network(
         torch.manual_seed(Streams(seed if config.init is None else config.init).integer("init"))
         if config.kind == "diffusers":
             return diffusers_unet(config, height, channels, out, checkpointing)
-        others = UNETS if config.kind == "dit" else TRANSFORMERS
+        others = UNET_FIELDS if config.kind == "dit" else TRANSFORMER_FIELDS
         fields = config.model_dump(exclude={"kind", "config", "init", *others})
         try:
             network = DiT if config.kind == "dit" else UNet

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fidrace.method.base import Ints
 from fidrace.spec.random_streams import Streams
-from fidrace.spec.task import SamplerConfig
+from fidrace.spec.task import FLOW_SAMPLERS, SamplerConfig
 from fidrace.train.diffusion import Diffusion, Network
 
 
@@ -40,7 +40,7 @@ def sample(
         y = None if labels is None else labels[index * config.batch :][: len(x)]
         if config.kind == "ddim":
             images.append(ddim(network, diffusion, x, config.steps, y))
-        elif config.kind in ("euler", "heun"):
+        elif config.kind in FLOW_SAMPLERS:
             images.append(integrate(network, diffusion, x, config.steps, y, heun=config.kind == "heun"))
         else:
             generator = torch.Generator(x.device).manual_seed(streams.integer("ancestral", first + index))
