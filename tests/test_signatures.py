@@ -42,6 +42,11 @@ def test_a_curve_that_falls_shows_nothing_and_without_a_target_nothing_is_slow()
     assert shown(FALLING[:4]) == []  # a run at work is not slow yet
 
 
+def test_one_swing_is_no_oscillation_and_one_rise_at_the_end_no_instability() -> None:
+    assert shown([*FALLING[:6].tolist(), 6, 9, 6, 5.5, 5.4, 5.3]) == []
+    assert shown([*FALLING[:11].tolist(), 9]) == []
+
+
 @pytest.mark.parametrize("column", ["val_loss", "grad_norm"])
 def test_a_rise_of_little_more_than_the_error_counts_if_loss_or_gradient_rise_too(column: str) -> None:
     risen = [*FALLING[:10].tolist(), 1.1 * FALLING[9], 1.1 * FALLING[9]]
