@@ -107,3 +107,10 @@ def test_the_command_lists_every_task_with_its_summary(fidrace: Fidrace) -> None
     assert all(load_task(name).summary in " ".join(tasks.split()) for name in names)
     assert re.findall(r"(?m)^  (\S+)", studies) == sorted(file.stem for file in STUDIES.glob("*.toml"))
     assert "multipliers = [1, 1, 2, 3, 4]" in fidrace("tasks", "imagenet128").stdout
+
+
+def test_a_remark_on_a_packaged_task_is_said_of_that_task_alone() -> None:
+    assert "early training" in load_study("digits").task.remark
+    for changes in ({"budget.iterations": 4000}, {"diffusion.prediction": "v"}):
+        assert load_study("digits", changes=changes).task.remark == ""
+    assert load_study("digits", changes={"budget.stop": "crossed"}).task.remark  # the same race, and fewer evaluations

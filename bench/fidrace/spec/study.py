@@ -193,6 +193,8 @@ def load_study(
     by_flag = {} if budget is None else {"budget.iterations": budget}
     merged = {**file.set, **in_file, **changes, **by_flag}
     task = load_task(file.task, merged)
+    if task.remark and not is_as_packaged(task):  # which the remark is about
+        task = task.model_copy(update={"remark": ""})
     names = methods or file.methods or task.defaults.methods
     looks = find_looks(file, until_decided, seeds is not None, name)
     seeds_given = looks is None and (seeds is not None or file.seeds is not None)
@@ -244,13 +246,18 @@ def find_looks(file: StudyFile, asked: Mapping[str, Any] | None, seeds_asked: bo
     return validate(Looks, {**in_file, **asked}, "--until-decided")
 
 
+def is_as_packaged(task: Task) -> bool:
+    """True if the fixed part is that of the packaged task of that name, whichever evaluations of its grid are measured."""
+    return task.whole_grid().fixed_hash() == load_task(task.name).fixed_hash()
+
+
 def resolve_target(given: Target | None, task: Task) -> tuple[Target, str, bool]:
     """The target, how it was set, and whether it was given; the task's own target is post hoc if the task is changed."""
     if given is not None:
         check_target(given)
         if given != task.target.fd:
             return given, "post hoc: --target", True
-    unchanged = task.target.fd == "baseline-final" or task.whole_grid().fixed_hash() == load_task(task.name).fixed_hash()
+    unchanged = task.target.fd == "baseline-final" or is_as_packaged(task)
     how = task.target.how if unchanged else f"post hoc: set for the unchanged task {task.name}"
     return task.target.fd, how, given is not None
 

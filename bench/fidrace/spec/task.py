@@ -169,7 +169,7 @@ EMA_SHARE = 0.2  # of the budget: an average that remembers more still holds the
 
 
 class Task(Model):
-    """`remark`: what whoever races the task must know of its verdicts."""
+    """`remark`: what whoever races the packaged task must know of its verdicts."""
 
     name: str
     summary: str
