@@ -54,7 +54,7 @@ def import_logs(
     task: Annotated[str, typer.Option(metavar="NAME", help="What was trained, if tables should name it.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Put these runs in the place of those of the same name.")] = False,
 ) -> None:
-    """Make other people's logs into tables that `fidrace score` reads.
+    """Make other people's logs into tables for `fidrace score`.
 
     Writes DIR/runs.csv, DIR/evals.csv and DIR/imported.json, or nothing. Call it once for each run: runs are added.
 

@@ -11,6 +11,7 @@ from fidrace.cli.check import check
 from fidrace.cli.claims import claims
 from fidrace.cli.doctor import doctor
 from fidrace.cli.import_logs import import_logs
+from fidrace.cli.leaderboard import leaderboard
 from fidrace.cli.merge import merge
 from fidrace.cli.methods import methods
 from fidrace.cli.plan import plan
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, plan, target, score, report, check, claims, merge, methods, tasks, doctor):
+for verb in (run, plan, target, score, leaderboard, report, check, claims, merge, methods, tasks, doctor):
     app.command(cls=Verb)(guard_errors(verb))
 app.command("import", cls=Verb)(guard_errors(import_logs))
 app.add_typer(analyze, name="analyze")

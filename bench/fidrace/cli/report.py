@@ -19,7 +19,7 @@ def report(
     methods_path: MethodsPath = [],
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write one HTML page: leaderboard, curves, samples, provenance.
+    """Write one HTML page: leaderboard, curves and samples.
 
     The page is DIR/report.html, needs no network and can be mailed. While runs are still going it shows what they have measured
     so far. For the name of published tables, which are never changed, the page is NAME.html in the current folder.

@@ -21,7 +21,7 @@ def score(
         typer.Option(metavar="METHOD/CONTROL", help="Compare METHOD with CONTROL, not only with the baseline; repeat."),
     ] = [],
 ) -> None:
-    """Show who reaches the target faster, from runs.csv and evals.csv.
+    """Show who reaches the target faster, from its tables.
 
     An evals.csv of your own is enough: columns method, step (or kimg, images, epoch) and fid; seed if there are several.
     Rewrites the tables and plots in DIR; if another target, axis or contrast is asked than DIR declares, it only shows them.

@@ -1,5 +1,6 @@
 """The leaderboard, contrasts and guards as cells of text; terminal, Markdown and page show the same cells."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,20 @@ def factor_cells(row: dict[str, Any]) -> list[str]:
     """The speedup, its interval, Holm's p (of `slower` if that is the verdict) and the verdict."""
     p = row["p_slower_holm" if str(row["verdict"]).startswith(SLOWER) else "p_holm"]
     return [
-        "–" if np.isnan(row["speedup"]) else f"{BOUNDS[row['bound']]}{row['speedup']:.2f}×",
-        "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f} – {row['ci_high']:.2f}".replace("inf", "∞"),
+        format_factor(row),
+        format_interval(row),
         "" if pd.isna(p) else format_p(p),
         "" if pd.isna(row["verdict"]) else row["verdict"],
     ]
+
+
+def format_factor(row: Mapping[Any, Any]) -> str:
+    return "–" if np.isnan(row["speedup"]) else f"{BOUNDS[row['bound']]}{row['speedup']:.2f}×"
+
+
+def format_interval(row: Mapping[Any, Any]) -> str:
+    """The limits; empty if there are none."""
+    return "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f} – {row['ci_high']:.2f}".replace("inf", "∞")
 
 
 def leaderboard_cells(row: dict[str, Any], rules: Rules, axis: str) -> list[str]:

@@ -63,6 +63,11 @@ class RunTable:
         return tuple(axis for axis in axes_of(self.curves) if axis not in self.redundant_axes)
 
     @property
+    def family(self) -> int:
+        """How many methods Holm counts at least: all that are declared in a study that is raced until it is decided, else 0."""
+        return len({*self.rules.methods, *self.methods} - {self.rules.baseline}) if self.rules.until_decided else 0
+
+    @property
     def has_one_grid(self) -> bool:
         """True if all runs are evaluated alike, or searched on one grid for the target and every distance is a number."""
         if self.rules.is_searched_for:

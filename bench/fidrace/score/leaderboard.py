@@ -136,17 +136,15 @@ def score_tables(folder: Path, asked: Question, axis: str | None = None, contras
     guards = guard_table(table)
     methods = [method for method in table.methods if method != table.rules.baseline]
     added = WINDOW_COLUMNS if table.rules.window > 1 else []
-    by_looks = table.rules.until_decided is not None
-    family = len({*table.rules.methods, *table.methods} - {table.rules.baseline}) if by_looks else 0
     speedups = adjust_p_values(
-        [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS + added, family
+        [speedup_row(table, guards, method, name) for name in axes for method in methods], SPEEDUP_COLUMNS + added, table.family
     )
     pairs = [pair for pair in table.rules.contrasts if {*pair} <= {*table.methods}]
     rows = [contrast_row(table, guards, *pair, name) for name in axes for pair in pairs]
     against_controls = adjust_p_values(
         [{**row, "flags": flag_post_hoc(row["flags"], bool(contrasts))} for row in rows],
         CONTRAST_COLUMNS + added,
-        len(table.rules.contrasts) if by_looks else 0,
+        len(table.rules.contrasts) if table.rules.until_decided else 0,
     )
     return Scores(
         speedups,

@@ -1,25 +1,13 @@
-"""The page: one HTML file with everything that a folder's tables say; it needs no network.
+"""The page of a folder: one HTML file with everything that its tables say."""
 
-Its Content-Security-Policy allows only the two scripts of this file, by their hashes, and no request to any host.
-"""
-
-import base64
-import gzip
-import hashlib
-import json
 import sys
 import webbrowser
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from fidrace.console import say
 from fidrace.errors import InputError, NothingToConclude
@@ -39,6 +27,7 @@ from fidrace.report.leaderboard import (
 )
 from fidrace.report.page import charts as figures
 from fidrace.report.page import tables as sheets
+from fidrace.report.page.render import render
 from fidrace.report.page.samples import load_samples
 from fidrace.report.style import Style, styles
 from fidrace.score.claims import load_claims, verdicts_on_claim
@@ -106,15 +95,11 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
     charts = make_charts(found, look, said, study)
     files = {path.name: path.read_text(encoding="utf-8") for path in downloads(folder)}
     frames = None if shot is None else {"iterations": shot.iterations, "frames": shot.frames}
-    environment = Environment(
-        loader=PackageLoader("fidrace.report", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    scripts = [get_plotlyjs(), read_source(environment, "page.js")]
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
+        charts,
+        files,
+        frames,
         name=(study and study.name) or races.curves[0].task,
         task=races.curves[0].task,
         metric=found.metric,
@@ -130,7 +115,6 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         look=look,
         methods=races.methods,
         unsaid=unsaid,
-        charts=charts,
         fd_sheet=sheets.fd_sheet(races),
         curve_sheet=None if scores is None else sheets.csv_sheet(scores.curve[scores.curve["axis"] == scores.rules.unit]),
         loss_sheet=sheets.loss_sheet(races),
@@ -139,27 +123,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         progresses=PROGRESSES,
         provenance=sheets.provenance(folder, races, runs, study),
         runs=sheets.runs_sheet(runs),
-        files=[*files],
-        version=version("fidrace"),
-        css=Markup(read_source(environment, "page.css")),  # ours, as are the scripts
-        data=pack({"charts": charts, "film": frames, "files": files}),
-        scripts=[Markup(script) for script in scripts],
-        hashes=" ".join(f"'sha256-{digest(script)}'" for script in scripts),
     )
-
-
-def read_source(environment: Environment, name: str) -> str:
-    assert environment.loader
-    return environment.loader.get_source(environment, name)[0]
-
-
-def pack(data: dict[str, Any]) -> str:
-    """`data` as JSON, gzip and base64: several times smaller than JSON, and free of anything that could end a script tag."""
-    return base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), 6, mtime=0)).decode()
-
-
-def digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def downloads(folder: Path) -> list[Path]:

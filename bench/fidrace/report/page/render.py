@@ -1,0 +1,60 @@
+"""From charts, tables and files to one HTML file, which needs no network.
+
+Its Content-Security-Policy allows only the two scripts of this file, by their hashes, and no request to any host.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from fidrace.report.page.charts import Figure
+
+
+def render(
+    template: str,
+    charts: dict[str, dict[str, Figure]],
+    files: dict[str, str],
+    film: dict[str, Any] | None = None,
+    **context: Any,
+) -> str:
+    """The page of a template: `charts` by name, each with its variants by name; `files` to download, by name; the `film` of
+    samples; and what else the template shows."""
+    environment = Environment(
+        loader=PackageLoader("fidrace.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [get_plotlyjs(), read_source(environment, "page.js")]
+    return environment.get_template(template).render(
+        **context,
+        charts=charts,
+        files=[*files],
+        version=version("fidrace"),
+        css=Markup(read_source(environment, "page.css")),  # ours, as are the scripts
+        data=pack({"charts": charts, "film": film, "files": files}),
+        scripts=[Markup(script) for script in scripts],
+        hashes=" ".join(f"'sha256-{digest(script)}'" for script in scripts),
+    )
+
+
+def read_source(environment: Environment, name: str) -> str:
+    assert environment.loader
+    return environment.loader.get_source(environment, name)[0]
+
+
+def pack(data: dict[str, Any]) -> str:
+    """`data` as JSON, gzip and base64: several times smaller than JSON, and free of anything that could end a script tag."""
+    return base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), 6, mtime=0)).decode()
+
+
+def digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
