@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from fidrace.method.base import Floats
@@ -16,19 +17,23 @@ DRAWS = 4000
 
 
 def correlate_ranks(one: Sequence[MethodComparison], two: Sequence[MethodComparison]) -> tuple[float, float, float]:
-    """Spearman's correlation of the factors that the same methods have on two tasks, and the middle 95 % of what it would be if
-    each task's factors were moved by their errors.
+    """Spearman's correlation of the factors that the same methods have on two tasks, and the middle 95 % of what it becomes if
+    each task's factors are moved by their errors, with the correction for the bias of a bootstrap (Efron 1987): factors that
+    were found are moved already, and to move them again makes orders less alike.
 
-    The methods are these, not a sample of others. Factors that are found are moved already, so that the interval leans towards
-    0 (docs/statistics.md has how often it holds the truth). NaN for fewer than FEWEST methods, for an order that is not known,
-    and limits for runs too few to scatter."""
+    The methods are these, not a sample of others. Ranks jump where two factors are nearly equal, so the interval is rough
+    (docs/across-tasks.md says how often it holds the truth). NaN for fewer than FEWEST methods and for an order that is not
+    known; NaN limits for runs too few to scatter."""
     means = [np.array([mean_log_factor(found) if is_point(found) else NAN for found in task]) for task in (one, two)]
     found = spearman(*(mean[None] for mean in means)) if len(one) >= FEWEST else np.array([NAN])
     if np.isnan(found).any() or any(len(side) < MIN_PAIRS for task in (one, two) for c in task for side in c.compared):
         return float(found[0]), NAN, NAN
     generator = np.random.default_rng(0)
     moved = [mean + draw_errors(task, generator) for mean, task in zip(means, (one, two), strict=True)]
-    low, high = np.nanquantile(spearman(*moved), (0.025, 0.975))
+    drawn = spearman(*moved)
+    below = float((drawn < found).mean() + (drawn == found).mean() / 2)
+    shift = 2 * ndtri(np.clip(below, 1 / DRAWS, 1 - 1 / DRAWS))
+    low, high = np.nanquantile(drawn, ndtr(shift + ndtri([0.025, 0.975])))
     return float(found[0]), float(low), float(high)
 
 

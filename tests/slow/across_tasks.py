@@ -1,0 +1,78 @@
+"""How often the intervals of a leaderboard over tasks hold the truth, in simulations: python -m tests.slow.across_tasks
+
+Each simulated study has seeds whose ln costs scatter by SPREAD; methods share their baseline's runs. About a minute.
+"""
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from fidrace.method.base import Floats
+from fidrace.score.across_tasks import average
+from fidrace.score.crossings import TargetCost
+from fidrace.score.estimates import estimate_of
+from fidrace.score.method_comparison import MethodComparison
+from fidrace.score.rank_correlation import correlate_ranks
+from fidrace.score.speedups import speedup
+
+STUDIES, SPREAD, TASKS, METHODS = 400, 0.06, 3, 8
+FACTORS = np.linspace(-0.15, 0.45, METHODS)  # of ln, as wide as those of results/digits-field
+
+
+def comparisons(log_factors: Floats, seeds: int, shared: Floats, rng: np.random.Generator) -> list[MethodComparison]:
+    """One task's comparisons: `shared`[seeds] moves a seed's runs on every task alike."""
+    baseline = 6 + shared + rng.normal(0, SPREAD, seeds)
+    theirs = [TargetCost(cost, cost, cost) for cost in np.exp(baseline)]
+    found = []
+    for factor in log_factors:
+        logs = 6 - factor + shared + rng.normal(0, SPREAD, seeds)
+        ours = [TargetCost(cost, cost, cost) for cost in np.exp(logs)]
+        found.append(MethodComparison([*range(seeds)], ours, theirs, speedup(theirs, ours)))
+    return found
+
+
+def coverage_of_means(seeds: int, correlation: float, rng: np.random.Generator) -> float:
+    """Of the first method's geometric mean over TASKS tasks; `correlation` of a seed's ln factors between tasks."""
+    held = 0
+    for _ in range(STUDIES * 5):
+        truths = rng.normal(0.1, 0.3, TASKS)
+        common = rng.normal(0, SPREAD * correlation**0.5, seeds)
+        own = rng.normal(0, SPREAD * (1 - correlation) ** 0.5, (TASKS, seeds))
+        estimates = []
+        for truth, scatter in zip(truths, own, strict=True):
+            theirs = [TargetCost(400.0, 400.0, 400.0)] * seeds
+            ours = [TargetCost(cost, cost, cost) for cost in 400 / np.exp(truth + common + scatter)]
+            estimates.append(estimate_of(MethodComparison([*range(seeds)], ours, theirs, speedup(theirs, ours))))
+        mean = average(estimates)
+        held += mean.ci_low <= np.exp(truths.mean()) <= mean.ci_high
+    return held / (STUDIES * 5)
+
+
+def coverage_of_correlation(seeds: int, swaps: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Coverage, mean true correlation, and mean width, of two tasks whose true factors differ by `swaps` (standard deviation)."""
+    held, truths, widths = 0, [], []
+    for _ in range(STUDIES):
+        factors = [FACTORS, FACTORS + rng.normal(0, swaps, METHODS)]
+        truth = float(spearmanr(*factors).statistic)
+        nothing = np.zeros(seeds)
+        _, low, high = correlate_ranks(*(comparisons(one, seeds, nothing, rng) for one in factors))
+        held += low <= truth <= high
+        truths.append(truth)
+        widths.append(high - low)
+    return held / STUDIES, float(np.mean(truths)), float(np.mean(widths))
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    print("geometric mean over 3 tasks | seeds | correlation of a seed between tasks | coverage")
+    for correlation in (0.0, 0.1, 0.3, 1.0):
+        for seeds in (3, 5, 10):
+            print(f"{seeds:3} | {correlation:.1f} | {coverage_of_means(seeds, correlation, rng):.3f}", flush=True)
+    print("rank correlation of 8 methods | seeds | mean true correlation | coverage | mean width")
+    for swaps in (0.0, 0.1, 1.0):
+        for seeds in (3, 5, 10):
+            held, truth, width = coverage_of_correlation(seeds, swaps, rng)
+            print(f"{seeds:3} | {truth:.2f} | {held:.3f} | {width:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
