@@ -10,8 +10,8 @@ import pytest
 
 from fidrace.data.loading import digits, load_data
 from fidrace.errors import InputError
-from fidrace.evaluate.digits_classifier import load_classifier
-from fidrace.evaluate.digits_training import accuracy_of
+from fidrace.evaluate.classifier import load_classifier
+from fidrace.evaluate.classifier_training import accuracy_of
 from fidrace.evaluate.features import WEIGHTS
 from fidrace.score.leaderboard import score_folder
 from fidrace.spec.study import load_study
@@ -244,9 +244,9 @@ def test_the_packaged_classifier_has_the_accuracy_that_is_reported() -> None:
     data = digits()
     assert data.train.shape == (1500, 1, 8, 8)
     assert len(np.unique(np.concatenate([data.train, data.heldout]).reshape(1797, 64), axis=0)) == 1797
-    assert accuracy_of(load_classifier(WEIGHTS / "digits.safetensors"), data.heldout, data.heldout_labels) == pytest.approx(
-        295 / 297
-    )
+    assert accuracy_of(
+        load_classifier("digits", WEIGHTS / "digits.safetensors"), data.heldout, data.heldout_labels
+    ) == pytest.approx(295 / 297)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def images(task: Task) -> Data:
 def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path) -> None:
     whole = load_task(name)
     changes = dict(NARROW)
+    if whole.network.kind == "dit":
+        changes["network.depth"] = changes.pop("network.res_blocks")
     if whole.network.head_channels:
         changes["network.head_channels"] = 32
     if name == "cifar10":
@@ -71,7 +73,8 @@ def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path
     training.observe_losses()
     after = list(training.network.parameters())
     assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
-    assert after[-1].shape[0] == data.train.shape[1] * (2 if task.diffusion.learned_sigma else 1)
+    pixels = (task.network.patch or 1) ** 2  # that a transformer's last layer predicts for each token
+    assert after[-1].shape[0] == data.train.shape[1] * (2 if task.diffusion.learned_sigma else 1) * pixels
     evaluator = Evaluator(task, data, training)
     columns, pictures = evaluator.measure(lambda: None)
     assert pictures.shape == (3, *data.train.shape[1:])

@@ -7,6 +7,7 @@ import numpy as np
 from fidrace.data.base import Data, content_sha256
 from fidrace.data.cifar10 import check_files, cifar10
 from fidrace.data.image_folder import check_config, list_images, load_image_folder
+from fidrace.data.mnist import mnist, mnist_file
 from fidrace.errors import InputError
 from fidrace.spec.task import DataConfig
 
@@ -26,9 +27,15 @@ def load_data(config: DataConfig) -> Data:
 
 
 def _load(config: DataConfig) -> Data:
-    if config.kind == "digits":
-        return digits()
-    return cifar10(config) if config.kind == "cifar10" else load_image_folder(config)
+    match config.kind:
+        case "digits":
+            return digits()
+        case "mnist":
+            return mnist()
+        case "cifar10":
+            return cifar10(config)
+        case "imagenet" | "folder":
+            return load_image_folder(config)
 
 
 def describe_data(config: DataConfig) -> str:
@@ -36,6 +43,8 @@ def describe_data(config: DataConfig) -> str:
     if it is damaged."""
     if config.kind == "digits":
         return "1,797 images of scikit-learn, packaged with fidrace"
+    if config.kind == "mnist":
+        return f"{mnist_file()}: 5,000 images of MNIST"
     if config.kind == "cifar10":
         return f"{check_files(config)}: CIFAR-10, every file as published"
     root, names = list_images(config)

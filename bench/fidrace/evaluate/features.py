@@ -12,7 +12,7 @@ from torch import Tensor
 from fidrace.data.base import Images, select_images
 from fidrace.errors import InputError
 from fidrace.evaluate import inception
-from fidrace.evaluate.digits_classifier import FEATURES, load_classifier
+from fidrace.evaluate.classifier import FEATURES, load_classifier
 from fidrace.method.base import Ints
 from fidrace.spec.measurement import QualityConfig
 from fidrace.storage.cache import open_verified
@@ -53,19 +53,19 @@ def chunks(index: Ints, size: int) -> Iterator[Ints]:
 def load_features(config: QualityConfig, device: torch.device) -> Features:
     """Load the features that a task names. Raises Missing if their weights are absent, InputError if they are other ones."""
     match config.features:
-        case "digits":
-            return digits_features(config.features_sha256, device)
+        case "digits" | "mnist" as name:
+            return classifier_features(name, config.features_sha256, device)
         case "inception":
             return inception_features(config, device)
         case "thumb8":
             return Features(thumb8, "thumb8", 3 * THUMB**2, device)
 
 
-def digits_features(sha256: str, device: torch.device) -> Features:
-    path = WEIGHTS / "digits.safetensors"
+def classifier_features(name: str, sha256: str, device: torch.device) -> Features:
+    path = WEIGHTS / f"{name}.safetensors"
     with open_verified(path, sha256):
-        network = load_classifier(path).to(device)
-    return Features(network.features, f"digits {sha256}", FEATURES, device)
+        network = load_classifier(name, path).to(device)
+    return Features(network.features, f"{name} {sha256}", FEATURES, device)
 
 
 def inception_features(config: QualityConfig, device: torch.device) -> Features:

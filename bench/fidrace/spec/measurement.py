@@ -18,7 +18,7 @@ class QualityConfig(Model):
     training images that the guards use (None: all). `weights` and `reference` (an .npz of mu and sigma) are files."""
 
     metric: str
-    features: Literal["digits", "thumb8", "inception"]
+    features: Literal["digits", "mnist", "thumb8", "inception"]
     features_sha256: str = ""
     samples: int = Field(ge=2)
     heldout_repeats: int = Field(gt=0)  # timesteps per held-out image in the eps-MSE

@@ -25,7 +25,7 @@ class DataConfig(Model):
     (default: one named after `kind` in the cache). Its images are resized to `size`, their number must be `images`, and
     `heldout` of them are kept from training if the set has no test images."""
 
-    kind: Literal["digits", "cifar10", "imagenet", "folder"]
+    kind: Literal["digits", "mnist", "cifar10", "imagenet", "folder"]
     sha256: str = ""
     sigma_data: float = Field(gt=0)  # the data's standard deviation in [-1, 1]
     flip: bool = False
@@ -37,7 +37,7 @@ class DataConfig(Model):
     @property
     def shape(self) -> tuple[int, int, int]:
         """[C, H, W] of the images; raises InputError if the task does not set a size."""
-        known = {"digits": (1, 8, 8), "cifar10": (3, 32, 32)}
+        known = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
         if self.kind in known:
             return known[self.kind]
         if self.size is None:
