@@ -48,7 +48,7 @@ def coverage_of_means(seeds: int, correlation: float, rng: np.random.Generator) 
 
 
 def coverage_of_correlation(seeds: int, swaps: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Coverage, mean true correlation, and mean width, of two tasks whose true factors differ by `swaps` (standard deviation)."""
+    """Coverage, mean true correlation and mean width, if two tasks' true factors differ by `swaps` (standard deviation)."""
     held, truths, widths = 0, [], []
     for _ in range(STUDIES):
         factors = [FACTORS, FACTORS + rng.normal(0, swaps, METHODS)]

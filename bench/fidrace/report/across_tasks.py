@@ -24,8 +24,9 @@ READING = (
     "where the method was raced, with an interval from the scatter of runs; it speaks of these tasks only, and is not adjusted "
     f"for the number of methods. {PROFILE}: the area under the method's performance profile, from 0 to 1, in this field of "
     "methods.",
-    "rank correlation: Spearman's, of the methods raced on both. what chance leaves: a bootstrap's interval, which holds the truth "
-    "in 82 to 100 of 100 simulated pairs of tasks. verdicts alike, opposed: methods whose own intervals lie on the same side of 1 on both tasks, and on different sides.",
+    "rank correlation: Spearman's, of the methods raced on both. what chance leaves: a bootstrap's interval, which holds the "
+    "truth in 82 to 100 of 100 simulated pairs of tasks. verdicts alike, opposed: methods whose own intervals lie on the same "
+    "side of 1 on both tasks, and on different sides.",
 )
 LAYOUT = Layout((PROFILE, "tasks"), below=())
 
