@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from fidrace.cli.main import app
 from fidrace.errors import InputError, NothingToConclude
+from fidrace.method.base import Floats
 from fidrace.score.across_tasks import AcrossTasks, average, compare_tasks
 from fidrace.score.estimates import Estimate
+from fidrace.score.rules import Question
 from tests.browser import browser, opened
 from tests.curves import curve, write
 from tests.published import DIGITS
@@ -22,7 +24,9 @@ ONE = {"quick": (1.9, 2.0, 2.2, 2.1), "slow": (0.7, 0.72, 0.69, 0.71), "middle":
 TWO = {"quick": (1.4, 1.5, 1.7, 1.5), "slow": (1.1, 1.2, 1.15, 1.19), "middle": (1.3, 1.5, 1.2, 1.3)}
 
 
-def task(folder: Path, factors: Mapping[str, Sequence[float]], costs: Sequence[float] = BASE, budget: int = 500) -> Path:
+def task(
+    folder: Path, factors: Mapping[str, Sequence[float]], costs: Sequence[float] | Floats = BASE, budget: int = 500
+) -> Path:
     """A folder whose curves are straight lines of ln FD, so that each seed needs exactly its cost over its factor."""
     curves = []
     for method, own in {"baseline": [1.0] * len(costs), **factors}.items():
@@ -87,6 +91,33 @@ def test_a_bound_on_one_task_makes_the_mean_a_bound_with_an_open_limit(tmp_path:
     assert 0 < found["speedup"] < found["ci_high"] < np.inf
 
 
+def test_a_profile_counts_who_arrives_whatever_the_bound(tmp_path: Path) -> None:
+    others = {"a": (1.5, 1.6, 1.5, 1.6), "b": (0.3, 0.3, 0.3, 0.3)}
+    plain = task(tmp_path / "plain", {"a": ONE["middle"], "b": ONE["slow"]})
+    late = task(tmp_path / "late", others, (520.0, 530.0, 540.0, 525.0))  # of both sides: only a arrives within 500
+    early = task(
+        tmp_path / "early", {"a": (0.9, 0.9, 0.9, 0.8), "b": (0.7, 0.7, 0.7, 0.7)}, (0.5, 0.6, 0.7, 0.8)
+    )  # all, at once
+    share = {
+        name: rows.groupby("method")["share"].max()
+        for name, rows in (("late", compare_tasks([plain, late]).profiles), ("early", compare_tasks([plain, early]).profiles))
+    }
+    assert share["late"].to_dict() == {"a": 1.0, "b": 0.5, "baseline": 0.5}
+    assert share["early"].to_dict() == {"a": 1.0, "b": 1.0, "baseline": 1.0}
+
+
+def test_another_baseline_is_the_reference_of_the_profiles_by_its_own_name(two: tuple[Path, Path]) -> None:
+    across = compare_tasks(two, Question(baseline="middle"))
+    assert set(across.profiles["method"]) == {"middle", "baseline", "quick", "slow"}
+    assert np.isfinite(mean_of(across, "baseline")["profile_score"])
+
+
+def test_no_interval_of_a_mean_before_the_first_look_in_any_order() -> None:
+    known, early = Estimate(0.1, [np.array([0.1, 0.2, 0.0])]), Estimate(0.2, [np.array([0.1, 0.3, 0.2])], level=np.nan)
+    for pair in ([known, early], [early, known]):
+        assert np.isnan(average(pair).limits()).all()
+
+
 def test_tasks_may_differ_in_unit_and_metric_and_a_method_may_be_missing(two: tuple[Path, Path], tmp_path: Path) -> None:
     rows = [
         {"method": method, "seed": seed, "kimg": 10 * k, "fid": 100 * 0.5 ** (k * rate * (1 + seed / 50))}
@@ -137,6 +168,19 @@ def test_wrong_input_is_one_line(arguments: list[str], code: int, said: str) -> 
     result = CliRunner().invoke(app, ["leaderboard", *arguments])
     assert result.exit_code == code
     assert said in result.output + str(result.exception)
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_the_table_is_whole_on_any_width_with_any_names(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["mean", "tasks", "a rather long name of a task", *(f"task{k}" for k in range(5))]
+    folders = [task(tmp_path / name, {"$\\frac$": ONE["quick"]}, np.array(BASE) + k) for k, name in enumerate(names)]
+    monkeypatch.setattr("fidrace.report.terminal.PIPED_WIDTH", width)
+    result = CliRunner().invoke(app, ["leaderboard", *map(str, folders), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    for name in names:
+        assert name in result.output
+    low, high = np.exp(stats.ttest_1samp(np.log(ONE["quick"]), 0).confidence_interval())
+    assert result.output.count(f"{stats.gmean(ONE['quick']):.2f}× {low:.2f} – {high:.2f}") == len(names)
 
 
 def test_page_shows_each_factor_of_each_task_and_hides_a_method(two: tuple[Path, Path], tmp_path: Path) -> None:

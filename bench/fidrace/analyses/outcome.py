@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fidrace.storage.atomic import write_atomic
+from fidrace.storage.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Outcome:
         """Write `kind`.png, the other pictures and the tables into `folder`; return the paths."""
         files = {folder / f"{kind}.png": self.picture, **{folder / f"{name}.png": grid for name, grid in self.grids.items()}}
         for name, table in self.tables.items():
-            files[folder / f"{name}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
+            files[folder / f"{name}.csv"] = csv_text(table).encode()
         for path, content in files.items():
             write_atomic(path, content)
         return sorted(files)

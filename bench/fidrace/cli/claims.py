@@ -37,6 +37,7 @@ def claims(
     from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
     from fidrace.storage.atomic import write_atomic
     from fidrace.storage.locks import lock_if_shared
+    from fidrace.storage.tables import csv_text
 
     if published and (folder or file):
         raise InputError("--published takes no DIR and no --claims: it shows the tables of papers that come with fidrace")
@@ -48,7 +49,7 @@ def claims(
     verdicts = verdicts_on(load_claims(file or CLAIMS), folder)
     if folder is not None and not is_published_name(folder):
         with lock_if_shared(folder):
-            write_atomic(folder / "claims.csv", claims_table(verdicts).to_csv(index=False, lineterminator="\n"))
+            write_atomic(folder / "claims.csv", csv_text(claims_table(verdicts)))
     print_claims(verdicts, make_console())
 
 

@@ -1,19 +1,17 @@
 """The leaderboard over tasks as cells of text, which terminal, Markdown and page share, and its files."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from fidrace.report.across_tasks_png import across_tasks_png
 from fidrace.report.leaderboard import format_factor, format_interval
 from fidrace.report.markdown import escape_markdown, markdown_table
-from fidrace.report.terminal import Layout, print_line, print_table
+from fidrace.report.terminal import print_in_parts, print_line
 from fidrace.score.across_tasks import TAU, AcrossTasks
-from fidrace.storage.atomic import write_atomic
+from fidrace.storage.tables import csv_text
 
 TITLE = "speedup over the baseline, task by task"
 ORDERS = "does one task's order of methods predict another's?"
@@ -22,13 +20,12 @@ PROFILE = f"profile to {TAU:g}×"
 READING = (
     "Each factor with its 95 % interval, as `fidrace score` has it for that folder. mean: the geometric mean over the tasks "
     "where the method was raced, with an interval from the scatter of runs; it speaks of these tasks only, and is not adjusted "
-    f"for the number of methods. {PROFILE}: the area under the method's performance profile, from 0 to 1, in this field of "
-    "methods.",
-    "rank correlation: Spearman's, of the methods raced on both. what chance leaves: a bootstrap's interval, which holds the "
-    "truth in 82 to 100 of 100 simulated pairs of tasks. verdicts alike, opposed: methods whose own intervals lie on the same "
+    f"for the number of methods. {PROFILE}: the mean of the method's performance profile over ratios from 1 to {TAU:g}, in "
+    "this field of methods.",
+    "rank correlation: Spearman's, of the methods raced on both. what chance leaves: a bootstrap's interval, rough where two "
+    "methods are nearly equal (docs/across-tasks.md). verdicts alike, opposed: methods whose own intervals lie on the same "
     "side of 1 on both tasks, and on different sides.",
 )
-LAYOUT = Layout((PROFILE, "tasks"), below=())
 
 
 def headings(across: AcrossTasks) -> list[str]:
@@ -70,8 +67,8 @@ def order_lines(across: AcrossTasks) -> list[list[str]]:
 
 
 def print_across_tasks(across: AcrossTasks, console: Console) -> None:
-    print_table(console, TITLE, headings(across), mean_lines(across), LAYOUT)
-    print_table(console, ORDERS, ORDER_HEADINGS, order_lines(across), Layout(()))
+    print_in_parts(console, TITLE, headings(across), mean_lines(across))
+    print_in_parts(console, ORDERS, ORDER_HEADINGS, order_lines(across), labels=2)
     for line in (*READING, *across.remarks):
         print_line(console, line)
 
@@ -90,25 +87,13 @@ def across_tasks_markdown(across: AcrossTasks) -> str:
     )
 
 
-def csv_tables(across: AcrossTasks) -> dict[str, pd.DataFrame]:
+def csv_files(across: AcrossTasks) -> dict[str, str]:
     """The tables by the names of their files."""
-    return {
-        "factors.csv": across.factors,
-        "means.csv": across.means,
-        "profiles.csv": across.profiles,
-        "orders.csv": across.orders,
-    }
+    tables = {"factors": across.factors, "means": across.means, "profiles": across.profiles, "orders": across.orders}
+    return {f"{name}.csv": csv_text(table) for name, table in tables.items()}
 
 
-def csv_text(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, lineterminator="\n")
-
-
-def publish_across_tasks(folder: Path, across: AcrossTasks) -> list[str]:
-    """Write the tables, the Markdown and the picture into `folder`; returns the names of the files."""
-    files: dict[str, str | bytes] = {name: csv_text(table) for name, table in csv_tables(across).items()}
-    files |= {"across-tasks.md": across_tasks_markdown(across), "across-tasks.png": across_tasks_png(across)}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        write_atomic(folder / name, content)
-    return [*files]
+def files_of(across: AcrossTasks) -> dict[str, str | bytes]:
+    """Tables, Markdown and picture by the names of their files."""
+    more: dict[str, str | bytes] = {"across-tasks.md": across_tasks_markdown(across)}
+    return {**csv_files(across), **more, "across-tasks.png": across_tasks_png(across)}

@@ -4,10 +4,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fidrace.report.png import FACTORS, SYMBOLS, png
+from fidrace.report.png import FACTORS, SYMBOLS, plain, png
 from fidrace.report.style import INK, Style, styles
 from fidrace.score.across_tasks import TAU, AcrossTasks
 
+LONG = 60  # letters in the names of all tasks, from which on these are written aslant
 APART = 0.03  # of the methods at one task, so that their intervals do not cover each other
 
 
@@ -17,7 +18,7 @@ def across_tasks_png(across: AcrossTasks) -> bytes:
     figure = Figure(figsize=(12, 5.5))
     figure.subplots_adjust(left=0.06, right=0.99, bottom=0.1, top=0.93, wspace=0.16)
     factors, profiles = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    look = styles(across.shared)
+    look = styles(across.shared, across.baseline)
     draw_factors(factors, across, look)
     draw_profiles(profiles, across, look)
     return png(figure)
@@ -29,7 +30,7 @@ def draw_factors(axes: Axes, across: AcrossTasks, look: dict[str, Style]) -> Non
         rows = across.factors[(across.factors["method"] == method) & across.factors["speedup"].notna()]
         x = rows["task"].map(across.tasks.index) + APART * (k - (len(methods) - 1) / 2)
         style, factor = look[method], rows["speedup"]
-        axes.plot(x, factor, style.linestyle, color=style.colour, linewidth=1.5, label=method)
+        axes.plot(x, factor, style.linestyle, color=style.colour, linewidth=1.5, label=plain(method))
         known = rows["ci_low"].notna()
         axes.vlines(
             x[known],
@@ -43,7 +44,9 @@ def draw_factors(axes: Axes, across: AcrossTasks, look: dict[str, Style]) -> Non
             axes.plot(x[some], factor[some], symbol, color=style.colour, markersize=4)
     axes.axhline(1, color=INK, linewidth=0.8)
     axes.set(yscale="log", title="methods raced on two tasks or more", ylabel="speedup over the baseline (95 % interval)")
-    axes.set_xticks(range(len(across.tasks)), across.tasks)
+    axes.set_xticks(range(len(across.tasks)), map(plain, across.tasks))
+    if sum(map(len, across.tasks)) > LONG:
+        axes.tick_params(axis="x", labelsize="small", labelrotation=20)
     axes.set_xlim(-0.4, len(across.tasks) - 0.6)
     shown = across.factors.loc[across.factors["method"].isin(methods), "speedup"].dropna()
     axes.set_yticks(FACTORS, [f"{one:g}×" for one in FACTORS], minor=False)
@@ -59,7 +62,7 @@ def draw_profiles(axes: Axes, across: AcrossTasks, look: dict[str, Style]) -> No
         style = look[str(method)]
         x = np.append(profile["ratio"].clip(upper=TAU), TAU)
         y = np.append(profile["share"], profile.loc[profile["ratio"] <= TAU, "share"].iloc[-1])
-        axes.step(x, y, where="post", linestyle=style.linestyle, color=style.colour, linewidth=1.5, label=method)
+        axes.step(x, y, where="post", linestyle=style.linestyle, color=style.colour, linewidth=1.5, label=plain(str(method)))
     axes.set(
         xlim=(1, TAU),
         ylim=(-0.02, 1.02),

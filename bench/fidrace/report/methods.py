@@ -19,6 +19,7 @@ from fidrace.method.profile import HORIZON, ProfilePoint
 from fidrace.method.registry import Registry
 from fidrace.report.terminal import make_console
 from fidrace.storage.atomic import write_atomic
+from fidrace.storage.tables import csv_text
 
 
 def print_methods(registry: Registry) -> None:
@@ -68,7 +69,7 @@ def write_csv(composition: Composition, points: list[ProfilePoint], path: Path) 
     schedule = composition.parts[0].schedule
     ground = {"t": np.arange(schedule.T), "abar": schedule.abar, "snr": schedule.snr}
     table = pd.concat([pd.DataFrame({**ground, "p": one.p, "w": one.w, "progress": one.progress}) for one in points])
-    write_atomic(path, table.to_csv(index=False, lineterminator="\n"))
+    write_atomic(path, csv_text(table))
 
 
 def write_plot(composition: Composition, grid: str, points: list[ProfilePoint], path: Path) -> None:

@@ -3,7 +3,7 @@
 from itertools import cycle
 
 from fidrace.report.plan import Ask, at_power, plan_title
-from fidrace.report.png import FACTORS, canvas, png
+from fidrace.report.png import FACTORS, canvas, plain, png
 from fidrace.report.style import DASHES, INK, styles
 from fidrace.score.plan import MethodPlan, Plan
 
@@ -19,10 +19,10 @@ def plan_png(plan: Plan, ask: Ask) -> bytes:
     *others, chief = plan.with_scatter
     looks = styles([one.method for one in others], plan.table.rules.baseline)
     for one in others:
-        style, label = looks[one.method], f"{one.method}, {at_power(first)}"
+        style, label = looks[one.method], plain(f"{one.method}, {at_power(first)}")
         axes.plot(COUNTS, heights(one, first, plan), style.linestyle, color=style.colour, linewidth=1, label=label)
     for power, dash in zip(ask.powers, cycle(DASHES.values()), strict=False):
-        label = f"{chief.method}, {at_power(power)}"
+        label = plain(f"{chief.method}, {at_power(power)}")
         axes.plot(COUNTS, heights(chief, power, plan), dash, color=INK, linewidth=2.5, label=label)
     low, high = heights(chief, first, plan), heights(chief, first, plan, upper=True)
     axes.fill_between(COUNTS, low, high, color=INK, alpha=0.1, lw=0, label="up to the scatter's upper limit")
@@ -31,7 +31,7 @@ def plan_png(plan: Plan, ask: Ask) -> bytes:
         yscale="log",
         xlabel="seeds",
         ylabel="smallest factor that is shown",
-        title=plan_title(plan),
+        title=plain(plan_title(plan)),
         ylim=(1, min(HIGHEST, 1.05 * max(high))),
     )
     axes.set_xticks(COUNTS, [str(count) for count in COUNTS])

@@ -22,6 +22,11 @@ def canvas() -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def plain(text: str) -> str:
+    """Text that matplotlib draws literally: no mathematics between dollars, no _ in front, which a legend would leave out."""
+    return text.replace("$", r"\$").replace("_", " _", 1 if text.startswith("_") else 0)
+
+
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
@@ -39,7 +44,7 @@ def fd_png(scores: Scores) -> bytes:
         axes.add_collection(thin)
         if whole := longest_runs(runs):
             middle = np.median([curve.fd for curve in whole], axis=0)
-            label = f"{method} (n={len(runs)})"
+            label = plain(f"{method} (n={len(runs)})")
             axes.plot(whole[0].iteration, middle, style.linestyle, color=style.colour, linewidth=2, label=label)
     if not isinstance(scores.rules.target, str):
         axes.axhline(scores.rules.target, color="grey", linestyle="--", label=f"target {scores.rules.target:g}")
@@ -47,9 +52,9 @@ def fd_png(scores: Scores) -> bytes:
         axes.axvline(scores.rules.budget, color="grey", linestyle=":", label=f"budget {scores.rules.budget:g}")
     axes.set(
         yscale="log",
-        xlabel=scores.rules.unit,
-        ylabel=scores.metric,
-        title=f"{scores.leaderboard['task'].iloc[0]}: median and runs",
+        xlabel=plain(scores.rules.unit),
+        ylabel=plain(scores.metric),
+        title=plain(f"{scores.leaderboard['task'].iloc[0]}: median and runs"),
     )
     for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatted("{x:g}")
@@ -66,7 +71,7 @@ def speedup_png(scores: Scores) -> bytes:
         rows = table[(table["method"] == method) & table["speedup"].notna()]
         if len(rows):
             points = rows["bound"] == "="
-            axes.plot(rows["target"], rows["speedup"], style.linestyle, color=style.colour, linewidth=2, label=method)
+            axes.plot(rows["target"], rows["speedup"], style.linestyle, color=style.colour, linewidth=2, label=plain(method))
             axes.fill_between(
                 rows["target"], rows["ci_low"], rows["ci_high"], where=points, color=style.colour, alpha=0.12, lw=0
             )
@@ -79,9 +84,9 @@ def speedup_png(scores: Scores) -> bytes:
     axes.set(
         xscale="log",
         yscale="log",
-        xlabel=f"target {scores.metric}, harder to the right",
+        xlabel=plain(f"target {scores.metric}, harder to the right"),
         ylabel="speedup over the baseline",
-        title=f"{scores.leaderboard['task'].iloc[0]}: speedup in {scores.rules.unit} against target",
+        title=plain(f"{scores.leaderboard['task'].iloc[0]}: speedup in {scores.rules.unit} against target"),
     )
     factors = table["speedup"].dropna()
     for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):

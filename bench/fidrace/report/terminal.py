@@ -109,6 +109,28 @@ def print_table(
     return shown
 
 
+def print_in_parts(
+    console: Console, title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], labels: int = 1
+) -> None:
+    """Print a table none of whose columns may leave: if it is too wide, as several, each with the first `labels` columns."""
+    places = [*range(labels)]
+    for k in range(labels, len(headings)):
+        wider = pick_columns(console, "", headings, lines, [*places, k])
+        if len(places) > labels and table_width(console, wider) > console.width:
+            console.print(pick_columns(console, title, headings, lines, places))
+            places = [*range(labels)]
+        places.append(k)
+    console.print(pick_columns(console, title, headings, lines, places))
+
+
+def pick_columns(
+    console: Console, title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], places: Sequence[int]
+) -> Table:
+    """The table of the columns at `places`, which two columns of the same heading do not confuse."""
+    body = [[encodable(console, line[k]) for k in places] for line in lines]
+    return make_table(encodable(console, title), [headings[k] for k in places], body, {})
+
+
 def fit_table(
     console: Console, title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], layout: Layout
 ) -> tuple[Table, list[str]]:

@@ -4,6 +4,7 @@ of methods on one task is that on another.
 Only factors are compared, never distances, so tasks may differ in metric, unit and target. Tasks are taken as independent.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,7 +21,7 @@ from fidrace.score.estimates import Estimate, estimate_of
 from fidrace.score.grids import Grids
 from fidrace.score.leaderboard import read_run_table
 from fidrace.score.method_comparison import MethodComparison
-from fidrace.score.rank_correlation import FEWEST, correlate_ranks
+from fidrace.score.rank_correlation import FEWEST, correlate_ranks, is_point
 from fidrace.score.rules import Question
 from fidrace.score.speedups import FASTER, NAN, SLOWER
 from fidrace.score.verdicts import adjust_p_values
@@ -36,13 +37,15 @@ Comparisons = Mapping[str, MethodComparison]  # by method; each has a speedup
 
 @dataclass(frozen=True)
 class AcrossTasks:
-    """`tasks`: what the tables call the folders, in the order given. `factors`: one row for each task and method. `means`: one
-    row for each method, those raced on most tasks first, then the fastest; no mean for a method raced on one task. `profiles`:
-    after each ratio at which it changes, the share of tasks on which a method needs at most that many times what the fastest
-    needs. `orders`: for each two tasks the rank correlation of their factors, and how many verdicts are `alike` and `opposed`.
-    `remarks`: what is missing. `sources`: of each task what was raced, and the command that scores it."""
+    """`tasks`: what the tables call the folders, in the order given; `baseline`: what the profiles call the baseline.
+    `factors`: one row for each task and method. `means`: one row for each method, those raced on most tasks first, then the
+    fastest; no mean for a method raced on one task. `profiles`: after each ratio at which it changes, the share of tasks on
+    which a method needs at most that many times what the fastest needs. `orders`: for each two tasks the rank correlation of
+    their factors, and how many verdicts are `alike` and `opposed`. `remarks`: what a reader must know. `sources`: of each task
+    what was raced, and the command that scores it."""
 
     tasks: tuple[str, ...]
+    baseline: str
     factors: pd.DataFrame
     means: pd.DataFrame
     profiles: pd.DataFrame
@@ -70,18 +73,22 @@ def compare_tasks(folders: Sequence[str | Path], asked: Question = Question()) -
     if not methods:
         raise NothingToConclude(f"{', '.join(tables)}: no method was raced beside the baseline")
     everywhere = [method for method in methods if all(method in found for found in compared.values())]
-    profiles = profiles_of(compared, everywhere)
+    names = {table.rules.baseline for table in tables.values()}
+    baseline = names.pop() if len(names) == 1 else "each table's baseline"
+    profiles = profiles_of(baseline, [has_arrived(table) for table in tables.values()], compared, everywhere)
     means = pd.DataFrame([mean_row(method, compared, profiles) for method in methods], columns=pd.Index(MEAN_COLUMNS))
     means = means.sort_values(["tasks", "speedup"], ascending=False, kind="stable", ignore_index=True)
+    orders = pd.DataFrame([order_row(*pair, compared) for pair in combinations(tables, 2)], columns=pd.Index(ORDER_COLUMNS))
     means.loc[means["tasks"] == 1, ["speedup", "ci_low", "ci_high", "bound"]] = NAN, NAN, NAN, "none"
     return AcrossTasks(
         tuple(tables),
+        baseline,
         pd.concat([factor_table(name, tables[name], found) for name, found in compared.items()], ignore_index=True),
         means,
         profiles,
-        pd.DataFrame([order_row(*pair, compared) for pair in combinations(tables, 2)], columns=pd.Index(ORDER_COLUMNS)),
-        tuple(remarks_on(compared, everywhere)),
-        tuple((name, source_of(tables[name], folder)) for name, folder in zip(tables, folders, strict=True)),
+        orders,
+        tuple(remarks_on(tables, compared, everywhere, int(orders["methods"].min()))),
+        tuple((name, source_of(tables[name], folder, asked)) for name, folder in zip(tables, folders, strict=True)),
     )
 
 
@@ -94,14 +101,17 @@ def name_folders(folders: Sequence[str | Path]) -> list[str]:
     return names
 
 
-def source_of(table: RunTable, folder: str | Path) -> str:
+def source_of(table: RunTable, folder: str | Path, asked: Question) -> str:
+    """What was raced, and the command that scores it alone."""
     goal, runs = table.rules.target, len(table.curves)
+    options = [("--target", asked.target), ("--baseline", asked.baseline)]
+    words = ["fidrace", "score", str(folder), *(str(word) for pair in options if pair[1] is not None for word in pair)]
     to = goal if isinstance(goal, str) else f"{goal:g}"
-    return f"task {table.task}, {runs} runs, in {table.rules.unit} to {table.metric} {to}: fidrace score {folder}"
+    return f"task {table.task}, {runs} runs, in {table.rules.unit} to {table.metric} {to}: {shlex.join(words)}"
 
 
 def check_distinct(tables: Mapping[str, RunTable]) -> None:
-    """Raise InputError if a run is in two tables: it would count twice."""
+    """Raise InputError if two tables hold the same run, seed and distances: it would count twice."""
     for (one, its), (other, theirs) in combinations(tables.items(), 2):
         for curve in its.curves:
             if len(curve.fd) > 1 and any(curve.equals(copy) for copy in theirs.curves if copy.seed == curve.seed):
@@ -157,25 +167,41 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
         (any(estimate.is_open[0] for estimate in estimates), any(estimate.is_open[1] for estimate in estimates)),
         (float(low), float(high)),
         max((estimate.grids for estimate in estimates), key=[*Grids].index),
-        level=min(estimate.level for estimate in estimates),
+        level=float(np.min([estimate.level for estimate in estimates])),  # NaN before the first look of a task
     )
 
 
-def profiles_of(compared: Mapping[str, Comparisons], methods: Sequence[str]) -> pd.DataFrame:
-    """The performance profiles of the baseline and of `methods`, which were raced on all tasks (Dolan and More, Mathematical
-    Programming 91, 2002). A method that does not arrive on a task in every run needs infinitely many times what the fastest
-    needs, because nobody knows what it needs."""
-    costs = {"baseline": [1.0] * len(compared)}
+def has_arrived(table: RunTable) -> bool:
+    """True if every run of the baseline reaches the target."""
+    baseline = table.rules.baseline
+    costs = table.costs(baseline, table.rules.unit).values()
+    return not table.failed_runs(baseline) and not any(cost.censored for cost in costs)
+
+
+def profiles_of(
+    baseline: str, arrivals: Sequence[bool], compared: Mapping[str, Comparisons], methods: Sequence[str]
+) -> pd.DataFrame:
+    """The performance profiles of the baseline, which reaches the target in every run on the tasks in `arrivals`, and of
+    `methods`, which were raced on all tasks (Dolan and More, Mathematical Programming 91, 2002). Who does not reach
+    it in every run needs infinitely many times what the fastest needs, because nobody knows what it needs."""
+    costs = {baseline: [1.0 if arrived else np.inf for arrived in arrivals]}
     for method in methods:
-        found = [comparisons[method].speedup for comparisons in compared.values()]
-        costs[method] = [1 / one.factor if one and one.bound in ("=", ">=") else np.inf for one in found]
+        costs[method] = [cost_beside_baseline(found[method]) for found in compared.values()]
     best = np.min([*costs.values()], axis=0)
     rows = []
     for method, cost in costs.items():
-        ratios = np.array(cost) / best
-        steps = np.unique(np.append(ratios[np.isfinite(ratios)], 1.0))
+        known = np.isfinite(cost)
+        ratios = np.where(known, np.array(cost) / np.where(known, best, 1.0), np.inf)
+        steps = np.unique(np.append(ratios[known], 1.0))
         rows += [{"method": method, "ratio": ratio, "share": float((ratios <= ratio).mean())} for ratio in steps]
     return pd.DataFrame(rows, columns=pd.Index(PROFILE_COLUMNS))
+
+
+def cost_beside_baseline(comparison: MethodComparison) -> float:
+    """How many times the baseline's cost a method needs; inf unless every run arrives and the factor is known."""
+    factor = comparison.speedup.factor if comparison.speedup else NAN
+    arrived = not comparison.lost[0] and not any(cost.censored for cost in comparison.ours)
+    return 1 / factor if arrived and not np.isnan(factor) else np.inf
 
 
 def profile_score(profile: pd.DataFrame) -> float:
@@ -188,15 +214,16 @@ def profile_score(profile: pd.DataFrame) -> float:
 
 
 def order_row(task: str, other: str, compared: Mapping[str, Comparisons]) -> dict[str, Any]:
-    """One row of `orders`. Verdicts are those of the factors' own intervals."""
-    shared = [method for method in compared[task] if method in compared[other]]
-    one, two = ([compared[name][method] for method in shared] for name in (task, other))
-    correlation, low, high = correlate_ranks(one, two)
-    verdicts = [{a.speedup.verdict, b.speedup.verdict} for a, b in zip(one, two, strict=True) if a.speedup and b.speedup]
+    """One row of `orders`. Methods whose factor is a bound on either task have no rank. Verdicts are those of the factors' own
+    intervals, of all methods raced on both."""
+    shared = [(compared[task][method], compared[other][method]) for method in compared[task] if method in compared[other]]
+    ranked = [pair for pair in shared if all(map(is_point, pair))]
+    correlation, low, high = correlate_ranks([one for one, _ in ranked], [two for _, two in ranked])
+    verdicts = [{one.speedup.verdict, two.speedup.verdict} for one, two in shared if one.speedup and two.speedup]
     return {
         "task": task,
         "other": other,
-        "methods": len(shared),
+        "methods": len(ranked),
         "correlation": correlation,
         "ci_low": low,
         "ci_high": high,
@@ -205,10 +232,19 @@ def order_row(task: str, other: str, compared: Mapping[str, Comparisons]) -> dic
     }
 
 
-def remarks_on(compared: Mapping[str, Comparisons], everywhere: Sequence[str]) -> list[str]:
-    """Which tasks race no method, which methods not all tasks, and whether there are too few for a correlation."""
+def remarks_on(
+    tables: Mapping[str, RunTable], compared: Mapping[str, Comparisons], everywhere: Sequence[str], ranked: int
+) -> list[str]:
+    """What a reader must know beside the tables; `ranked`: the smallest number of methods that any two tasks rank."""
+    post_hoc = [task for task, table in tables.items() if table.rules.post_hoc]
     empty = [f"{task}: no method was raced beside the baseline" for task, found in compared.items() if not found]
     partial = sorted({method for found in compared.values() for method in found} - {*everywhere})
-    found = [f"not raced on all tasks, so without a profile: {', '.join(partial)}"] if partial else []
-    few = len(everywhere) < FEWEST and len(compared) == 2
-    return [*empty, *found, *([f"a rank correlation takes {FEWEST} methods on both tasks"] if few else [])]
+    bounds = sorted({method for found in compared.values() for method, one in found.items() if not is_point(one)})
+    remarks = [
+        f"post hoc, because another target was asked than was declared: {', '.join(post_hoc)}" if post_hoc else "",
+        *empty,
+        f"not raced on all tasks, so without a profile: {', '.join(partial)}" if partial else "",
+        f"without a rank where their factor is a bound: {', '.join(bounds)}" if bounds else "",
+        f"a rank correlation takes {FEWEST} methods with a factor on both tasks" if ranked < FEWEST else "",
+    ]
+    return [remark for remark in remarks if remark]

@@ -20,7 +20,7 @@ from fidrace.score.notes import notes_of
 from fidrace.score.one_seed import describe_without_interval
 from fidrace.score.reading import read_tables
 from fidrace.score.resolution import remarks_on_resolution
-from fidrace.score.rules import FINAL, Question, Rules, read_declaration, read_rules
+from fidrace.score.rules import DECLARATION, FINAL, Question, Rules, read_declaration, read_rules
 from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, NAN
 from fidrace.score.verdicts import adjust_p_values, format_p
@@ -173,7 +173,7 @@ def read_run_table(folder: Path, asked: Question = Question(), aimless: bool = F
         if rules.baseline not in table.methods:
             raise NothingToConclude(
                 f"{folder}: no runs of {rules.baseline!r}, so there is nothing to compare with; --baseline NAME takes one of "
-                f"{', '.join(table.methods)}"
+                f"{', '.join(table.methods)}, and so does {DECLARATION}"
             )
         lower = " that ends lower than it began" if rules.target == FINAL else ""
         raise NothingToConclude(f"{folder}: no finished run of {rules.baseline!r}{lower}, so there is nothing to compare with")

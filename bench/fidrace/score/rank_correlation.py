@@ -24,7 +24,7 @@ def correlate_ranks(one: Sequence[MethodComparison], two: Sequence[MethodCompari
     The methods are these, not a sample of others. Ranks jump where two factors are nearly equal, so the interval is rough
     (docs/across-tasks.md says how often it holds the truth). NaN for fewer than FEWEST methods and for an order that is not
     known; NaN limits for runs too few to scatter."""
-    means = [np.array([mean_log_factor(found) if is_point(found) else NAN for found in task]) for task in (one, two)]
+    means = [np.array([mean_log_factor(found) for found in task]) for task in (one, two)]
     found = spearman(*(mean[None] for mean in means)) if len(one) >= FEWEST else np.array([NAN])
     if np.isnan(found).any() or any(len(side) < MIN_PAIRS for task in (one, two) for c in task for side in c.compared):
         return float(found[0]), NAN, NAN
@@ -38,6 +38,7 @@ def correlate_ranks(one: Sequence[MethodComparison], two: Sequence[MethodCompari
 
 
 def is_point(comparison: MethodComparison) -> bool:
+    """True if the factor is more than a bound."""
     return comparison.speedup is not None and comparison.speedup.bound == "="
 
 

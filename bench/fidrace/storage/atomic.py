@@ -1,9 +1,10 @@
 """Atomic writes: a file appears complete or not at all. And JSON records."""
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,17 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` to `path`, all of it or nothing. Raises WriteError."""
     with replace_atomically(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_all(folder: Path, files: Mapping[str, bytes | str]) -> None:
+    """Write `files`, by name, into `folder`, which is made if it is absent; none if a folder has one of their names. Raises
+    WriteError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        if (folder / name).is_dir():
+            raise WriteError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
+    for name, content in files.items():
+        write_atomic(folder / name, content)
 
 
 def write_output(path: Path, content: bytes | str) -> None:

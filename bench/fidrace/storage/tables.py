@@ -33,10 +33,15 @@ KEPT = "kept-{}.safetensors"  # weights that a searched run may still have to me
 GPU_HOURS, CROSSED = "gpu-hours", "crossed"
 
 
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV, the same text on every system."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Write a CSV in UTF-8: floats in the shortest form that reads back exactly, unmeasured values empty."""
     table = pd.DataFrame(rows, columns=pd.Index(columns), dtype=object).map(escape_formula)
-    write_atomic(path, table.rename(columns=escape_formula).to_csv(index=False, lineterminator="\n"))
+    write_atomic(path, csv_text(table.rename(columns=escape_formula)))
 
 
 def escape_formula(cell: Any) -> Any:

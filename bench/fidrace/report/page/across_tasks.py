@@ -1,32 +1,30 @@
 """The page of a leaderboard over tasks: one HTML file, like that of a folder."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fidrace.report.across_tasks import ORDER_HEADINGS, READING, csv_tables, csv_text, headings, mean_lines, order_lines
+from fidrace.report.across_tasks import ORDER_HEADINGS, READING, csv_files, headings, mean_lines, order_lines
 from fidrace.report.page.charts import Figure, line, numbers, text
 from fidrace.report.page.render import render
 from fidrace.report.page.tables import csv_sheet, text_sheet
 from fidrace.report.png import FACTORS
 from fidrace.report.style import INK, Style, styles
 from fidrace.score.across_tasks import TAU, AcrossTasks
-from fidrace.storage.atomic import write_atomic
 
 PAGE = "across-tasks.html"
 SYMBOLS = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}
 
 
-def write_across_tasks_page(folder: Path, across: AcrossTasks) -> Path:
-    """Write the page into `folder`; returns its path."""
-    look = styles(across.shared)
+def across_tasks_page(across: AcrossTasks) -> str:
+    """The page as text."""
+    look = styles(across.shared, across.baseline)
     charts = {"factors": {"": factors_figure(across, look)}, "profiles": {"": profiles_figure(across, look)}}
-    page = render(
+    return render(
         "across_tasks.html",
         charts,
-        {name: csv_text(table) for name, table in csv_tables(across).items()},
+        csv_files(across),
         name="over tasks",
         tasks=across.tasks,
         means=text_sheet(headings(across), mean_lines(across)),
@@ -36,11 +34,10 @@ def write_across_tasks_page(folder: Path, across: AcrossTasks) -> Path:
         reading=READING,
         remarks=across.remarks,
         methods=[*look],
+        baseline=across.baseline,
         look=look,
         sources=across.sources,
     )
-    write_atomic(folder / PAGE, page)
-    return folder / PAGE
 
 
 def factors_figure(across: AcrossTasks, look: dict[str, Style]) -> Figure:
@@ -61,9 +58,11 @@ def factors_figure(across: AcrossTasks, look: dict[str, Style]) -> Figure:
         )
     one = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"color": INK, "width": 1}}
     ticks = {"tickvals": [*FACTORS], "ticktext": [f"{factor:g}×" for factor in FACTORS]}
+    shown = across.factors.loc[across.factors["method"].isin(across.shared), "speedup"].dropna()
+    limits = np.log10([0.85 * min(1, shown.min()), 1.2 * max(1, shown.max())]) if len(shown) else np.log10([0.5, 2])
     layout: dict[str, Any] = {
         "xaxis": {"type": "category", "categoryorder": "array", "categoryarray": [text(task) for task in across.tasks]},
-        "yaxis": {"type": "log", "title": {"text": "speedup over the baseline"}, **ticks},
+        "yaxis": {"type": "log", "title": {"text": "speedup over the baseline"}, "range": numbers(limits), **ticks},
         "shapes": [one],
     }
     return {"data": data, "layout": layout}
