@@ -64,11 +64,26 @@ def test_orders_are_compared_by_scipys_rank_correlation_and_verdicts_counted(two
     across = compare_tasks([*two, task(tmp_path / "three", shuffled, costs=(200, 210, 190, 195))])
     factors = across.factors.pivot_table(index="method", columns="task", values="speedup")
     for row in across.orders.to_dict("records"):
-        assert row["correlation"] == pytest.approx(stats.spearmanr(factors[row["task"]], factors[row["other"]]).statistic)
+        assert row["correlation"] == pytest.approx(stats.kendalltau(factors[row["task"]], factors[row["other"]]).statistic)
         assert -1 <= row["ci_low"] <= row["correlation"] <= row["ci_high"] <= 1
     counted = across.orders.set_index(["task", "other"])[["alike", "opposed"]]
     assert counted.loc[("one", "two")].tolist() == [2, 1]  # slow is slower on one and faster on two
     assert counted.loc[("one", "three")].tolist() == [1, 2]
+
+
+def test_an_order_that_is_not_shown_leaves_the_correlation_open(tmp_path: Path) -> None:
+    close = {"quick": (1.5, 1.6, 1.5, 1.6), "slow": (1.5, 1.4, 1.6, 1.55), "middle": (1.1, 1.11, 1.12, 1.1)}
+    folders = [task(tmp_path / "one", ONE), task(tmp_path / "two", close, (207, 213, 199, 203))]
+    logs = [np.log(close[name]) for name in ("quick", "slow")]
+    assert abs(stats.ttest_rel(*logs).pvalue) > 0.05
+    for paired in ("true", "false"):
+        for folder in folders:
+            declared = (folder / "study.toml").read_text().rpartition("paired")[0]
+            (folder / "study.toml").write_text(f"{declared}paired = {paired}\n")
+        row = compare_tasks(folders).orders.iloc[0]
+        # quick and middle are in the same order on both; middle and slow in the other; quick and slow are not decided on `two`
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((-1 / 3, 1 / 3))
+        assert row["correlation"] == pytest.approx(stats.kendalltau([2, 0, 1], [2, 1, 0]).statistic)
 
 
 def test_profiles_and_their_scores_are_those_of_a_hand_computation(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from fidrace.method.base import Floats
+from fidrace.packaged import published_tables
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.signatures import COLUMNS, OSCILLATING, SLOW, STANDSTILL, UNSTABLE, signatures
 from fidrace.spec.measurement import SignatureConfig
-from fidrace.spec.task import load_task
+from fidrace.spec.task import load_task, task_names
 from tests.conftest import Refused
 from tests.published import DIGITS
 
@@ -67,11 +68,10 @@ def test_chance_shows_next_to_nothing() -> None:
     assert sum(SLOW in names or STANDSTILL in names for names in found) == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["digits", "digits-controls", "digits-field", "digits-target", "digits-late", "digits-late-target"]
-)
+@pytest.mark.parametrize("name", published_tables())
 def test_published_baselines_show_none(name: str) -> None:
-    task = load_task("digits-late" if "late" in name else "digits")
+    named = name.removesuffix("-target")
+    task = load_task(named if named in task_names() else "digits")
     assert isinstance(task.target.fd, float)
     table = pd.read_csv(DIGITS.parent / name / "evals.csv").query("method == 'baseline'")
     for _, run in table.groupby("seed"):

@@ -20,11 +20,11 @@ PROFILE = f"profile to {TAU:g}×"
 READING = (
     "Each factor with its 95 % interval, as `fidrace score` has it for that folder. mean: the geometric mean over the tasks "
     "where the method was raced, with an interval from the scatter of runs; it speaks of these tasks only, and is not adjusted "
-    f"for the number of methods. {PROFILE}: the mean of the method's performance profile over ratios from 1 to {TAU:g}, in "
-    "this field of methods.",
-    "rank correlation: Spearman's, of the methods raced on both. what chance leaves: a bootstrap's interval, rough where two "
-    "methods are nearly equal (docs/across-tasks.md). verdicts alike, opposed: methods whose own intervals lie on the same "
-    "side of 1 on both tasks, and on different sides.",
+    f"for the number of methods. {PROFILE}: the mean of the method's performance profile over ratios from 1 to {TAU:g}, "
+    "in this field of methods.",
+    "rank correlation: Kendall's, of the methods raced on both. what chance leaves: its ends if all pairs of methods whose "
+    "order is not shown on both tasks were in the other, or in the same order. verdicts alike, opposed: methods whose own "
+    "intervals lie on the same side of 1 on both tasks, and on different sides.",
 )
 
 
