@@ -1,4 +1,5 @@
-"""How often the intervals of a leaderboard over tasks hold the truth, in simulations: python -m tests.slow.across_tasks
+"""How often the intervals of a leaderboard over tasks hold the truth, in simulations, and whether a seed's factors on two
+published tasks are independent: python -m tests.slow.across_tasks
 
 Methods share their baseline's runs, as they do in a study. Four minutes.
 """
@@ -7,9 +8,11 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from fidrace.method.base import Floats
+from fidrace.packaged import find_tables
 from fidrace.score.across_tasks import average
 from fidrace.score.crossings import TargetCost
-from fidrace.score.estimates import estimate_of
+from fidrace.score.estimates import estimate_of, log_factors
+from fidrace.score.leaderboard import read_run_table
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rank_correlation import correlate_ranks
 from fidrace.score.speedups import speedup
@@ -63,7 +66,21 @@ def coverage_of_correlation(
     return held / STUDIES, float(np.mean(truths)), float(np.mean(widths))
 
 
+def published_correlations(one: str, other: str) -> dict[str, float]:
+    """By method, the correlation over seeds of its ln factors on two published tasks."""
+    tables = [read_run_table(find_tables(name)) for name in (one, other)]
+    found = {}
+    for method in sorted({*tables[0].methods} & {*tables[1].methods} - {tables[0].rules.baseline}):
+        compared = [table.compare(method, table.rules.unit) for table in tables]
+        if all(comparison.speedup and comparison.seeds == compared[0].seeds for comparison in compared):
+            logs = [log_factors(comparison)[0] for comparison in compared]
+            found[method] = float(np.corrcoef(logs)[0, 1])
+    return found
+
+
 def main() -> None:
+    correlations = published_correlations("digits", "digits-late")
+    print({method: round(value, 2) for method, value in correlations.items()}, f"mean {np.mean([*correlations.values()]):.2f}")
     rng = np.random.default_rng(0)
     print("geometric mean over 3 tasks: seeds | correlation of a seed between tasks | coverage")
     for correlation in (0.0, 0.1, 0.3, 1.0):
