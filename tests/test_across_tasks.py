@@ -1,6 +1,7 @@
 """One leaderboard over several tasks, against hand computation, scipy, and simulations with known truth."""
 
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from fidrace.cli.main import app
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.method.base import Floats
+from fidrace.report.across_tasks import csv_files
 from fidrace.score.across_tasks import AcrossTasks, average, compare_tasks
 from fidrace.score.estimates import Estimate
 from fidrace.score.rules import Question
@@ -217,6 +219,16 @@ def test_page_shows_each_factor_of_each_task_and_hides_a_method(two: tuple[Path,
         assert [row["method"][0] for row in page.table("means")] == ["slow", "middle", "quick"]
         assert not page.said
         assert all(url.startswith(("file:", "data:", "blob:")) for url in page.asked)
+
+
+def test_the_published_leaderboard_over_tasks_is_made_anew(tmp_path: Path) -> None:
+    merged = tmp_path / "digits"
+    assert CliRunner().invoke(app, ["merge", "digits", "digits-field", "--out", str(merged)]).exit_code == 0
+    made = csv_files(compare_tasks([merged, "digits-flow", "digits-dit", "digits-late"]))
+    published = DIGITS.parent / "across"
+    assert {*made} == {path.name for path in published.glob("*.csv")}
+    for name, text in made.items():
+        pd.testing.assert_frame_equal(pd.read_csv(StringIO(text)), pd.read_csv(published / name), rtol=1e-9)
 
 
 @pytest.mark.parametrize("seeds", [(3, 3), (3, 10), (3, 3, 3, 5)])

@@ -20,7 +20,7 @@ from tests.conftest import HALVING
 from tests.published import DIGITS, excerpt
 
 
-@pytest.mark.parametrize("name", ["digits", "digits-field", "digits-controls", "digits-late", "digits-flow"])
+@pytest.mark.parametrize("name", ["digits", "digits-field", "digits-controls", "digits-late", "digits-flow", "digits-dit"])
 def test_a_published_manifest_is_written_back_to_the_byte(name: str, tmp_path: Path) -> None:
     path = DIGITS.parent / name / "study.json"
     read_manifest(path).write(tmp_path / "study.json")

@@ -253,7 +253,7 @@ def test_a_method_with_a_hostile_name_stays_text_in_markdown(tmp_path: Path) -> 
     assert "| &lt;b>a\\|b | 4/4 |" in table
 
 
-@pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field", "digits-late", "digits-flow"])
+@pytest.mark.parametrize("name", ["digits", "digits-controls", "digits-field", "digits-late", "digits-flow", "digits-dit"])
 def test_published_tables_are_made_anew_from_runs_and_evals(name: str, tmp_path: Path) -> None:
     published = DIGITS.parent / name
     copy = without_study(published, tmp_path / name)

@@ -104,6 +104,8 @@ def test_published_tables_are_known_by_name_and_never_written(project: Path) -> 
     done = fidrace(project, "score", "digits")
     assert done.returncode == 0, done.stderr
     assert "1.22×" in done.stdout
+    assert fidrace(project, "leaderboard", "digits", "digits-late", "--out", "across").returncode == 0
+    assert (project / "across" / "across-tasks.html").stat().st_size > 1_000_000
     code = "import fidrace; print(fidrace.__version__, fidrace.speedup_of('digits', 'min-snr').verdict)"
     assert python(project, "-c", code).stdout.split()[1:] == ["faster"]
 
