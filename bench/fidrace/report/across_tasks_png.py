@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fidrace.report.png import FACTORS, SYMBOLS, plain, png
+from fidrace.report.png import SYMBOLS, name_factors, plain, png
 from fidrace.report.style import INK, Style, styles
 from fidrace.score.across_tasks import TAU, AcrossTasks
 
@@ -48,13 +48,17 @@ def draw_factors(axes: Axes, across: AcrossTasks, look: dict[str, Style]) -> Non
     if sum(map(len, across.tasks)) > LONG:
         axes.tick_params(axis="x", labelsize="small", labelrotation=20)
     axes.set_xlim(-0.4, len(across.tasks) - 0.6)
-    shown = across.factors.loc[across.factors["method"].isin(methods), "speedup"].dropna()
-    axes.set_yticks(FACTORS, [f"{one:g}×" for one in FACTORS], minor=False)
-    axes.set_yticks([], minor=True)
-    if len(shown):
-        axes.set_ylim(0.85 * min(1, shown.min()), 1.2 * max(1, shown.max()))
+    name_factors(axes)
+    axes.set_ylim(*factor_limits(across))
+    if methods:
         axes.legend(fontsize="x-small", loc="upper left", ncols=3)
     axes.grid(True, axis="y", alpha=0.2)
+
+
+def factor_limits(across: AcrossTasks) -> tuple[float, float]:
+    """The smallest and the largest factor that the charts show."""
+    shown = across.factors.loc[across.factors["method"].isin(across.shared), "speedup"].dropna()
+    return (0.85 * min(1, shown.min()), 1.2 * max(1, shown.max())) if len(shown) else (0.5, 2.0)
 
 
 def draw_profiles(axes: Axes, across: AcrossTasks, look: dict[str, Style]) -> None:

@@ -27,6 +27,12 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$").replace("_", " _", 1 if text.startswith("_") else 0)
 
 
+def name_factors(axes: Axes) -> None:
+    """Name the ticks of a logarithmic axis of factors."""
+    axes.set_yticks(FACTORS, [f"{one:g}×" for one in FACTORS], minor=False)
+    axes.set_yticks([], minor=True)
+
+
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
@@ -91,8 +97,7 @@ def speedup_png(scores: Scores) -> bytes:
     factors = table["speedup"].dropna()
     for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         formatted("{x:g}")
-    axes.set_yticks(FACTORS, [f"{one:g}×" for one in FACTORS], minor=False)
-    axes.set_yticks([], minor=True)
+    name_factors(axes)
     if len(factors):
         axes.set_ylim(max(0.3, 0.9 * factors.min()), min(10, 1.4 * factors.max()))
     shown = table.loc[table["speedup"].notna(), "target"].unique()

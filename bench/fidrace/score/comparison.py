@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from fidrace.method.base import Floats
-from fidrace.score.costs import Costs, grid_bracket
+from fidrace.score.costs import Costs, grid_bracket, known_costs
 from fidrace.score.crossings import Crossing, TargetCost, cost_of_crossing, find_crossing
 from fidrace.score.curves import NO_SEED, Curve, axes_of, redundant_axes
 from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_runs
@@ -295,8 +295,3 @@ class RunTable:
 def within(look: Look | None, by_seed: dict[int, T]) -> dict[int, T]:
     """What belongs to the look; all without looks."""
     return by_seed if look is None else {seed: value for seed, value in by_seed.items() if seed in look}
-
-
-def known_costs(costs: dict[int, TargetCost]) -> dict[int, TargetCost]:
-    """The costs that were measured, by seed in order."""
-    return {seed: cost for seed, cost in sorted(costs.items()) if 0 < cost.cost < np.inf}

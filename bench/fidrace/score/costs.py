@@ -56,6 +56,11 @@ def log_costs(side: Sequence[TargetCost]) -> Floats:
     return costs_of(side).logs
 
 
+def known_costs(costs: dict[int, TargetCost]) -> dict[int, TargetCost]:
+    """The costs that were measured, by seed in order."""
+    return {seed: cost for seed, cost in sorted(costs.items()) if 0 < cost.cost < np.inf}
+
+
 def are_open(baseline: Sequence[TargetCost], method: Sequence[TargetCost]) -> tuple[bool, bool]:
     """True if the costs flatter the method, so that the factor's lower limit is open; and if they slight it, the upper one."""
     base, other = costs_of(baseline), costs_of(method)

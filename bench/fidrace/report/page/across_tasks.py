@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 
 from fidrace.report.across_tasks import ORDER_HEADINGS, READING, csv_files, headings, mean_lines, order_lines
-from fidrace.report.page.charts import Figure, line, numbers, text
+from fidrace.report.across_tasks_png import factor_limits
+from fidrace.report.page.charts import FACTOR_TICKS, SIGNS, Figure, line, numbers, rule, text
 from fidrace.report.page.render import render
 from fidrace.report.page.tables import csv_sheet, text_sheet
-from fidrace.report.png import FACTORS
-from fidrace.report.style import INK, Style, styles
+from fidrace.report.style import Style, styles
 from fidrace.score.across_tasks import TAU, AcrossTasks
 
 PAGE = "across-tasks.html"
-SYMBOLS = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}
 
 
 def across_tasks_page(across: AcrossTasks) -> str:
@@ -51,18 +50,19 @@ def factors_figure(across: AcrossTasks, look: dict[str, Style]) -> Figure:
             "arrayminus": numbers(factor - np.maximum(rows["ci_low"].to_numpy(float), 0.1)),
         }
         bars = {"type": "data", "symmetric": False, "color": look[method].colour, "thickness": 1, "width": 3, **ends}
-        marks = {"symbol": [SYMBOLS[bound] for bound in rows["bound"]], "size": 8}
+        marks = {"symbol": [SIGNS[bound] for bound in rows["bound"]], "size": 8}
         places = [text(task) for task in rows["task"]]
-        data.append(
-            line(method, look[method], 2, x=places, y=numbers(factor), error_y=bars, marker=marks) | {"mode": "lines+markers"}
-        )
-    one = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"color": INK, "width": 1}}
-    ticks = {"tickvals": [*FACTORS], "ticktext": [f"{factor:g}×" for factor in FACTORS]}
-    shown = across.factors.loc[across.factors["method"].isin(across.shared), "speedup"].dropna()
-    limits = np.log10([0.85 * min(1, shown.min()), 1.2 * max(1, shown.max())]) if len(shown) else np.log10([0.5, 2])
+        drawn = {"mode": "lines+markers", "marker": marks, "error_y": bars}
+        data.append(line(method, look[method], 2, x=places, y=numbers(factor), **drawn))
+    one, _ = rule("y", 1, "", "solid")
     layout: dict[str, Any] = {
         "xaxis": {"type": "category", "categoryorder": "array", "categoryarray": [text(task) for task in across.tasks]},
-        "yaxis": {"type": "log", "title": {"text": "speedup over the baseline"}, "range": numbers(limits), **ticks},
+        "yaxis": {
+            "type": "log",
+            "title": {"text": "speedup over the baseline"},
+            "range": numbers(np.log10(factor_limits(across))),
+            **FACTOR_TICKS,
+        },
         "shapes": [one],
     }
     return {"data": data, "layout": layout}

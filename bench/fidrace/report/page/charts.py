@@ -21,6 +21,8 @@ from fidrace.storage.tables import BINS
 
 Figure = dict[str, Any]
 POINTS = 101  # of p and w over t
+SIGNS = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}  # of factors and their bounds
+FACTOR_TICKS = {"tickvals": [*FACTORS], "ticktext": [f"{one:g}×" for one in FACTORS]}
 
 
 def text(name: str) -> str:
@@ -142,7 +144,6 @@ def crossings(races: RunTable, method: str, style: Style, axis: str) -> list[dic
 def speedup_figure(scores: Scores, look: dict[str, Style], axis: str) -> Figure:
     """Speedup on an axis against target, the hardest at the right, with 95 % bands. Bounds are triangles without a band."""
     table, data = scores.curve[scores.curve["axis"] == scores.axis_with_rows(axis)], []
-    signs = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}
     for method in scores.leaderboard["method"]:
         rows = table[(table["method"] == method) & table["speedup"].notna()]
         if not len(rows):
@@ -157,7 +158,7 @@ def speedup_figure(scores: Scores, look: dict[str, Style], axis: str) -> Figure:
             f"{one.bound} {one.speedup:.2f}× {span}, {one.pairs} pairs"
             for one, span in zip(rows.itertuples(), interval, strict=True)
         ]
-        marker = {"symbol": [signs[bound] for bound in rows["bound"]], "size": [5 if b == "=" else 9 for b in rows["bound"]]}
+        marker = {"symbol": [SIGNS[bound] for bound in rows["bound"]], "size": [5 if b == "=" else 9 for b in rows["bound"]]}
         data.append(
             line(
                 method,
@@ -182,8 +183,7 @@ def speedup_figure(scores: Scores, look: dict[str, Style], axis: str) -> Figure:
         "yaxis": {
             "title": {"text": f"speedup in {axis}"},
             "type": "log",
-            "tickvals": [*FACTORS],
-            "ticktext": [f"{one:g}×" for one in FACTORS],
+            **FACTOR_TICKS,
         },
     }
     one, _ = rule("y", 1, "", "solid")
