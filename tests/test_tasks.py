@@ -1,6 +1,7 @@
 """The packaged tasks: their numbers are those of the repositories that they name, and they fit what races on them."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fidrace.spec.study import load_study
 from fidrace.spec.task import Task, load_task, task_names
 from fidrace.storage.manifest import differences
 from tests.conftest import Fidrace
+from tests.published import excerpt
 from tests.test_network import STUDIES
 
 # Flags of two READMEs: improved-diffusion's for CIFAR-10 and ImageNet-64 (L_hybrid, cosine), guided-diffusion's for its
@@ -115,3 +117,9 @@ def test_a_remark_on_a_packaged_task_is_said_of_that_task_alone() -> None:
     for changes in ({"budget.iterations": 4000}, {"diffusion.prediction": "v"}):
         assert load_study("digits", changes=changes).task.remark == ""
     assert load_study("digits", changes={"budget.stop": "crossed"}).task.remark  # the same race, and fewer evaluations
+
+
+def test_a_race_on_a_packaged_task_ends_with_its_remark(fidrace: Fidrace, tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "finished")  # nothing is left to train
+    said = fidrace("run", "digits", "-m", "min-snr", "--out", folder).stderr
+    assert said.rstrip().endswith(load_study("digits").task.remark)
