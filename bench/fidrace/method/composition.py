@@ -29,6 +29,7 @@ class Composition:
         order = list(ASPECTS)
         self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
         self._neutral = neutral = Baseline()  # for aspects that no part claims
+        self.claims = claims  # the part that controls each aspect, of those that any does
         self._timesteps, self._uniforms, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
 
     def __str__(self) -> str:
