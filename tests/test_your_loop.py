@@ -401,5 +401,7 @@ def test_the_log_of_a_loop_is_imported(tmp_path, fidrace):
     assert "min-snr" in fidrace("score", tmp_path / "tables", "--target", "40").stdout
     with pytest.raises(InputError, match="fid is list, not a number"):
         fr.log(tmp_path, step=1, fid=[3.0])
+    with pytest.raises(InputError, match="no distance"):
+        fr.log(tmp_path, step=1, loss=3.0)
     with pytest.raises(InputError, match="step=-1 is not"):
         fr.log(tmp_path, step=-1, fid=3.0)

@@ -10,6 +10,7 @@ from fidrace.cli.analyze import analyze
 from fidrace.cli.check import check
 from fidrace.cli.claims import claims
 from fidrace.cli.doctor import doctor
+from fidrace.cli.fid import fid
 from fidrace.cli.import_logs import import_logs
 from fidrace.cli.leaderboard import leaderboard
 from fidrace.cli.merge import merge
@@ -34,6 +35,7 @@ app = typer.Typer(
 for verb in (run, plan, target, score, leaderboard, report, check, claims, merge, methods, tasks, doctor):
     app.command(cls=Verb)(guard_errors(verb))
 app.command("import", cls=Verb)(guard_errors(import_logs))
+app.command(cls=Verb)(guard_errors(fid))
 app.add_typer(analyze, name="analyze")
 get_completion_inspect_parameters()  # registers typer's completion for the shells
 

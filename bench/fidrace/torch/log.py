@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 FILE = "fidrace.jsonl"
 
 
-def log(out: str | Path, *, step: int, fid: float, race: "Race | None" = None, **more: Any) -> Path:
-    """Append one evaluation to `out`/fidrace.jsonl and return that file: the FID after `step` optimizer steps, the method and
-    seed of `race`, and whatever else is a number or text. A line is written whole or not at all. Raises InputError for a
-    value that is neither."""
+def log(out: str | Path, *, step: int, race: "Race | None" = None, **values: Any) -> Path:
+    """Append one evaluation to `out`/fidrace.jsonl and return that file: the distance after `step` optimizer steps, as fid=, or
+    fd= if its features are not Inception's; the method and seed of `race`; and whatever else is a number or text. A line is
+    written whole or not at all. Raises InputError for a value that is neither, and without a distance."""
+    if not {"fid", "fd"} & values.keys():
+        raise InputError("log: no distance: give fid=, or fd= if its features are not Inception's")
     told = {"method": str(race.method), "seed": race.seed, "carried": race.carried, "horizon": race.horizon} if race else {}
-    row = {"step": step, "fid": fid} | told | more
+    row = {"step": step} | told | values
     for name, value in row.items():
         row[name] = value = value.item() if hasattr(value, "item") else value
         if not isinstance(value, str | int | float):
