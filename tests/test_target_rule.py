@@ -24,7 +24,9 @@ def baselines(folder: Path, seeds: tuple[int, ...] = (0, 1, 2, 3, 4)) -> Path:
     return excerpt(folder, ("baseline",), seeds, target=BY_HAND, target_how="post hoc: --target")
 
 
-@pytest.mark.parametrize(("task", "seeds"), [("digits", 10), ("digits-late", 6), ("digits-dit", 5), ("digits-flow", 5)])
+@pytest.mark.parametrize(
+    ("task", "seeds"), [("digits", 10), ("digits-late", 6), ("digits-dit", 5), ("digits-flow", 5), ("mnist", 6)]
+)
 def test_the_target_of_a_task_follows_from_its_published_runs(task: str, seeds: int) -> None:
     assert rule_target(DIGITS.parent / f"{task}-target") == (load_task(task).target.fd, seeds)
 
