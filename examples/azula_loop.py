@@ -44,14 +44,7 @@ def train(options: Namespace) -> None:
     ema = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(0.98))
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
     parts = {"model": denoiser, "ema": ema, "optimizer": optimizer}
-    race = fr.lognormal(  # race
-        options.race,
-        P_mean=-1.2,
-        P_std=1.2,
-        horizon=options.steps,
-        seed=options.seed,
-        trained="x0",  # race
-    )  # race
+    race = fr.lognormal(options.race, P_mean=-1.2, P_std=1.2, horizon=options.steps, seed=options.seed, trained="x0")  # race
     parts["race"] = race  # race
     for n, clean in digits.batches(digits.resume(options.out, parts), options.steps):
         sigma = (torch.randn(len(clean)) * 1.2 - 1.2).exp()

@@ -35,13 +35,7 @@ def train(options: Namespace) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     schedule = get_cosine_schedule_with_warmup(optimizer, 50, options.steps)
     parts = {"model": model, "ema": ema, "optimizer": optimizer, "schedule": schedule}
-    race = fr.discrete(  # race
-        options.race,
-        process.alphas_cumprod,
-        horizon=options.steps,
-        seed=options.seed,
-        trained="eps",  # race
-    )  # race
+    race = fr.discrete(options.race, process.alphas_cumprod, horizon=options.steps, seed=options.seed, trained="eps")  # race
     parts["race"] = race  # race
     for n, clean in digits.batches(digits.resume(options.out, parts), options.steps):
         noise = torch.randn_like(clean)

@@ -56,13 +56,7 @@ def train(options: Namespace) -> None:
         num_samples=1,
         calculate_fid=False,
     )
-    race = fr.discrete(  # race
-        options.race,
-        model.alphas_cumprod,
-        horizon=options.steps,
-        seed=options.seed,
-        trained="eps",  # race
-    )  # race
+    race = fr.discrete(options.race, model.alphas_cumprod, horizon=options.steps, seed=options.seed, trained="eps")  # race
     model.race = race  # race
     race.attach(trainer.opt)  # race
     trainer.train()

@@ -32,13 +32,13 @@ class TrainedRun:
     @property
     def iterations(self) -> tuple[int, ...]:
         """The evaluations at which weights were kept, up to the budget."""
-        return self.spec.task.budget.evaluation_steps()[:-1]
+        return self.spec.own_task.budget.evaluation_steps()[:-1]
 
     def network(self, iteration: int, data: Data, device: torch.device) -> nn.Module:
         """The averaged network at an evaluation, in float32 and evaluation mode; raises InputError if its weights are missing
         or damaged."""
         path = self.directory / WEIGHTS.format(iteration)
-        task = self.spec.task
+        task = self.spec.own_task
         network = build_network(task.network, data.train.shape[1:], self.spec.seed, task.diffusion.learned_sigma)
         try:
             network.load_state_dict(checked_tensors.read(path)[0])
@@ -48,7 +48,7 @@ class TrainedRun:
 
     def diffusion(self, data: Data, device: torch.device) -> Diffusion:
         """The process that the network was trained on."""
-        config = self.spec.task.diffusion
+        config = self.spec.own_task.diffusion
         abar = noise_schedule(config.schedule, config.timesteps)
         return Diffusion(abar, config.prediction, device, config.learned_sigma, data.levels)
 

@@ -56,7 +56,7 @@ def run_series(studies: "dict[str, Study]", out: Path, workers: int | None, devi
         done = f", {runs - len(specs)} of them there already" if len(specs) < runs else ""
         count = f"{len(studies)} studies, " if len(studies) > 1 else ""
         say(f"{count}{runs} runs{done}; into {out}")
-        for warning in dict.fromkeys(filter(None, (study.task.ema_warning() for study in studies.values()))):
+        for warning in dict.fromkeys(filter(None, (study.own_task.ema_warning() for study in studies.values()))):
             say(warning)
         if specs:
             watch(series.execute(specs, team, workers), len(specs), series.task)
@@ -117,7 +117,7 @@ def consistency(
 
     check_latents(latents)
     base = load_base_study(task, method, seeds, budget, change, methods_path)
-    folder = out or default_out("consistency", base.task.name)
+    folder = out or default_out("consistency", base.own_task.name)
     series = run_series(plan_studies(base, network), folder, workers, device, retry_failed)
     publish_outcome("consistency", analyze_consistency(series, latents, device), folder)
 
@@ -146,8 +146,8 @@ def difficulty(
     from fidrace.analyses.difficulty.analysis import analyze_difficulty, plan_bands
 
     base = load_base_study(task, ["baseline"], seeds, budget, change, [])
-    ranges = plan_bands(base.task, bands)
-    folder = out or default_out("difficulty", base.task.name)
+    ranges = plan_bands(base.own_task, bands)
+    folder = out or default_out("difficulty", base.own_task.name)
     series = run_series({"baseline": base}, folder, workers, device, retry_failed)
     publish_outcome("difficulty", analyze_difficulty(series, ranges, device), folder)
 
@@ -178,8 +178,8 @@ def landscape(
 
     base = load_base_study(task, ["baseline"], seeds, budget, change, [])
     resolution = Resolution(bands, examples, eigenvalues, probes)
-    resolution.check(base.task)
-    folder = out or default_out("landscape", base.task.name)
+    resolution.check(base.own_task)
+    folder = out or default_out("landscape", base.own_task.name)
     series = run_series(plan_studies(base), folder, workers, device, retry_failed)
     publish_outcome("landscape", analyze_landscape(series, resolution, device), folder)
 
@@ -216,10 +216,10 @@ def robustness(
     from fidrace.analyses.robustness.analysis import analyze_robustness, plan_studies, shorten_runs
     from fidrace.analyses.robustness.settings import Settings
 
-    whole = load_base_study(task, method, seeds, budget, change, methods_path).task
+    whole = load_base_study(task, method, seeds, budget, change, methods_path).own_task
     base = load_base_study(task, method, seeds, budget, [*shorten_runs(whole, budget is None), *change], methods_path)
-    folder = out or default_out("robustness", base.task.name)
-    settings = Settings.parse(base.task, lr, batch, schedule, clip)
+    folder = out or default_out("robustness", base.own_task.name)
+    settings = Settings.parse(base.own_task, lr, batch, schedule, clip)
     series = run_series(plan_studies(base, settings), folder, workers, device, retry_failed)
     publish_outcome("robustness", analyze_robustness(series, settings), folder)
 

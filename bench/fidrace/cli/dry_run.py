@@ -8,8 +8,10 @@ from fidrace.execute.doctor import check_study
 from fidrace.execute.estimate import estimate
 from fidrace.execute.preflight import check_space
 from fidrace.execute.study_runner import StudyRunner
+from fidrace.execute.trainer.preflight import check_trainer, command_lines
 from fidrace.report.cost import cost_lines
 from fidrace.spec.study import Study
+from fidrace.spec.trainer import TrainerTask
 
 
 def rehearse(runner: StudyRunner, place: Place, folder: FolderOptions) -> None:
@@ -22,6 +24,12 @@ def rehearse(runner: StudyRunner, place: Place, folder: FolderOptions) -> None:
             say(str(look))
         specs = runner.left_at_most()
     device = place.devices()[0]
+    if isinstance(runner.study.task, TrainerTask):
+        describe_study(runner, specs)
+        check_trainer(runner.study)
+        for line in command_lines(runner.study):
+            say(line)
+        return
     check_space(runner.study, runner.directory.path, place.run_count(runner.study.task.budget.threads))
     describe_study(runner, specs)
     report_needs_and_cost(runner.study, len(specs), device)
@@ -35,7 +43,7 @@ def report_needs_and_cost(study: Study, runs: int, device: str) -> None:
             say(f"{'' if finding.present else 'missing '}{finding.what}: {finding.text}")
     missing = [finding.what for finding in findings if not finding.present]
     if not {"network", "diffusers"} & {*missing}:
-        for line in cost_lines(study.task, estimate(study, device), runs):
+        for line in cost_lines(study.own_task, estimate(study, device), runs):
             say(line)
     if missing:
         fail(f"{study.name} cannot start yet; missing: {', '.join(missing)}", USAGE)

@@ -189,10 +189,15 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
         runner.catch_up()
     if to_empty or runner.plan():
         from fidrace.execute.preflight import check_space, check_startable
+        from fidrace.execute.trainer.preflight import check_trainer
+        from fidrace.spec.trainer import TrainerTask
 
         place.devices()
-        check_startable(runner.study)
-        check_space(runner.study, directory.path, place.run_count(runner.study.task.budget.threads))
+        if isinstance(runner.study.task, TrainerTask):
+            check_trainer(runner.study)
+        else:
+            check_startable(runner.study)
+            check_space(runner.study, directory.path, place.run_count(runner.study.task.budget.threads))
     if to_empty and not folder.yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} is unchanged", USAGE)
     with ExitStack() as in_use:

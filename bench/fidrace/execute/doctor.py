@@ -68,7 +68,7 @@ def find_needs(task: Task) -> list[Finding]:
 def check_study(study: Study) -> list[Finding]:
     """What a run of this study needs: `find_needs` of its task, and that its network and its methods can be built. No image is
     decoded and nothing is written."""
-    task, findings = study.task, find_needs(study.task)
+    task, findings = study.own_task, find_needs(study.own_task)
     if all(finding.present for finding in findings if finding.what == "diffusers"):
         checks = {"network": lambda: check_network(task.network, task.data.shape, task.diffusion.learned_sigma)}
     else:

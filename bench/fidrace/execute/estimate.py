@@ -51,7 +51,7 @@ class Estimate:
 
 def estimate(study: Study, device: str) -> Estimate:
     """The cost of one baseline run of the study, measured on random images."""
-    task, ranks = study.task, ProcessGroup(torch.device(device))
+    task, ranks = study.own_task, ProcessGroup(torch.device(device))
     parameters, flops, activations = count_work(task)
     step, forward = time_step_and_forward(task, ranks)
     peak = torch.cuda.max_memory_allocated(ranks.device) if ranks.device.type == "cuda" else None

@@ -14,6 +14,7 @@ from fidrace.errors import InputError
 from fidrace.execute.events import Ended, Event, Message, Refused, Stopped, Taken
 from fidrace.execute.stop import Stop
 from fidrace.spec.study import RunSpec
+from fidrace.spec.trainer import TrainerTask
 from fidrace.storage.atomic import WriteError
 from fidrace.storage.locks import Busy
 from fidrace.storage.study_folder import StudyFolder
@@ -120,12 +121,21 @@ def execute_claimed(
 ) -> Message:
     """Execute a run whose lock is held; a failure is recorded before the lock is released."""
     from fidrace.execute.run import Interrupted, Run
+    from fidrace.execute.trainer.process import CommandFailed, CommandStopped
+    from fidrace.execute.trainer.trainer_run import TrainerRun
 
+    foreign = isinstance(spec.task, TrainerTask)
     try:
-        Run(spec, folder.path, ranks, report).execute(stop.is_set)
-    except Interrupted:
+        (TrainerRun if foreign else Run)(spec, folder.path, ranks, report).execute(stop.is_set)
+    except (Interrupted, CommandStopped):
         return Stopped()
-    except (InputError, WriteError):
+    except CommandFailed as error:
+        folder.record_failure(spec, str(error))
+        return Ended(spec, str(error))
+    except (InputError, WriteError) as error:
+        if foreign and isinstance(error, InputError):  # of what this run's command has left; the others go on
+            folder.record_failure(spec, str(error))
+            return Ended(spec, str(error))
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # a method's file may raise anything
         if is_disk_full(error):

@@ -32,7 +32,7 @@ MIB = 2**20
 def resolve_content(study: Study, data_sha256: str = "") -> Study:
     """The study with the SHA-256 of its data and reference in its fixed part, if the task leaves them open. A known
     `data_sha256` saves reading the data. Raises InputError if data or reference are missing."""
-    task = study.task
+    task = study.own_task
     if not task.data.sha256:
         task = with_fields(task, "data", sha256=data_sha256 or load_data(task.data).sha256)
     if task.quality.reference and not task.quality.reference_sha256:
@@ -83,7 +83,7 @@ def check_images(task: Task, data: Data) -> None:
 
 def check_startable(study: Study) -> None:
     """Raise InputError if a run of this study could not start."""
-    task = study.task
+    task = study.own_task
     data = load_data(task.data)
     check_network(task.network, data.train.shape[1:], task.diffusion.learned_sigma)
     check_labels(task, data)
@@ -99,7 +99,7 @@ def check_startable(study: Study) -> None:
 
 def check_space(study: Study, folder: Path, runs: int) -> None:
     """Raise InputError if the disk of `folder` lacks the space for the weights that `runs` searched runs keep at a time."""
-    task = study.task
+    task = study.own_task
     if not task.budget.search:
         return
     with torch.device("meta"):
@@ -117,7 +117,7 @@ def check_space(study: Study, folder: Path, runs: int) -> None:
 
 def check_methods(study: Study) -> None:
     """Raise InputError if a method of this study cannot prepare for the task's timesteps, or fails at iteration 0."""
-    task, registry = study.task, Registry(study.methods_path)
+    task, registry = study.own_task, Registry(study.methods_path)
     abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
     for name in study.methods:
         method = registry.compose(name)

@@ -20,9 +20,9 @@ def provenance(spec: RunSpec, ranks: ProcessGroup) -> Row:
     """The columns of a run's row that say where, by what code, and as which run it was executed."""
     return {
         "device": device_name(ranks),
-        "precision": spec.task.speed.precision,
-        "threads": spec.task.budget.threads,
-        "config_hash": spec.task.fixed_hash(),
+        "precision": spec.own_task.speed.precision,
+        "threads": spec.own_task.budget.threads,
+        "config_hash": spec.own_task.fixed_hash(),
         "method_hash": spec.method_hash,
         "revision": revision(),
         "fidrace_version": version("fidrace"),

@@ -42,7 +42,7 @@ class Run:
     """A spec at work in its directory; rank 0 writes its files."""
 
     def __init__(self, spec: RunSpec, root: Path, ranks: ProcessGroup, report: Callable[[Event], None]):
-        self.spec, self.task, self.directory, self.report = spec, spec.task, root / spec.directory, report
+        self.spec, self.task, self.directory, self.report = spec, spec.own_task, root / spec.directory, report
         self.ranks, self.device = ranks, ranks.device
         torch.set_num_threads(self.task.budget.threads)
         self.data = load_data(self.task.data)

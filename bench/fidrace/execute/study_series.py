@@ -33,7 +33,7 @@ class StudySeries:
         if "" not in studies and StudyFolder(root).holds_study():
             raise InputError(f"{root} holds a study of its own; choose another --out")
         resolved = {
-            Path(home): resolve_content(study) if study.task.has_open_content else study for home, study in studies.items()
+            Path(home): resolve_content(study) if study.own_task.has_open_content else study for home, study in studies.items()
         }
         runners = {home: StudyRunner(study, StudyFolder(root / home), retry_failed) for home, study in resolved.items()}
         for runner in runners.values():
@@ -44,7 +44,7 @@ class StudySeries:
     @property
     def task(self) -> Task:
         """The task of the first study."""
-        return next(iter(self.runners.values())).study.task
+        return next(iter(self.runners.values())).study.own_task
 
     def plan(self) -> list[RunSpec]:
         """The runs of all studies that are still to do."""

@@ -9,6 +9,7 @@ from rich.console import Console
 from fidrace.console import say
 from fidrace.execute.events import Event
 from fidrace.spec.task import Task
+from fidrace.spec.trainer import TrainerTask
 from fidrace.storage.tables import CROSSED
 
 
@@ -43,7 +44,7 @@ class PlainLines(Reporter):
             say(f"{run}: {event.facts['status']}{why}, {self.ended} of {self.total} runs done")
 
 
-def watch(events: Generator[Event], runs: int, task: Task, as_json: bool = False) -> None:
+def watch(events: Generator[Event], runs: int, task: Task | TrainerTask, as_json: bool = False) -> None:
     """Show the progress of `runs` runs of `task` as their events arrive."""
     console = Console(stderr=True)
     reporter: Reporter

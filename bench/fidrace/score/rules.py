@@ -215,6 +215,7 @@ def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
         tuple((method, control) for method, control in study.contrasts),
         tuple(study.evaluations_at),
         study.fixed,
+        baseline=study.baseline,
         window=study.window,
         until_decided=study.until_decided,
         edges=None if isinstance(study.target, str) else window_edges(study.target, study.window),

@@ -9,24 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from fidrace.errors import InputError, nearest
 from fidrace.method.composition import Composition
 from fidrace.method.registry import Registry, content_hash
-from fidrace.packaged import packaged_studies
 from fidrace.spec.looks import Looks
-from fidrace.spec.task import Task, load_task, task_names
+from fidrace.spec.study_file import StudyFile, find_study
+from fidrace.spec.task import Task, load_task
+from fidrace.spec.trainer import TrainerBudget, TrainerQuality, TrainerTask, baseline_of, identity_of, metric_of
 from fidrace.spec.user_input import (
     BASELINE,
-    Model,
     Target,
-    WindowRatio,
     check_target,
     check_window,
     parse_contrast,
     parse_seeds,
-    read_toml,
     validate,
     window_edges,
 )
@@ -37,7 +33,7 @@ class RunSpec:
     """Everything that a worker needs to execute one run. `target`: None if it is not known before the runs end; `window`: the
     ratio of targets around it."""
 
-    task: Task
+    task: Task | TrainerTask
     method: str
     seed: int
     method_hash: str
@@ -52,9 +48,21 @@ class RunSpec:
         return None if self.target is None else window_edges(self.target, self.window)
 
     @property
+    def own_task(self) -> Task:
+        """The task of a run that fidrace trains itself."""
+        return own(self.task)
+
+    @property
     def directory(self) -> Path:
         """The run's directory, relative to its study's DIR."""
         return run_directory(self.task.name, self.method, self.seed, self.task.fixed_hash(), self.method_hash)
+
+
+def own(task: Task | TrainerTask) -> Task:
+    """`task`, as one that fidrace trains; raises InputError for somebody else's trainer."""
+    if isinstance(task, TrainerTask):
+        raise InputError(f"{task.name} is a study of another trainer: this takes a task that fidrace trains itself")
+    return task
 
 
 def run_directory(task: str, method: str, seed: int, fixed_hash: str, method_hash: str) -> Path:
@@ -82,10 +90,11 @@ class ResolvedMethod:
 class Study:
     """A task, methods (the baseline first) and seeds; `target` is a number or baseline-final, `target_given` says whether
     the user or the study file named it, and so of the `window` around it and of the seeds; `contrasts` are pairs of a method
-    and the control that it must beat; `until_decided`: the looks of a study that is raced until it is decided."""
+    and the control that it must beat; `until_decided`: the looks of a study that is raced until it is decided; `baseline`: the
+    method that factors are measured against."""
 
     name: str
-    task: Task
+    task: Task | TrainerTask
     resolved: tuple[ResolvedMethod, ...]
     seeds: tuple[int, ...]
     target: Target
@@ -98,6 +107,12 @@ class Study:
     window_given: bool = False
     until_decided: Looks | None = None
     seeds_given: bool = False
+    baseline: str = BASELINE
+
+    @property
+    def own_task(self) -> Task:
+        """The task of a study that fidrace trains itself."""
+        return own(self.task)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -110,38 +125,6 @@ class Study:
         for seed in self.seeds:
             for method in self.resolved:
                 yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path, target=target, window=self.window)
-
-
-class StudyFile(Model):
-    """The TOML file of a study. `set` changes fields of the task, written as in `--set`: optimizer.lr = 1e-4."""
-
-    task: str
-    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
-    seeds: int | tuple[int, ...] | None = None
-    budget: int | None = None
-    target: Target | None = None
-    window: WindowRatio | None = None
-    contrasts: tuple[str, ...] = ()  # METHOD/CONTROL
-    until_decided: Looks | None = None
-    set: dict[str, Any] = Field(default_factory=dict)
-
-
-def load_study_file(path: Path) -> StudyFile:
-    return validate(StudyFile, read_toml(path), str(path))
-
-
-def find_study(source: str) -> tuple[StudyFile, str]:
-    """The study file and the study's name for `source`: a path that ends in .toml, a packaged study, or a task. Raises
-    InputError."""
-    if source.endswith(".toml"):
-        return load_study_file(Path(source)), Path(source).stem
-    studies = packaged_studies()
-    if source in studies:
-        return load_study_file(studies[source]), source
-    if source not in task_names():
-        known = nearest(source, [*task_names(), *studies])
-        raise InputError(f"no task or study {source!r}{known} (`fidrace tasks` lists all)")
-    return StudyFile(task=source), source
 
 
 def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedMethod, ...]:
@@ -189,6 +172,11 @@ def load_study(
     `until_decided`: fields of `Looks` that the user gave; the looks are then the seeds. Raises InputError.
     """
     file, name = find_study(str(source))
+    if file.trainer:
+        for option, refused in {"--set": changes, "--until-decided": until_decided}.items():
+            if refused:
+                raise InputError(f"{option}: {name} is a study of another trainer, which has no such thing")
+        return load_trainer_study(file, Path(source), methods, seeds, budget, target, methods_path, window)
     in_file = {} if file.budget is None else {"budget.iterations": file.budget}
     by_flag = {} if budget is None else {"budget.iterations": budget}
     merged = {**file.set, **in_file, **changes, **by_flag}
@@ -202,8 +190,6 @@ def load_study(
         seeds = looks.last
     elif seeds is None:
         seeds = file.seeds if file.seeds is not None else task.defaults.seeds
-    if not isinstance(seeds, str):
-        seeds = str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds)
     registry = Registry(methods_path)
     resolved = resolve_methods(names, registry)
     pairs = () if methods else file.contrasts if file.methods else file.contrasts or task.defaults.contrasts
@@ -220,7 +206,7 @@ def load_study(
         name,
         task,
         resolved,
-        parse_seeds(seeds),
+        list_seeds(seeds),
         value,
         how,
         target_given,
@@ -232,6 +218,61 @@ def load_study(
         until_decided=looks,
         seeds_given=seeds_given,
     )
+
+
+def load_trainer_study(
+    file: StudyFile,
+    path: Path,
+    methods: Sequence[str],
+    seeds: str | int | Sequence[int] | None,
+    budget: int | None,
+    target: Target | None,
+    methods_path: Sequence[str],
+    window: float | None,
+) -> Study:
+    """The study of a file with [trainer], and of the options beside it. Raises InputError."""
+    trainer, registry = file.trainer, Registry(methods_path)
+    assert trainer
+    trainer = trainer.model_copy(update={"source": (path.parent / (trainer.source or "")).resolve()})
+    trainer.check()
+    names = tuple(methods) or file.methods or ()
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: a method is listed twice")
+    baseline = baseline_of(file.baseline, file.methods or names)
+    names = (baseline, *(name for name in names if name != baseline))
+    resolved = tuple(ResolvedMethod(name, *identity_of(name, trainer, registry)) for name in names)
+    grid = TrainerBudget(iterations=budget or file.budget or 0, evaluations=file.evaluations or 8)
+    task = TrainerTask(
+        name=path.stem, trainer=trainer, budget=grid, quality=TrainerQuality(metric=metric_of(trainer), samples=trainer.samples)
+    )
+    declared = file.target if file.target is not None else "baseline-final"
+    goal, how = (declared, f"declared in {path.name}") if target in (None, declared) else (target, "post hoc: --target")
+    check_target(goal)
+    check_window(window)
+    around = window if window is not None else file.window
+    contrasts = tuple(pair for pair in map(parse_contrast, file.contrasts) if {*pair} <= {*names})
+    return Study(
+        path.stem,
+        task,
+        resolved,
+        list_seeds(seeds if seeds is not None else 3 if file.seeds is None else file.seeds),
+        goal,
+        how,
+        target is not None or file.target is not None,
+        methods_path=tuple(str(Path(one).resolve()) for one in methods_path),
+        contrasts=contrasts,
+        window=1.0 if around is None else around,
+        window_given=around is not None,
+        seeds_given=seeds is not None or file.seeds is not None,
+        baseline=baseline,
+    )
+
+
+def list_seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
+    """A count, a list, or either as --seeds has it."""
+    if not isinstance(seeds, str):
+        seeds = str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds)
+    return parse_seeds(seeds)
 
 
 def find_looks(file: StudyFile, asked: Mapping[str, Any] | None, seeds_asked: bool, name: str) -> Looks | None:

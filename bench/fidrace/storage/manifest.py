@@ -66,6 +66,7 @@ class Manifest(_Record):
     target_by_rule: bool = False
     methods_path: list[str] = Field(default=[])
     until_decided: Design | None = None
+    baseline: str = BASELINE
 
     @classmethod
     def of(cls, study: "Study") -> "Manifest":
@@ -88,6 +89,8 @@ class Manifest(_Record):
         }
         if study.window > 1:
             content["window"] = study.window
+        if study.baseline != BASELINE:
+            content["baseline"] = study.baseline
         if study.methods_path:
             content["methods_path"] = list(study.methods_path)
         if isinstance(study.until_decided, Design):
@@ -116,7 +119,7 @@ class Manifest(_Record):
 
     def has_only_target(self) -> bool:
         """True if the target was set by the rule and no method but the baseline has been declared since."""
-        return self.target_by_rule and set(self.methods) <= {BASELINE}
+        return self.target_by_rule and set(self.methods) <= {self.baseline}
 
     def write(self, path: Path) -> None:
         """Write study.json, without the fields that were never given."""
@@ -151,6 +154,8 @@ def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
     if new.until_decided and old.until_decided and not old.until_decided.same_plan(new.until_decided):
         looks = f"other looks ({old.until_decided}) than {new.until_decided}"
         raise InputError(f"{path} declares {looks}, and looks must be declared before the first run; {remedy}")
+    if old.baseline != new.baseline:
+        raise InputError(f"{path} measures against {old.baseline!r}, not {new.baseline!r}; {remedy}")
     for method in old.methods.keys() & new.methods.keys():
         if not old.methods[method].same_code(new.methods[method]):
             raise InputError(f"the code of method {method!r} has changed since its runs in {path}; {remedy}")

@@ -33,7 +33,7 @@ from fidrace.storage.tables import (
     write_table,
 )
 
-INTERNAL = ("directory", "packages", "host", "pid")  # fields of run.json that no table shows
+INTERNAL = ("directory", "packages", "host", "pid", "trained")  # fields of run.json that no table shows
 RUN = ("task", "method", "seed")  # the columns that identify the run of a row
 DERIVED = (  # files that are made from a folder's tables
     *"speedups.csv contrasts.csv guards.csv curve.csv claims.csv leaderboard.csv".split(),

@@ -19,12 +19,12 @@ RING = 3  # seeds whose initial weights another seed's run gets; each costs a ru
 def plan_studies(base: Study, networks: list[str]) -> dict[str, Study]:
     """Studies by home; `networks` as given to --network, or [] for two that follow from the task's own. Raises InputError if
     there are fewer than two seeds, or if a network cannot be used."""
-    own = base.task.network
+    own = base.own_task.network
     if len(base.seeds) < 2:
         raise InputError("consistency compares networks of different seeds: --seeds takes at least 2")
     if own.init is not None:
         raise InputError("--set network.init: consistency chooses initial weights itself; leave it out")
-    if base.task.diffusion.schedule == "flow":
+    if base.own_task.diffusion.schedule == "flow":
         raise InputError("consistency compares networks by DDIM, and this task's are flows: choose another task")
     ring = base.seeds[:RING]
     studies = {SEEDS: base, AGAIN: baseline_study(base, own, ring[:1])}
@@ -40,7 +40,7 @@ def plan_studies(base: Study, networks: list[str]) -> dict[str, Study]:
 
 def baseline_study(base: Study, network: NetworkConfig, seeds: tuple[int, ...]) -> Study:
     """The baseline alone, which is the first of the methods, on `network`."""
-    task = base.task.model_copy(update={"network": network})
+    task = base.own_task.model_copy(update={"network": network})
     return replace(base, task=task, resolved=base.resolved[:1], seeds=seeds, contrasts=())
 
 

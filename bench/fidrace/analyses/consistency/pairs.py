@@ -72,7 +72,7 @@ class TrainedGenerator:
 
     @classmethod
     def of(cls, run: TrainedRun) -> "TrainedGenerator":
-        spec, init = run.spec, run.spec.task.network.init
+        spec, init = run.spec, run.spec.own_task.network.init
         return cls(run.name, str(spec.home), spec.method, spec.seed, spec.seed if init is None else init)
 
     @property

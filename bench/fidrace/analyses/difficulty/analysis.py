@@ -62,7 +62,7 @@ def analyze_difficulty(series: StudySeries, bands: Bands, device: str) -> Outcom
 
 def network_rows(run: TrainedRun, bands: Bands, heldout: list[Examples], data: Data, device: torch.device) -> Iterator[Row]:
     """A row for each evaluation and band of a run."""
-    task, seed, diffusion = run.spec.task, run.spec.seed, run.diffusion(data, device)
+    task, seed, diffusion = run.spec.own_task, run.spec.seed, run.diffusion(data, device)
     count = GRADIENT_BATCHES * GRADIENT_BATCH
     training = [Examples.training(task, data, *ends, band, seed, count) for band, ends in enumerate(bands)]
     for iteration in run.iterations:

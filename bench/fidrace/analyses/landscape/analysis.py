@@ -86,9 +86,9 @@ def plan_studies(base: Study) -> dict[str, Study]:
     the order of data, noise and timesteps differs. Raises InputError for a single seed."""
     if len(base.seeds) < 2:
         raise InputError("--seeds: a line needs two networks, so at least 2 seeds")
-    if base.task.network.init is not None:
+    if base.own_task.network.init is not None:
         raise InputError("--set network.init: landscape chooses initial weights itself; leave it out")
-    same = base.task.model_copy(update={"network": base.task.network.model_copy(update={"init": base.seeds[0]})})
+    same = base.own_task.model_copy(update={"network": base.own_task.network.model_copy(update={"init": base.seeds[0]})})
     return {BASE: base, START: replace(base, task=same, seeds=base.seeds[1:])}
 
 
@@ -99,7 +99,7 @@ def analyze_landscape(series: StudySeries, resolution: Resolution, device: str) 
     if not starts:
         raise InputError(f"{series.root}: no run of the baseline finished, so there is no network to measure")
     # of the first seed, if its own run diverged, no baseline is left that shares the initial weights
-    orders = [run for run in runs if run.spec.home.name == START and run.spec.task.network.init == starts[0].spec.seed]
+    orders = [run for run in runs if run.spec.home.name == START and run.spec.own_task.network.init == starts[0].spec.seed]
     team, data = devices(device), load_data(task.data)
     place, threads = torch.device(team[0]), task.budget.threads
     labelled, T = bool(task.network.classes), task.diffusion.timesteps
@@ -172,7 +172,7 @@ def measure_line(pair: NetworkPair, bands: int, data: Data, device: torch.device
 
 def heldout_loss(run: TrainedRun, bands: int, data: Data, device: torch.device) -> Loss:
     """The held-out loss of evals.csv, over all timesteps and in `bands` ranges of them."""
-    task, diffusion = run.spec.task, run.diffusion(data, device)
+    task, diffusion = run.spec.own_task, run.diffusion(data, device)
     heldout = HeldoutSet.of(data.heldout, task.diffusion.timesteps, task.quality.heldout_repeats)
     labels = torch.from_numpy(data.heldout_labels) if task.network.classes else None
 

@@ -33,7 +33,7 @@ def plan_studies(base: Study, settings: Settings) -> dict[str, Study]:
     if set(base.methods) == {BASELINE}:
         raise InputError("-m: name a method to compare with the baseline (fidrace methods lists all)")
     how = "post hoc: the task's; fidrace analyze robustness sets one for each cell"
-    return {setting.home: replace(base, task=setting.apply(base.task), target_how=how) for setting in settings.combinations}
+    return {setting.home: replace(base, task=setting.apply(base.own_task), target_how=how) for setting in settings.combinations}
 
 
 def analyze_robustness(series: StudySeries, settings: Settings) -> Outcome:
@@ -42,7 +42,7 @@ def analyze_robustness(series: StudySeries, settings: Settings) -> Outcome:
     for runner in series.runners.values():
         runner.tabulate()  # a command that was killed may not have
     study = next(iter(series.runners.values())).study
-    task, methods = study.task.name, [method for method in study.methods if method != BASELINE]
+    task, methods = study.own_task.name, [method for method in study.methods if method != BASELINE]
     results = [read_setting(series.root / setting.home, setting) for setting in settings.combinations]
     table = setting_table(results, task, methods)
     effects = effect_table(results, settings, task, methods, study.seeds)

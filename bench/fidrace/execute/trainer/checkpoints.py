@@ -1,0 +1,40 @@
+"""The checkpoints that a foreign trainer leaves, by the optimizer steps that their names tell."""
+
+import os
+from pathlib import Path
+
+from fidrace.errors import InputError
+from fidrace.spec.trainer import TrainerConfig, compile_pattern
+
+
+def find_checkpoints(out: Path, trainer: TrainerConfig) -> dict[int, Path]:
+    """The checkpoints below `out` by their steps, in order. Raises InputError if two have one number of steps."""
+    pattern, found = compile_pattern(trainer.checkpoints), dict[int, Path]()
+    for folder, _, names in os.walk(out):
+        for name in names:
+            path = Path(folder, name)
+            match = pattern.fullmatch(path.relative_to(out).as_posix())
+            if match:
+                step = round(float(match[trainer.unit]) * trainer.steps_per_unit)
+                if step in found:
+                    raise InputError(
+                        f"trainer.checkpoints matches {found[step].relative_to(out)} and {path.relative_to(out)}, both of step "
+                        f"{step}: it must match one file for each step"
+                    )
+                found[step] = path
+    return dict(sorted(found.items()))
+
+
+def checkpoint_at(step: int, found: dict[int, Path], trainer: TrainerConfig) -> Path:
+    """The checkpoint of `step`, or one whose name rounds to it. Raises InputError, naming what there is."""
+    if not found:
+        raise InputError(
+            f"the command has left no checkpoint: trainer.checkpoints {trainer.checkpoints!r} matches no file below {{out}}"
+        )
+    nearest = min(found, key=lambda one: abs(one - step))
+    if abs(nearest - step) > trainer.rounding:
+        there = ", ".join(map(str, found)) if len(found) < 10 else f"{min(found)} to {max(found)}, {len(found)} of them"
+        raise InputError(
+            f"no checkpoint at step {step}: there are {there}; choose budget and evaluations so that each evaluation has one"
+        )
+    return found[nearest]
