@@ -8,10 +8,12 @@ from fidrace.cli.shared import SOME_FAILED
 from fidrace.console import say
 from fidrace.errors import GroupFailed
 from fidrace.execute.study_runner import StudyRunner
+from fidrace.execute.trainer.guarantees import write_provenance
 from fidrace.report.json_lines import emit
 from fidrace.report.page.build import PAGE, FolderContent, open_in_browser, write_page
 from fidrace.report.publish import publish
 from fidrace.report.terminal import make_console, print_scores
+from fidrace.spec.trainer import TrainerTask
 from fidrace.storage.locks import lock_folder
 
 
@@ -20,6 +22,8 @@ def conclude(runner: StudyRunner, as_json: bool) -> None:
     folder = runner.directory.path
     with lock_folder(folder):
         runner.directory.collect()
+        if isinstance(runner.study.task, TrainerTask):
+            write_provenance(runner.study, runner.directory)
         content = FolderContent.of(folder)
         if content.scores:
             publish(folder, content.scores)

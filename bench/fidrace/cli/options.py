@@ -55,6 +55,10 @@ Gpus = Annotated[float | None, Option(metavar="G", min=0, help="GPUs for each ru
 Device = Annotated[str, Option(metavar="auto|cpu|cuda", help="The device to train on.")]
 
 # run and analyze: how
+Prove = Annotated[
+    bool,
+    Option("--prove", help="Of a study with a [trainer]: two more runs show what its seed fixes, and if the adapter is inert."),
+]
 RetryFailed = Annotated[bool, Option("--retry-failed", help="Resume failed runs from their last checkpoint.")]
 Fresh = Annotated[bool, Option("--fresh", help="Empty DIR first, after asking.")]
 Yes = Annotated[bool, Option("--yes", help="Do not ask.")]

@@ -57,6 +57,7 @@ class OutputOptions:
     dry_run: bool
     as_json: bool
     open_report: bool
+    prove: bool
 
 
 def run(
@@ -82,6 +83,7 @@ def run(
     retry_failed: options.RetryFailed = False,
     fresh: options.Fresh = False,
     yes: options.Yes = False,
+    prove: options.Prove = False,
     dry_run: options.DryRun = False,
     as_json: options.Json = False,
     show: options.OpenReport = False,
@@ -93,7 +95,7 @@ def run(
     by_looks = LookOptions(until_decided, looks, spending, futility)
     study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, window, change, methods_path, by_looks))
     place = parse_place(Place(executor, address, gpus, device, workers))
-    race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show))
+    race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show, prove))
 
 
 run.__doc__ = f"""{run.__doc__}
@@ -109,11 +111,17 @@ run.__doc__ = f"""{run.__doc__}
 
 def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOptions) -> None:
     """Plan, prepare, execute and conclude; only rank 0 of torchrun does more than take part in the runs."""
+    from fidrace.spec.trainer import TrainerTask
+
     runner = plan(study, folder, output.dry_run)
     if place.group and runner.study.until_decided:
         raise InputError(
             "--until-decided: the processes of torchrun race one list of runs; give --seeds, or race without torchrun"
         )
+    if isinstance(runner.study.task, TrainerTask) and place.group:
+        raise InputError("torchrun: a study of another trainer starts its command itself; put torchrun into trainer.command")
+    if output.prove and not isinstance(runner.study.task, TrainerTask):
+        raise InputError("--prove: fidrace holds every guarantee of its own loop; it is for studies with a [trainer]")
     if output.dry_run:
         if place.is_first:
             from fidrace.cli.dry_run import rehearse
@@ -123,6 +131,8 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
         with prepare(runner, place, folder) as specs:
             execute(runner, place, specs, output.as_json)
             race_until_decided(runner, partial(execute, runner, place, as_json=output.as_json), output.as_json)
+            if output.prove:
+                prove_trainer(runner, place, output.as_json)
             from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
 
             conclude(runner, output.as_json)
@@ -242,3 +252,24 @@ def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json
         from fidrace.report.progress import watch
 
         watch(runner.execute(make_executor(runner, place), specs), len(specs), runner.study.task, as_json)
+
+
+def prove_trainer(runner: "StudyRunner", place: Place, as_json: bool) -> None:
+    """Execute the two runs that show what a trainer's seed fixes and what the adapter changes, and say what they showed."""
+    from fidrace.console import say
+    from fidrace.execute.study_runner import StudyRunner
+    from fidrace.execute.trainer.proof import FOLDER, conclude_proof, study_of_proof
+    from fidrace.storage.locks import lock_folder
+    from fidrace.storage.study_folder import StudyFolder
+
+    directory = StudyFolder(runner.directory.path / FOLDER)
+    proof = StudyRunner(study_of_proof(runner.study), directory, runner.retry_failed)
+    with lock_folder(directory.path):
+        proof.declare()
+    specs = proof.plan()
+    if specs:
+        say(f"--prove: {len(specs)} more runs, in {directory.path}")
+        execute(proof, place, specs, as_json)
+    shown = conclude_proof(runner.study, runner.directory, directory)
+    for held in filter(None, (shown.chances, shown.adapter)):
+        say(f"--prove: {held[1]}")

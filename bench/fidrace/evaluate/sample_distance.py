@@ -10,7 +10,7 @@ import torch
 from fidrace.data.base import quantise
 from fidrace.data.images import Bytes
 from fidrace.data.loading import load_data
-from fidrace.errors import InputError
+from fidrace.errors import InputError, nearest
 from fidrace.evaluate.features import Features, load_features
 from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
 from fidrace.evaluate.guards import NEIGHBOURS, Guards, precision_recall
@@ -67,6 +67,8 @@ def reference_of(ref: str, features: str | None, device: torch.device) -> Sample
             raise InputError(f"--features {features}: the task {ref} has its own; omit it")
         return of_task(ref, device)
     path, config = Path(ref), config_of(features or "inception")
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder, and no task{nearest(ref, task_names())}")
     loaded = load_features(config, device)
     if path.suffix == ".npz" and "mu" in names_in(path):
         return SampleDistance(config.metric, loaded, Reference.from_moments(*read_reference_file(path, None, loaded.dimension)))

@@ -17,6 +17,7 @@ HEADINGS = ["#", "method", "reached", "to target", "speedup", "95 % interval", "
 CONTRAST_HEADINGS = ["method", "its control", "pairs", "speedup over it", "95 % interval", "Holm p", "verdict", "notes"]
 GUARD_HEADINGS = ["method", "pairs", "precision", "recall", "memorised", "held-out loss", "loses"]
 CONTRASTS = "each method against its control"
+SHARED, SHARED_HEADINGS = "what these runs share, and who holds it", ["guarantee", "held by", "how", "runs"]
 GUARDS = "guards: means where each run has reached the target, beside its baselines' there"
 WORDS = {
     *"method verdict notes loses claim on asked outcome claimed FD source task lies".split(),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fidrace.errors import InputError
 from fidrace.packaged import holds_runs, is_published_name
+from fidrace.score.provenance import PROVENANCE
 from fidrace.score.reading import read_curves
 from fidrace.score.rules import DECLARATION
 from fidrace.storage.atomic import TEMPORARY, WriteError, flush_to_disk, write_atomic
@@ -19,7 +20,7 @@ from fidrace.storage.imports import IMPORTED
 from fidrace.storage.locks import lock_if_shared
 from fidrace.storage.study_folder import DERIVED
 
-TABLES = ("study.json", DECLARATION, IMPORTED, "runs.csv", "evals.csv")
+TABLES = ("study.json", DECLARATION, IMPORTED, "runs.csv", "evals.csv", PROVENANCE)
 MARK = ".fidrace-accept-"  # in the name of the temporary folder, between the folder's own and what mkdtemp adds
 NEW, OLD = "new", "old"  # folders within the temporary one
 

@@ -11,6 +11,7 @@ from fidrace.score.curves import Curve
 from fidrace.score.grids import distinct_runs
 from fidrace.score.imports import notes_on_imports
 from fidrace.score.method_comparison import MethodComparison
+from fidrace.score.provenance import weakest
 from fidrace.score.rules import FINAL
 from fidrace.score.signatures import SIGNATURES, SLOW, signatures
 from fidrace.score.speedups import MIN_PAIRS
@@ -50,6 +51,8 @@ def notes_of(
     found += [note for note, holds in notes.items() if holds]
     found += notes_of_comparison(comparison) if comparison else []
     found += count_unusable(table, method) + notes_of_signatures(table, method)
+    if weak := weakest(one for one in table.rules.guarantees if one.method == method):
+        found.append(weak)
     if method != baseline and reference == baseline:
         found += [f"baseline: {count}" for count in count_unusable(table, baseline)]
     return found

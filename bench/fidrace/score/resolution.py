@@ -22,8 +22,10 @@ def remarks_on_resolution(table: RunTable) -> list[str]:
         return []
     quality = rules.fixed.get("quality", {})
     samples = quality.get("samples")
-    remedy = f": --set quality.samples={math.ceil(samples * (error / RESOLVED) ** 2)}" if samples else ""
-    bias = "" if quality.get("extrapolate") or not samples else "; quality.extrapolate removes the bias, which may be as large"
+    field = "trainer.samples = " if "trainer" in rules.fixed else "--set quality.samples="
+    remedy = f": {field}{math.ceil(samples * (error / RESOLVED) ** 2)}" if samples else ""
+    bias = "; quality.extrapolate removes the bias, which may be as large"
+    bias = "" if quality.get("extrapolate") or not samples or "trainer" in rules.fixed else bias
     return [
         f"at {float(rules.target):g} the standard error of an evaluation is {100 * error:.1f} % of the distance, and up to "
         f"{100 * RESOLVED:g} % tells one target from the next{remedy}{bias}"

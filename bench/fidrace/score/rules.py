@@ -11,6 +11,7 @@ from pydantic import Field
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.columns import ITERATIONS
 from fidrace.score.curves import Curve
+from fidrace.score.provenance import Guarantee, read_provenance
 from fidrace.score.reading import Tables
 from fidrace.score.speedups import NAN
 from fidrace.spec.looks import Design
@@ -41,7 +42,7 @@ class Rules:
     `replaced`: what is asked is not what the folder declares. `paired`: equal seeds share their chances. `ends_freely`: a run
     may end anywhere. `window`: costs are averaged over the targets from target / window to target * window. `until_decided`:
     the looks of a study that is raced until it is decided. `edges`: the highest and the lowest target that the folder declares
-    (None: unknown)."""
+    (None: unknown). `guarantees`: what the runs of another trainer have in common, and who holds it."""
 
     target: Target
     how: str
@@ -59,6 +60,7 @@ class Rules:
     window: float = 1.0
     until_decided: Design | None = None
     edges: tuple[float, float] | None = None
+    guarantees: tuple[Guarantee, ...] = ()
 
     @property
     def stopped(self) -> bool:
@@ -219,4 +221,5 @@ def rules_of_manifest(folder: Path, curves: list[Curve]) -> Rules:
         window=study.window,
         until_decided=study.until_decided,
         edges=None if isinstance(study.target, str) else window_edges(study.target, study.window),
+        guarantees=read_provenance(folder),
     )

@@ -173,8 +173,8 @@ def load_study(
     """
     file, name = find_study(str(source))
     if file.trainer:
-        for option, refused in {"--set": changes, "--until-decided": until_decided}.items():
-            if refused:
+        for option, given in {"--set": bool(changes), "--until-decided": until_decided is not None}.items():
+            if given:
                 raise InputError(f"{option}: {name} is a study of another trainer, which has no such thing")
         return load_trainer_study(file, Path(source), methods, seeds, budget, target, methods_path, window)
     in_file = {} if file.budget is None else {"budget.iterations": file.budget}

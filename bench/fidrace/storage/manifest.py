@@ -142,7 +142,8 @@ def read_manifest(path: Path) -> Manifest:
 def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
     """Raise InputError, naming the first field that differs, unless the folder at `path` holds the study asked for."""
     remedy = "choose another --out, or --fresh to empty it"
-    held = {"task": old.task, "random_streams": 1, **old.fixed}  # version 1 was not recorded
+    streams = {} if "trainer" in old.fixed else {"random_streams": 1}  # version 1 was not recorded; a trainer has none of ours
+    held = {"task": old.task, **streams, **old.fixed}
     for field, before, now in differences(held, {"task": new.task, **new.fixed}):
         raise InputError(f"{path} holds a study with {field} = {before}, not {now}; {remedy}")
     if old.target != new.target:

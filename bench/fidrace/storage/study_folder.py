@@ -38,6 +38,7 @@ RUN = ("task", "method", "seed")  # the columns that identify the run of a row
 DERIVED = (  # files that are made from a folder's tables
     *"speedups.csv contrasts.csv guards.csv curve.csv claims.csv leaderboard.csv".split(),
     *"leaderboard.md fd.png speedup.png report.html".split(),
+    *"provenance.csv trainer-config.json proof.json proof".split(),  # of studies with another trainer
 )
 
 

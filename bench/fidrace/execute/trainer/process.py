@@ -37,7 +37,7 @@ def run_command(
 
     `watch` is called in between; `patience`: seconds for which neither it nor the output may stay as they were. Raises
     CommandFailed, and CommandStopped if `should_stop`."""
-    output = log.with_suffix(".out")
+    output, begin = log.with_suffix(".out"), log.stat().st_size if log.exists() else 0
     with output.open("wb") as stdout, log.open("ab") as stderr:
         try:
             process = subprocess.Popen(
@@ -64,16 +64,21 @@ def run_command(
                 raise CommandFailed(f"{what}: no output and no checkpoint for {patience / 60:g} minutes; it was ended")
             sleep(PAUSE)
     printed = output.read_text(errors="replace")
+    last = last_line(log, begin) or last_line(output, 0)
     with log.open("ab") as whole:
         whole.write(printed.encode())
     output.unlink()
     if process.returncode:
-        raise CommandFailed(f"{what}: {describe_end(process.returncode)}{last_line(log)}")
+        raise CommandFailed(f"{what}: {describe_end(process.returncode)}{last}")
     return printed
 
 
 def _bind() -> None:
-    """In the child: be ended with the process that started it, if that is killed. Linux alone can do that."""
+    """In the child: hear SIGTERM and Ctrl-C, which the worker blocks; and be ended with the worker, if that is killed, which
+    Linux alone can do."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -94,10 +99,10 @@ def describe_end(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def last_line(log: Path) -> str:
-    """The last line of a log that says something, for a message."""
+def last_line(log: Path, begin: int) -> str:
+    """The last line of a log, from the byte `begin` on, that says something, for a message."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LAST))
+        file.seek(max(begin, log.stat().st_size - LAST))
         lines = [line.strip() for line in file.read().decode(errors="replace").replace("\r", "\n").splitlines()]
     said = [line for line in lines if line]
     return f": {said[-1][:300]}" if said else ""

@@ -21,6 +21,8 @@ from fidrace.report.leaderboard import (
     CONTRASTS,
     GUARD_HEADINGS,
     GUARDS,
+    SHARED,
+    SHARED_HEADINGS,
     contrast_lines,
     guard_lines,
     title,
@@ -34,6 +36,7 @@ from fidrace.score.claims import load_claims, verdicts_on_claim
 from fidrace.score.comparison import RunTable
 from fidrace.score.curves import axes_of
 from fidrace.score.leaderboard import Scores, score_tables
+from fidrace.score.provenance import merged_lines
 from fidrace.score.reading import read_tables
 from fidrace.score.rules import Question, read_rules
 from fidrace.score.run_tables import make_run_table
@@ -42,7 +45,7 @@ from fidrace.storage.atomic import write_atomic
 from fidrace.storage.manifest import Manifest, MethodRecord, read_manifest
 
 PAGE = "report.html"
-TABLES = ("runs", "evals", "speedups", "contrasts", "guards", "curve", "leaderboard", "claims")  # to download
+TABLES = ("runs", "evals", "speedups", "contrasts", "guards", "curve", "leaderboard", "claims", "provenance")  # to download
 SHOWN_AXES = ("iterations", "seconds", "images")
 PROGRESSES = tuple(k / 10 for k in range(11))
 
@@ -162,6 +165,7 @@ def side_tables(scores: Scores, races: RunTable) -> list[tuple[str, sheets.Sheet
         ("published claims for these methods, and what would decide them", CLAIM_HEADINGS, claim_lines(judged), True),
         (EVIDENCE_TITLE, EVIDENCE_HEADINGS, evidence_lines(judged), True),
     ]
+    found.append((SHARED, SHARED_HEADINGS, merged_lines(scores.rules.guarantees), False))
     return [(heading, sheets.text_sheet(headings, lines), folded) for heading, headings, lines, folded in found if lines]
 
 
