@@ -3,10 +3,14 @@
 import re
 from pathlib import Path
 
-from fidrace.spec.study import StudyFile, load_study
+from fidrace.spec.study import load_study
+from fidrace.spec.study_file import StudyFile
 from fidrace.spec.task import load_task
+from fidrace.spec.trainer import TrainerConfig
 
-DOC = (Path(__file__).parents[1] / "docs/tasks.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+DOC = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
+TRAINER_DOC = (ROOT / "docs/your-trainer.md").read_text(encoding="utf-8")
 SECTION = DOC.partition("## A study file")[2].partition("\n## ")[0]
 EXAMPLE, LOOKS = re.findall(r"```toml\n(.*?)```", DOC, re.DOTALL)
 
@@ -15,7 +19,17 @@ def test_every_key_of_a_study_file_is_described_and_in_the_example(tmp_path: Pat
     described = [key.strip("[]") for key in re.findall(r"^\| `(\S+)` \|", SECTION, re.MULTILINE)]
     assert described == [*StudyFile.model_fields]
     for key in StudyFile.model_fields:
-        assert re.search(rf"^(\[{key}\]|{key} =)", EXAMPLE + LOOKS, re.MULTILINE), key
+        assert re.search(rf"^(\[{key}\]|{key} =)", EXAMPLE + LOOKS + TRAINER_DOC, re.MULTILINE), key
+
+
+def test_every_key_of_a_trainer_is_described_and_the_example_is_the_one_in_the_folder() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", TRAINER_DOC, re.MULTILINE) == [*TrainerConfig.model_fields]
+    (example,) = re.findall(r"```toml\n(.*?)```", TRAINER_DOC, re.DOTALL)
+    text = (ROOT / "examples/diffusers.toml").read_text(encoding="utf-8")
+    assert text.partition("\n")[2] == example
+    study = load_study(ROOT / "examples/diffusers.toml")
+    assert study.methods == ("native", "min-snr", "laplace")
+    assert study.baseline == "native"
 
 
 def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:

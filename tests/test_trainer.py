@@ -251,7 +251,7 @@ def test_a_shell_is_used_only_if_the_study_says_so(tmp_path: Path, fidrace) -> N
         own = OWN_FID | {"command": command, "shell": shell}
         path = study(tmp_path, ["slow"], seeds=1, top={"evaluations": 1}, trainer=own)
         environment = {"HOME_OF_TEST": str(tmp_path)}
-        fidrace("run", path, "--out", tmp_path / f"s{shell}", code=code, environment=environment, apart=True)
+        fidrace("run", path, "--out", tmp_path / f"s{shell}", code=code, environment=environment)
         assert (tmp_path / "marked").exists() == shell
 
 

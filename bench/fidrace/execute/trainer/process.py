@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 GRACE = 30.0  # seconds between asking a process to end and killing it
 PAUSE = 0.2  # seconds between two looks
@@ -62,7 +62,8 @@ def run_command(
             if monotonic() - since > patience:
                 end(process)
                 raise CommandFailed(f"{what}: no output and no checkpoint for {patience / 60:g} minutes; it was ended")
-            sleep(PAUSE)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PAUSE)
     printed = output.read_text(errors="replace")
     last = last_line(log, begin) or last_line(output, 0)
     with log.open("ab") as whole:
