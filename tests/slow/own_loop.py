@@ -2,8 +2,8 @@
 
     python -m tests.slow.own_loop [DIR]      its last figures are in docs/your-trainer.md
 
-Outside, a command trains one run and saves the averaged weights, and another draws samples from them as image bytes. The factors
-must be those of `fidrace run digits -m min-snr -m mdlrc`.
+Outside, a command trains one run and saves the averaged weights, and another draws samples from them as image bytes. The
+factors must be those of `fidrace run digits -m min-snr -m mdlrc`.
 """
 
 import argparse
@@ -76,20 +76,15 @@ def compare(folder: Path) -> None:
     subprocess.run([*fidrace, "digits", *methods, "--seeds", str(SEEDS), "--out", str(folder / "inside")], check=True)
     (folder / "outside.toml").write_text(STUDY)
     subprocess.run([*fidrace, str(folder / "outside.toml"), "--out", str(folder / "outside")], check=True)
-    evals = [
-        pd.read_csv(folder / name / "evals.csv").set_index(["method", "seed", "iteration"])["fd"]
-        for name in ("inside", "outside")
-    ]
-    apart = ((evals[1] - evals[0]) / evals[0]).dropna().abs()
-    print(f"{len(apart)} distances of {len(evals[1])}: largest relative difference {apart.max():.2g}")
-    tables = [
-        pd.read_csv(folder / name / "speedups.csv").query("axis == 'iterations'").set_index("method")
-        for name in ("inside", "outside")
-    ]
+    folders = [folder / name for name in ("inside", "outside")]
+    run = ["method", "seed", "iteration"]
+    inside, outside = (pd.read_csv(one / "evals.csv").set_index(run)["fd"] for one in folders)
+    apart = ((outside - inside) / inside).dropna().abs()
+    print(f"{len(apart)} distances of {len(outside)}: largest relative difference {apart.max():.2g}")
+    tables = [pd.read_csv(one / "speedups.csv").query("axis == 'iterations'").set_index("method") for one in folders]
     for method in METHODS[1:]:
-        told = [
-            f"{row['speedup']:.6f} ({row['ci_low']:.4f} to {row['ci_high']:.4f})" for row in (one.loc[method] for one in tables)
-        ]
+        rows = [one.loc[method] for one in tables]
+        told = [f"{row['speedup']:.6f} ({row['ci_low']:.4f} to {row['ci_high']:.4f})" for row in rows]
         print(f"{method}: inside {told[0]}, outside {told[1]}")
 
 

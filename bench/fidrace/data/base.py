@@ -58,4 +58,5 @@ def select_images(images: Images, index: Ints) -> Tensor:
 def quantise(images: Images, levels: int) -> Images:
     """Clip images to [-1, 1] and round them to the data's levels, as writing them to image files would."""
     steps = (levels - 1) / 2
-    return np.round(np.clip(images, -1, 1) * steps).astype(np.float32) / np.float32(steps)
+    middle = steps % 1  # an even number of levels has none at 0: bytes are at odd multiples of 1/255
+    return (np.round(np.clip(images, -1, 1) * steps - middle) + middle).astype(np.float32) / np.float32(steps)

@@ -34,7 +34,7 @@ def read_image_set(path: Path) -> Bytes:
 def read_array(path: Path) -> Bytes:
     """`arr_0` of an .npz, [N, H, W, C] or [N, H, W] bytes. Nothing is unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             images = file[ARRAY]
     except KeyError:
         raise InputError(f"{path}: no array {ARRAY!r} in it") from None

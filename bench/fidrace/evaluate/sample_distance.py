@@ -97,7 +97,7 @@ def config_of(features: str) -> QualityConfig:
 def names_in(path: Path) -> list[str]:
     """The names of an .npz's arrays; none if it cannot be read, which reading it will say."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             return list(file.files)
     except Exception:
         return []
