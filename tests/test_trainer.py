@@ -141,16 +141,22 @@ FAULTS = {
 }
 
 
-def test_a_run_that_fails_is_recorded_with_its_line_and_the_others_go_on(tmp_path: Path, fidrace) -> None:
-    path = study(tmp_path, ["slow", "fast", *FAULTS], seeds=1, trainer={"patience": 0.05})
-    said = fidrace("run", path, "--out", tmp_path / "s", code=4, apart=True).stderr
-    assert f"{len(FAULTS)} of {len(FAULTS) + 2} runs failed" in said
-    found = errors(tmp_path / "s")
-    assert found.keys() == FAULTS.keys()
-    for method, line in FAULTS.items():
-        assert found[method].startswith(line), found[method]
-        assert "\n" not in found[method]
-    assert set(table(tmp_path / "s", "runs").query("status == 'finished'")["method"]) == {"slow", "fast"}
+@pytest.mark.parametrize("method", FAULTS)
+def test_a_run_that_fails_is_recorded_with_its_line(tmp_path: Path, fidrace, method: str) -> None:
+    more = {} if method == "cuts" else OWN_FID
+    path = study(tmp_path, ["slow", method], seeds=1, top={"evaluations": 2}, trainer={"patience": 0.05} | more)
+    said = fidrace("run", path, "--out", tmp_path / "s", code=4).stderr
+    assert "1 of 2 runs failed" in said
+    (line,) = errors(tmp_path / "s").values()
+    assert line.startswith(FAULTS[method]), line
+    assert "\n" not in line
+
+
+def test_the_other_runs_go_on(tmp_path: Path, fidrace) -> None:
+    path = study(tmp_path, ["fails", "slow"], seeds=2, top={"evaluations": 2}, trainer=OWN_FID)
+    said = fidrace("run", path, "--out", tmp_path / "s", "--workers", "1", code=4, apart=True).stderr
+    assert "2 of 4 runs failed" in said
+    assert [*table(tmp_path / "s", "runs")["status"]] == ["failed", "failed", "finished", "finished"]
 
 
 def test_a_distance_that_is_not_finite_means_that_the_run_diverged(tmp_path: Path, fidrace) -> None:

@@ -62,7 +62,7 @@ class SampleDistance:
 def reference_of(ref: str, features: str | None, device: torch.device) -> SampleDistance:
     """The reference that `ref` names: a packaged task (its training images and features), an .npz of mu and sigma, or images.
     Raises InputError, and Missing if data or weights are absent."""
-    if ref in task_names() and not Path(ref).exists():
+    if ref in task_names():  # ./digits is a folder of that name
         if features:
             raise InputError(f"--features {features}: the task {ref} has its own; omit it")
         return of_task(ref, device)
