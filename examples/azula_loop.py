@@ -48,12 +48,12 @@ def train(options: Namespace) -> None:
     parts["race"] = race  # race
     for n, clean in digits.batches(digits.resume(options.out, parts), options.steps):
         sigma = (torch.randn(len(clean)) * 1.2 - 1.2).exp()
-        sigma, claimed = race(sigma)  # race
+        sigma, weight = race(sigma)  # race
         noisy = clean + sigma[:, None, None, None] * torch.randn_like(clean)
-        losses = (denoiser(noisy, time_of(sigma)).mean - clean).square().mean((1, 2, 3))
-        weight = (sigma**2 + 0.5**2) / (sigma * 0.5) ** 2
-        weight = claimed if race.claims_weight else weight  # race
-        loss = (weight * losses).mean()
+        own = (sigma**2 + 0.5**2) / (sigma * 0.5) ** 2
+        losses = own * (denoiser(noisy, time_of(sigma)).mean - clean).square().mean((1, 2, 3))
+        losses = losses / own if race.claims_weight else losses  # race
+        loss = (weight * losses).mean()  # race, for: loss = losses.mean()
         optimizer.zero_grad()
         loss.backward()
         with race.step(optimizer, losses):  # race

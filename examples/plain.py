@@ -38,7 +38,8 @@ def difference(name: str) -> str:
     raced = (HERE / f"{name}.py").read_text()
     unmarked = "\n".join(line.partition("  # race")[0] for line in raced.splitlines()) + "\n"
     files = plain(raced).splitlines(keepends=True), unmarked.splitlines(keepends=True)
-    return "".join(difflib.unified_diff(*files, "plain", "raced", n=1))
+    lines = list(difflib.unified_diff(*files, n=0))[2:]
+    return "".join(line for line in lines if not line.startswith("@@"))
 
 
 def main(name: str, *arguments: str) -> None:

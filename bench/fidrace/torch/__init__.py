@@ -4,7 +4,7 @@
 
     race = fr.discrete("min-snr", alphas_cumprod, horizon=400_000, seed=seed, trained="eps")     once, before training
     t, w = race(t)                                after the loop's own line that draws t: the method's t, and a weight [B] on
-                                                  the unweighted loss of each example
+                                                  the loss of each example
     with race.step(optimizer):                    learning rate and beta1 of this step, given back after it
         optimizer.step()
 
@@ -14,6 +14,7 @@ Nothing here touches a random generator of the loop's: docs/your-loop.md says wh
 """
 
 from fidrace.torch.log import log
-from fidrace.torch.race import Race, discrete, lognormal, path
+from fidrace.torch.loops import discrete, lognormal, path
+from fidrace.torch.race import Race
 
 __all__ = ["Race", "discrete", "log", "lognormal", "path"]

@@ -6,90 +6,81 @@ from pathlib import Path
 import numpy as np
 
 from fidrace.errors import InputError
-from fidrace.method.base import Floats, Ints, NoiseSchedule, distribution, inverse_cdf
+from fidrace.method.base import Floats, Ints, Method, NoiseSchedule, distribution, inverse_cdf
 from fidrace.method.composition import Composition
 from fidrace.method.noise_schedule import parse_noise_schedule
 from fidrace.method.registry import load_method
-from fidrace.torch.losses import Trained
-from fidrace.torch.processes import Chain, Process
+from fidrace.torch.processes import Bins, Chain, Process
 
 COMPARED = ("linear-1000", "cosine-1000")  # two chains whose timesteps mean different noise levels
-LEVELS = np.linspace(-5, 5, 101)  # ln S that both have
-Paths = Sequence[str | Path]
+LEVELS = np.linspace(-9, 9, 181)  # ln S that both have
+HORIZON = 1000
 TOLERANCE = 0.05  # of a density or weight, between the two chains: their steps differ, and so do what they cut off
+Paths = Sequence[str | Path]
 
 
 class Law:
-    """The answers of `method` as arrays over the bins of `process`."""
+    """The answers of a composition as arrays over bins of a process, each part on the bins that suit it: one that adapts on
+    bins that the loop's own law makes equally probable, one that is said over the index of a chain on that chain, `reference`,
+    and the others on bins of the noise level."""
 
-    def __init__(self, method: Composition, process: Process, horizon: int, trained: Trained, sigma_data: float):
+    def __init__(
+        self, method: Composition, process: Process, horizon: int, sigma_data: float, reference: str | None, carried: set[str]
+    ):
         self.method, self.process = method, process
-        prediction = "eps" if trained == "F" else trained
-        self.prepare(NoiseSchedule(self.chain(), prediction, sigma_data, horizon))
-
-    def chain(self) -> Floats:
-        return self.process.abar
-
-    def prepare(self, schedule: NoiseSchedule) -> None:
+        self.reference = Chain(parse_noise_schedule(reference)) if reference and carried else None
+        self.carried = [part for part in method.parts if str(part) in carried]
         with np.errstate(over="ignore", under="ignore"):
-            self.method.prepare(schedule)
+            method.prepare(NoiseSchedule(process.bins.abar, "eps", sigma_data, horizon))
+            for part in method.parts:
+                part.prepare(NoiseSchedule(self.seen_by(part).abar, "eps", sigma_data, horizon))
+
+    def seen_by(self, part: Method) -> Bins:
+        """The bins that `part` answers on."""
+        if part in self.carried and self.reference:
+            return self.reference.bins
+        return self.process.own_bins if part.overrides("observe") else self.process.bins
+
+    @property
+    def time_bins(self) -> Bins:
+        """The bins of `density`: the loop's own if no part, or one that adapts, says which times are drawn."""
+        part = self.method.claims.get("timesteps")
+        return self.process.own_bins if part is None or part.overrides("observe") else self.process.bins
+
+    @property
+    def weight_bins(self) -> Bins:
+        part = self.method.claims.get("weight")
+        return self.process.bins if part is None or part in self.carried else self.seen_by(part)
 
     def cdf(self, n: int) -> Floats:
-        """The distribution function [T+1] over the bins' edges at step n."""
+        """The distribution function [T+1] over the edges of `time_bins` at step n."""
         p = self.density(n)
         return np.concatenate([[0.0], distribution(p, len(p))])
 
     def density(self, n: int) -> Floats:
-        if "timesteps" not in self.method.claims:
-            return self.process.own_density()
-        p = self.method.timestep_density(n)
-        T = len(self.process.log_sigma)
-        return np.full(T, 1 / T) if p is None else p
-
-    def weight(self, n: int) -> Floats:
-        """w [T] on the eps-MSE at the middles of the bins."""
-        w = self.method.loss_weight(n)
-        return np.ones(len(self.process.log_sigma)) if w is None else w
-
-    def observed(self, bins: Ints, log_sigma: Floats) -> Ints:
-        """The timesteps that the method is told of, from an example's bin or noise level."""
-        return bins
-
-
-class CarriedLaw(Law):
-    """The same for a method that is said in terms of the index t: prepared on `reference` (NAME-T), and carried over by noise
-    level, p by |d ln S / dt|. What the process does not have of the chain's levels is cut off; beyond the chain, p is 0 and w
-    that of its end."""
-
-    def __init__(
-        self, method: Composition, process: Process, horizon: int, trained: Trained, sigma_data: float, reference: str
-    ):
-        self.reference = Chain(parse_noise_schedule(reference))
-        super().__init__(method, process, horizon, trained, sigma_data)
-
-    def chain(self) -> Floats:
-        return self.reference.abar
-
-    def density(self, n: int) -> Floats:
-        if "timesteps" not in self.method.claims:
-            return self.process.own_density()
-        p = self.method.timestep_density(n)
+        part, T = self.method.claims.get("timesteps"), len(self.time_bins.log_sigma)
+        p = None if part is None else self.method.timestep_density(n)
+        if part is None or part not in self.carried or self.reference is None:
+            return np.full(T, 1 / T) if p is None else p
         cdf = np.concatenate([[0.0], np.cumsum(np.full(self.reference.T, 1 / self.reference.T) if p is None else p)])
-        mass = np.diff(np.interp(self.process.log_sigma_edges, self.reference.log_sigma_edges, cdf))
+        mass = np.diff(np.interp(self.time_bins.log_sigma_edges, self.reference.bins.log_sigma_edges, cdf))
         if not mass.sum() > 0:
-            raise InputError(f"method {str(self.method)!r} draws no noise level that this process has")
+            raise InputError(f"method {str(part)!r} draws no noise level that this process has")
         return mass / mass.sum()
 
     def weight(self, n: int) -> Floats:
-        w = self.method.loss_weight(n)
-        return (
-            np.ones(len(self.process.log_sigma))
-            if w is None
-            else np.interp(self.process.log_sigma, self.reference.log_sigma, w)
-        )
+        """w [T] at the middles of `weight_bins`; beyond the reference's levels that of its ends."""
+        part, w = self.method.claims["weight"], self.method.loss_weight(n)
+        if w is None:
+            return np.ones(len(self.weight_bins.log_sigma))
+        if part in self.carried and self.reference:
+            return np.interp(self.weight_bins.log_sigma, self.reference.bins.log_sigma, w)
+        return w
 
-    def observed(self, bins: Ints, log_sigma: Floats) -> Ints:
-        return np.searchsorted(self.reference.log_sigma_edges[1:-1], log_sigma)
+    def observe(self, bins: Ints, loss: Floats) -> None:
+        """Tell the parts that adapt of losses in bins of the loop's own law."""
+        for part in self.method.parts:
+            part.observe(bins, loss)
 
 
 def draws_itself(name: str, methods_path: Paths = ()) -> bool:
@@ -105,21 +96,27 @@ def draws_itself(name: str, methods_path: Paths = ()) -> bool:
 
 def said_over_index(name: str, methods_path: Paths = ()) -> bool:
     """Whether a method's density or weight is a function of the index t and not of the noise level: found by asking it on two
-    chains, half-way through training, at noise levels that both have."""
-    answers = []
-    for chain in COMPARED:
-        method = load_method(name, methods_path)
-        schedule = NoiseSchedule(parse_noise_schedule(chain), horizon=1000)
-        with np.errstate(all="ignore"):
+    chains, all through training, at noise levels that both have."""
+    asked = [load_method(name, methods_path), load_method(name, methods_path)]
+    schedules = [NoiseSchedule(parse_noise_schedule(chain), horizon=HORIZON) for chain in COMPARED]
+    with np.errstate(all="ignore"):
+        for method, schedule in zip(asked, schedules, strict=True):
             method.prepare(schedule)
-            p, w = method.timestep_density(500), method.loss_weight(500)
-        at_levels = {}
-        if p is not None:
-            density = np.interp(LEVELS, schedule.log_snr[::-1], (p / np.abs(np.gradient(schedule.log_snr)))[::-1])
-            at_levels["p"] = density / max(density.mean(), 1e-300)  # up to a constant: the chains cut off other parts of it
-        if w is not None:
-            at_levels["w"] = np.interp(LEVELS, schedule.log_snr[::-1], w[::-1])
-        answers.append(at_levels)
-    one, other = answers
+        return any(differ(*map(at_levels, asked, schedules, [n, n])) for n in range(0, HORIZON + 1, HORIZON // 10))
+
+
+def at_levels(method: Composition, schedule: NoiseSchedule, n: int) -> dict[str, Floats]:
+    """A method's density and weight over LEVELS of ln S at step n."""
+    found = {}
+    p, w = method.timestep_density(n), method.loss_weight(n)
+    if p is not None:
+        density = np.interp(LEVELS, schedule.log_snr[::-1], (p / np.abs(np.gradient(schedule.log_snr)))[::-1])
+        found["p"] = density / max(density.mean(), 1e-300)  # up to a constant: the chains cut off other parts of it
+    if w is not None:
+        found["w"] = np.interp(LEVELS, schedule.log_snr[::-1], w[::-1])
+    return found
+
+
+def differ(one: dict[str, Floats], other: dict[str, Floats]) -> bool:
     near = {key: np.allclose(one[key], other[key], rtol=TOLERANCE, atol=TOLERANCE * one[key].mean()) for key in one}
     return not all(near.values())

@@ -17,7 +17,9 @@ CONTRADICTION = 4  # times that the mean loss of one end of the noise levels exc
 def check_trained(trained: str) -> Trained:
     """Raise InputError unless `trained` is a kind of loss that is known."""
     if trained not in get_args(Trained):
-        raise InputError(f"trained={trained!r}: what the loss is the squared error of{nearest(trained, get_args(Trained))}")
+        raise InputError(
+            f"trained={trained!r}: what the loss is the squared error of{nearest(str(trained), get_args(Trained))}"
+        )
     return trained  # type: ignore[return-value]
 
 
@@ -51,8 +53,7 @@ class LossWatch:
 
     def __init__(self, trained: Trained, horizon: int):
         self.trained, self.begin = trained, min(100, horizon // 10)
-        self.log_sigma: list[Floats] = []
-        self.loss: list[Floats] = []
+        self.pairs: list[Floats] = []  # ln sigma and loss, [2, B]
         self.done = trained not in ("eps", "x0")
 
     def wants(self, n: int) -> bool:
@@ -60,16 +61,17 @@ class LossWatch:
 
     def add(self, log_sigma: Floats, loss: Floats) -> str | None:
         """A line of warning if the losses so far contradict `trained`; None otherwise, or if it is too early to tell."""
-        self.log_sigma.append(log_sigma)
-        self.loss.append(loss)
-        if sum(map(len, self.loss)) < WATCHED:
+        pairs = np.stack([log_sigma, loss])
+        self.pairs.append(pairs[:, np.isfinite(pairs).all(0)])
+        if sum(one.shape[1] for one in self.pairs) < WATCHED:
             return None
-        order, loss = np.argsort(np.concatenate(self.log_sigma), kind="stable"), np.concatenate(self.loss)
-        self.done, self.log_sigma, self.loss = True, [], []
+        level, loss = np.concatenate(self.pairs, 1)
+        loss = loss[np.argsort(level, kind="stable")]
+        self.done, self.pairs = True, []
         quarter = len(loss) // 4
-        low, high = loss[order[:quarter]].mean(), loss[order[-quarter:]].mean()
-        small, large, rises = (low, high, True) if low < high else (high, low, False)
-        if rises != (self.trained == "eps") or large < CONTRADICTION * small:
+        low, high = loss[:quarter].mean(), loss[-quarter:].mean()
+        rises = bool(low < high)
+        if rises != (self.trained == "eps") or max(low, high) < CONTRADICTION * min(low, high):
             return None
         way, other = ("rises", "x0") if rises else ("falls", "eps")
         return (

@@ -7,45 +7,47 @@ from torch.optim import Optimizer
 
 from fidrace.errors import InputError
 
+Group = dict[str, Any]
 
-def changed(optimizer: Optimizer, scale: float, beta1: float | None, method: str) -> list[dict[str, Any]]:
-    """Multiply each group's learning rate and set its beta1, SGD's momentum; returns what `restored` needs.
 
-    Raises InputError, and changes nothing, if the method sets beta1 and a group has none.
+def change(optimizer: Optimizer, scale: float, beta1: float | None, method: str) -> list[tuple[Group, Group]]:
+    """Multiply each group's learning rate by `scale` and set its beta1; returns what `restore` needs.
+
+    Raises InputError, and changes nothing, if the method sets beta1 and a group has none. SGD's momentum is none: its buffer is
+    no average, so a learning rate that compensates Adam's does not compensate it.
     """
-    before = []
-    for group in optimizer.param_groups:
-        momentum = next((key for key in ("betas", "momentum") if key in group), None)
-        if beta1 is not None and momentum is None:
-            raise InputError(
-                f"method {method!r} sets Adam's beta1, and {type(optimizer).__name__} has neither that nor a momentum"
-            )
-        own = {"lr": group["lr"]} if scale != 1 else {}
-        if beta1 is not None and momentum is not None:
-            own[momentum] = group[momentum]
-        before.append(own)
-    for group, own in zip(optimizer.param_groups, before, strict=True):
-        if "lr" in own:
+    groups = getattr(optimizer, "param_groups", None)
+    if not isinstance(groups, list):
+        raise InputError(f"race.step takes the optimizer, not {type(optimizer).__name__}")
+    if beta1 is not None and any("betas" not in group for group in groups):
+        raise InputError(f"method {method!r} sets Adam's beta1, and {type(optimizer).__name__} has none")
+    found = []
+    for group in groups:
+        own = {name: group[name] for name in ("lr", "betas") if name in group}
+        if scale != 1 and "lr" in own:
             group["lr"] = own["lr"] * scale
-        if "betas" in own:
+        if beta1 is not None:
             group["betas"] = (beta1, *own["betas"][1:])
-        if "momentum" in own:
-            group["momentum"] = beta1
-        own["set"] = {key: group[key] for key in own}
-    return before
+        found.append((own, {name: copy_of(group[name]) for name in own}))
+    return found
 
 
-def restored(optimizer: Optimizer, before: list[dict[str, Any]], check: bool = True) -> None:
-    """Put back what `changed` found; raises InputError if it was changed in between: a scheduler would build on the method's
+def restore(optimizer: Optimizer, found: list[tuple[Group, Group]]) -> None:
+    """Put back what `change` found; raises InputError if it was changed in between: a scheduler would build on the method's
     numbers, and its own would be lost."""
-    for group, own in zip(optimizer.param_groups, before, strict=True):
-        values = own.pop("set")
-        if check and any(not _same(group[key], value) for key, value in values.items()):
-            raise InputError("the learning rate or beta1 was changed inside race.step: call the scheduler after it")
+    changed = False
+    for group, (own, during) in zip(optimizer.param_groups, found, strict=False):
+        changed = changed or any(not equal(group[name], value) for name, value in during.items())
         group.update(own)
+    if changed:
+        raise InputError("the learning rate or beta1 was changed inside race.step: call the scheduler after it")
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
-        return one is other
+def copy_of(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
     return bool(one == other)
