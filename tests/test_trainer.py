@@ -95,9 +95,10 @@ def test_the_factor_is_the_known_one_and_the_target_is_declared(finished: Path) 
 
 
 def test_every_run_says_what_it_shares_and_who_holds_that(finished: Path) -> None:
-    assert len(table(finished, "provenance")) == 6 * 9
+    assert len(table(finished, "provenance")) == 6 * 10
     assert held_by(finished, "fast").to_dict() == {
         "same configuration": "config",
+        "same code": "unknown",
         "same start": "said",
         "same chances": "said",
         "adapter inert": "unknown",
@@ -108,7 +109,7 @@ def test_every_run_says_what_it_shares_and_who_holds_that(finished: Path) -> Non
         "average of weights": "config",
     }
     flags = table(finished).drop_duplicates("method").set_index("method")["flags"]
-    assert "unknown: adapter inert" in flags["fast"]
+    assert "unknown: same code, adapter inert" in flags["fast"]
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert "what these runs share, and who holds it" in page
     assert "--prove compares baseline through the adapter" in page
@@ -240,14 +241,13 @@ def test_prove_measures_what_the_seed_fixes_and_what_the_adapter_changes(tmp_pat
         .set_index("guarantee")["held_by"]
     )
     assert (held[["same chances", "adapter inert", "same start"]] == "measured").all()
-    assert "unknown" not in {*held}
-    assert table(tmp_path / "s").query("method == 'fast'")["flags"].iloc[0].endswith("said: same evaluation")
+    assert [*held.index[held == "unknown"]] == ["same code"]
 
     trainer["methods"] = arguments | {"native": "--method drifts", "baseline": "--method slow"}
     path = study(tmp_path, ["native", "fast"], seeds=2, top={"baseline": "native"}, trainer=trainer)
     said = fidrace("run", path, "--prove", "--out", tmp_path / "t").stderr
     assert re.search(r"native seed 0 twice: [\d.]+ and [\d.]+ at step 10", said)
-    assert "unknown: same chances, adapter inert" in table(tmp_path / "t").query("method == 'fast'")["flags"].iloc[0]
+    assert "unknown: same code, same chances, adapter inert" in table(tmp_path / "t").query("method == 'fast'")["flags"].iloc[0]
 
 
 def test_a_shell_is_used_only_if_the_study_says_so(tmp_path: Path, fidrace) -> None:

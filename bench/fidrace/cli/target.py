@@ -52,11 +52,16 @@ def target(
     require_training("racing the baseline")
     from fidrace.execute.study_runner import default_out
     from fidrace.spec.study import load_study, refuse_partial_grid
+    from fidrace.spec.study_file import find_study
     from fidrace.spec.user_input import BASELINE, parse_assignment
 
     changes = dict(map(parse_assignment, change))
     if "budget.gpu_hours" in changes:
         raise InputError("--set budget.gpu_hours: a target is read at 0.6 of the iterations; use --budget")
+    file, _ = find_study(source)
+    if file.trainer:
+        alone = f"fidrace run {source} -m BASELINE --seeds 100,101,102,103,104 --out DIR"
+        raise InputError(f"target {source}: race its baseline alone with `{alone}`, and then `fidrace target DIR`")
     study = load_study(source, [BASELINE], parse_target_seeds(seeds or "5"), budget, None, changes)
     refuse_partial_grid(study, "a target is read off whole runs")
     folder = out or default_out(study)

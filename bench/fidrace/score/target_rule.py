@@ -22,15 +22,15 @@ def fd_at_share(curve: Curve, budget: float) -> float:
     return float(np.exp(np.interp(TARGET_SHARE * budget, curve.iteration, np.log(curve.fd))))
 
 
-def sets_target(curve: Curve, budget: float) -> bool:
+def sets_target(curve: Curve, budget: float, baseline: str = BASELINE) -> bool:
     """True for a baseline run that finished its iterations."""
-    return curve.method == BASELINE and curve.status == "finished" and curve.ends_by(budget) and not curve.ended_early
+    return curve.method == baseline and curve.status == "finished" and curve.ends_by(budget) and not curve.ended_early
 
 
-def target_of(curves: list[Curve], budget: float, least: int = MIN_SEEDS) -> float:
+def target_of(curves: list[Curve], budget: float, least: int = MIN_SEEDS, baseline: str = BASELINE) -> float:
     """The median over baseline runs of FD at TARGET_SHARE of the budget, rounded up to two figures. Raises NothingToConclude
     for fewer than `least` such runs, for distances that are no numbers above 0, and for a target that a run starts at."""
-    runs = [curve for curve in curves if sets_target(curve, budget)]
+    runs = [curve for curve in curves if sets_target(curve, budget, baseline)]
     if len(runs) < least:
         raise NothingToConclude(f"{len(runs)} finished baseline runs; a target takes at least {least}")
     if not all(np.isfinite(curve.fd).all() and (curve.fd > 0).all() for curve in runs):
@@ -54,13 +54,14 @@ def round_up(value: float) -> float:
 def baseline_distances(folder: Path) -> tuple[list[float], float]:
     """FD at TARGET_SHARE of the budget of each baseline run that sets the target in `folder`, and that budget in iterations."""
     tables = read_tables(folder)
-    curves, budget = tables.curves, read_rules(folder, tables, aimless=True).budget
-    return [fd_at_share(curve, budget) for curve in curves if sets_target(curve, budget)], budget
+    rules = read_rules(folder, tables, aimless=True)
+    setting = [curve for curve in tables.curves if sets_target(curve, rules.budget, rules.baseline)]
+    return [fd_at_share(curve, rules.budget) for curve in setting], rules.budget
 
 
-def refuse_other_methods(folder: Path, methods: Iterable[str]) -> None:
+def refuse_other_methods(folder: Path, methods: Iterable[str], baseline: str = BASELINE) -> None:
     """Raise InputError if `methods`, those of the runs in `folder`, are not the baseline alone."""
-    if others := sorted({*methods} - {BASELINE}):
+    if others := sorted({*methods} - {baseline}):
         raise InputError(f"{folder}: {', '.join(others)} ran already, so a target set now is post hoc; choose another folder")
 
 
@@ -71,15 +72,16 @@ def rule_target(folder: Path) -> tuple[float, int]:
     NothingToConclude if the baseline runs give no target (`target_of`)."""
     tables = read_tables(folder)
     curves = tables.curves
-    refuse_other_methods(folder, (curve.method for curve in curves))
     rules = read_rules(folder, tables, aimless=True)
+    refuse_other_methods(folder, (curve.method for curve in curves), rules.baseline)
     if rules.stopped or rules.searched:
         raise InputError(
             f"{folder}: a target is read off whole runs, and these have budget.{'stop' if rules.stopped else 'search'}"
         )
     budget = rules.budget
     try:
-        return target_of(curves, budget), sum(sets_target(curve, budget) for curve in curves)
+        target = target_of(curves, budget, baseline=rules.baseline)
+        return target, sum(sets_target(curve, budget, rules.baseline) for curve in curves)
     except NothingToConclude as error:
         raise NothingToConclude(f"{folder}: {error}") from None
 

@@ -18,7 +18,8 @@ Held = tuple[str, str, str]  # guarantee, held by, how
 def write_provenance(study: Study, folder: StudyFolder) -> None:
     """Write provenance.csv for the runs so far."""
     assert isinstance(study.task, TrainerTask)
-    proof, rows = read_proof(folder.path), folder.rows()
+    rows = folder.rows()
+    proof = read_proof(folder.path, rows)
     found = [
         Guarantee(study.task.name, row["method"], row["seed"], *held)
         for row in rows
@@ -38,6 +39,7 @@ def guarantees_of(row: Row, rows: list[Row], study: Study, task: TrainerTask, pr
             else ("unknown", "trainer.config names no record of what was run")
         ),
     )
+    yield "same code", *same_code(rows)
     yield "same start", *same_start(row, rows, seeded, proof)
     yield "same chances", *(proof.chances if proof else by_seed(seeded))
     if row["method"] == study.baseline:
@@ -68,6 +70,22 @@ def guarantees_of(row: Row, rows: list[Row], study: Study, task: TrainerTask, pr
             else ("unknown", "neither trainer.config nor trainer.ema says")
         ),
     )
+
+
+def same_code(rows: list[Row]) -> tuple[str, str]:
+    """Whether all runs were made from one git revision of the trainer's folder."""
+    revisions = {row.get("revision") or "" for row in rows}
+    if revisions == {""}:
+        return "unknown", "the trainer's folder is in no git repository"
+    if len(revisions) > 1:
+        return (
+            "unknown",
+            f"{len(revisions)} revisions of the trainer: {', '.join(sorted(one[:12] or 'none' for one in revisions))}",
+        )
+    (revision,) = revisions
+    if revision.endswith("-dirty"):
+        return "said", f"git revision {revision[:12]} with changes, kept as source.diff"
+    return "harness", f"git revision {revision[:12]}"
 
 
 def by_seed(seeded: bool) -> tuple[str, str]:

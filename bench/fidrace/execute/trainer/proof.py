@@ -36,11 +36,14 @@ def study_of_proof(study: Study) -> Study:
     return replace(study, resolved=resolved, seeds=study.seeds[:1], contrasts=())
 
 
-def read_proof(folder: Path) -> Proof | None:
+def read_proof(folder: Path, rows: Sequence[Row]) -> Proof | None:
+    """What --prove has shown of the code that made `rows`; None if it was another, or if nothing was shown."""
     path = folder / FILE
     if not path.exists():
         return None
     content = read_record(path, "remove it, and --prove writes it again")
+    if content.get("of") != code_of(rows):
+        return None
     adapter = content.get("adapter")
     return Proof(tuple(content["chances"]), tuple(adapter) if adapter else None)
 
@@ -54,8 +57,14 @@ def conclude_proof(study: Study, folder: StudyFolder, proof: StudyFolder) -> Pro
     if study.baseline != BASELINE:
         through = curve_of(proof, BASELINE, first)
         adapter = compare(f"{BASELINE} through the adapter, and {study.baseline}", again, through)
-    write_json(folder.path / FILE, {"chances": chances, "adapter": adapter})
+    code = code_of([*folder.rows(), *proof.rows()])
+    write_json(folder.path / FILE, {"of": code, "chances": chances, "adapter": adapter})
     return Proof(chances, adapter)
+
+
+def code_of(rows: Sequence[Row]) -> list[str]:
+    """The commands and the revisions of the trainer that made `rows`."""
+    return sorted({f"{row.get('config_hash')} {row.get('revision')}" for row in rows})
 
 
 def curve_of(folder: StudyFolder, method: str, seed: int) -> list[Row]:
