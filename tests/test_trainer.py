@@ -243,6 +243,11 @@ def test_prove_measures_what_the_seed_fixes_and_what_the_adapter_changes(tmp_pat
     assert (held[["same chances", "adapter inert", "same start"]] == "measured").all()
     assert [*held.index[held == "unknown"]] == ["same code"]
 
+    content = json.loads((tmp_path / "s/proof.json").read_text())
+    (tmp_path / "s/proof.json").write_text(json.dumps(content | {"of": ["another revision"]}))
+    fidrace("run", path, "--out", tmp_path / "s")  # what was shown of other code counts no more
+    assert (held_by(tmp_path / "s", "fast")[["same chances", "adapter inert"]] == ["said", "unknown"]).all()
+
     trainer["methods"] = arguments | {"native": "--method drifts", "baseline": "--method slow"}
     path = study(tmp_path, ["native", "fast"], seeds=2, top={"baseline": "native"}, trainer=trainer)
     said = fidrace("run", path, "--prove", "--out", tmp_path / "t").stderr
@@ -299,6 +304,19 @@ def test_options_that_do_not_belong_to_a_trainer_are_refused(tmp_path: Path, ref
     assert "--until-decided: mine is a study of another trainer" in refused("run", path, "--until-decided")
     assert "mine is a study of another trainer" in refused("analyze", "robustness", path)
     assert "--prove: fidrace holds every guarantee" in refused("run", "digits", "--prove")
+
+
+def test_a_target_is_set_by_the_rule_from_the_baseline_alone(tmp_path: Path, fidrace, refused) -> None:
+    path = study(tmp_path, top={"target": None}, trainer=OWN_FID)
+    assert f"race its baseline alone with `fidrace run {path} -m BASELINE" in refused("target", path)
+    fidrace("run", path, "-m", "slow", "--seeds", "100,101,102,103,104", "--out", tmp_path / "s")
+    fidrace("target", tmp_path / "s")
+    manifest = read_manifest(tmp_path / "s/study.json")
+    assert manifest.target == pytest.approx(100 * np.exp(-0.6), abs=1.5)
+    fidrace("run", path, "--seeds", "2", "--out", tmp_path / "s")
+    held = table(tmp_path / "s", "provenance").query("guarantee == 'target before'")
+    assert {*held["held_by"]} == {"harness"}
+    assert held["how"].str.startswith("median FD of 5 baseline runs").all()
 
 
 def test_a_dry_run_shows_the_commands(tmp_path: Path, fidrace) -> None:
