@@ -266,6 +266,32 @@ def test_a_shell_is_used_only_if_the_study_says_so(tmp_path: Path, fidrace) -> N
         assert (tmp_path / "marked").exists() == shell
 
 
+def test_what_a_killed_worker_s_wrapper_has_started_is_ended_when_the_run_is_taken_up(tmp_path: Path, fidrace) -> None:
+    """A shell that starts the trainer dies with its worker, and the trainer does not hear of it."""
+    command = f"true && {RUN} train {{out}} --seed {{seed}} --method {{method}} --steps {{budget}}; true"
+    path = study(tmp_path, ["slowly"], seeds=1, trainer=OWN_FID | {"command": command, "shell": True})
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(path), "--out", "s"], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True
+    )
+    out = tmp_path / "s/runs"
+    until = time.monotonic() + 120
+    while not [*out.rglob("ckpt-00010.json")] and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    fidrace("run", path, "--out", tmp_path / "s")
+    assert next(out.rglob("log.txt")).read_text().count("step 10\n") == 1
+    marked = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(TRAINER).encode() in safe_bytes(one)]
+    assert not marked
+
+
+def safe_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 WRONG = {
     "neither {method} nor {arguments}": ({}, {"command": f"{RUN} train {{out}}"}),
     "no {out}": ({}, {"command": f"{RUN} train --method {{method}}"}),
@@ -280,6 +306,13 @@ WRONG = {
     "method 'slow' is not in [trainer.methods]; did you mean 'slowly'?": ({}, {"methods": {"slowly": "x"}}),
     "takes [trainer.methods]": ({}, {"command": "x {out} {arguments}"}),
     "no program 'no-such-program'": ({}, {"command": "no-such-program {out} {method}"}),
+    "trainer.resume: no program 'again'": ({}, {"resume": "again {out}"}),
+    "trainer.samples = 1: a distance takes two": ({}, {"samples": 1}),
+    "trainer.config /etc/x: a path below {out}": ({}, {"config": "/etc/x"}),
+    "'../up' cannot be a method": ({"methods": ["slow", "../up"]}, {}),
+    "contrasts: 'fsat' is not among the methods; did you mean 'fast'?": ({"contrasts": ["fsat/slow"]}, {}),
+    "8 evaluations do not fit into a budget of 3": ({"budget": 3}, {}),
+    "iterations: Input should be greater than 0": ({"budget": 0}, {}),
     "no such folder": ({}, {"source": "nowhere"}),
     "baseline = 'quick' is not among the methods": ({"baseline": "quick"}, {}),
     "a method is listed twice": ({"methods": ["slow", "slow"]}, {}),
@@ -296,6 +329,46 @@ def test_wrong_studies_are_refused_before_anything_runs(tmp_path: Path, refused,
     said = refused("run", study(tmp_path, top=top, trainer=trainer), "--out", tmp_path / "s")
     assert line in said, said
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "held", "how"),
+    [
+        ("sample {checkpoint} --first {first} --count {count} --out {samples}.npz", "harness", "latents by the run's seed"),
+        ("sample {checkpoint} --first 7 --count {count} --out {samples}.npz", "unknown", "the sampler gets no seed"),
+        (
+            "sample {checkpoint} --first {first} --method {method} --count {count} --out {samples}.npz",
+            "unknown",
+            "told the method",
+        ),
+    ],
+)
+def test_a_sampler_that_may_differ_between_methods_is_said(tmp_path: Path, fidrace, evaluate: str, held: str, how: str) -> None:
+    path = study(tmp_path, ["slow"], seeds=1, top={"evaluations": 1}, trainer={"evaluate": f"{RUN} {evaluate}", "samples": 50})
+    fidrace("run", path, "--out", tmp_path / "s")
+    (row,) = table(tmp_path / "s", "provenance").query("guarantee == 'same evaluation'").itertuples()
+    assert row.held_by == held
+    assert how in row.how
+
+
+def test_tables_without_their_provenance_say_so_and_are_not_merged(tmp_path: Path, fidrace, refused) -> None:
+    path = study(tmp_path, seeds=1, top={"evaluations": 2}, trainer=OWN_FID)
+    fidrace("run", path, "--out", tmp_path / "s")
+    assert "is a study of another trainer" in refused("merge", tmp_path / "s", tmp_path / "s", "--out", tmp_path / "m")
+    (tmp_path / "s/provenance.csv").unlink()
+    fidrace("score", tmp_path / "s")
+    assert table(tmp_path / "s")["flags"].str.contains("unknown: provenance").all()
+    (tmp_path / "s/notes.txt").write_text("mine")
+    assert "holds notes.txt too" in refused("run", path, "--out", tmp_path / "s", "--fresh", "--yes")
+    assert (tmp_path / "s/runs.csv").exists()
+
+
+def test_a_target_given_after_the_runs_stays_post_hoc(tmp_path: Path, fidrace) -> None:
+    path = study(tmp_path, seeds=1, top={"evaluations": 2, "target": None}, trainer=OWN_FID)
+    fidrace("run", path, "--target", "60", "--out", tmp_path / "s")
+    path = study(tmp_path, seeds=1, top={"evaluations": 2, "target": 60.0}, trainer=OWN_FID)
+    fidrace("run", path, "--out", tmp_path / "s")
+    assert table(tmp_path / "s")["flags"].str.contains("post hoc").all()
 
 
 def test_options_that_do_not_belong_to_a_trainer_are_refused(tmp_path: Path, refused) -> None:

@@ -122,6 +122,10 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
         raise InputError("torchrun: a study of another trainer starts its command itself; put torchrun into trainer.command")
     if output.prove and not isinstance(runner.study.task, TrainerTask):
         raise InputError("--prove: fidrace holds every guarantee of its own loop; it is for studies with a [trainer]")
+    if output.prove:
+        from fidrace.execute.trainer.proof import study_of_proof
+
+        study_of_proof(runner.study)  # refuses before anything runs
     if output.dry_run:
         if place.is_first:
             from fidrace.cli.dry_run import rehearse
@@ -208,6 +212,8 @@ def prepare(runner: "StudyRunner", place: Place, folder: FolderOptions) -> "Iter
         else:
             check_startable(runner.study)
             check_space(runner.study, directory.path, place.run_count(runner.study.task.budget.threads))
+    if to_empty:
+        directory.refuse_strangers()
     if to_empty and not folder.yes and not typer.confirm(f"Empty {directory.path}?", err=True):
         fail(f"{directory.path} is unchanged", USAGE)
     with ExitStack() as in_use:
@@ -258,11 +264,13 @@ def prove_trainer(runner: "StudyRunner", place: Place, as_json: bool) -> None:
     """Execute the two runs that show what a trainer's seed fixes and what the adapter changes, and say what they showed."""
     from fidrace.console import say
     from fidrace.execute.study_runner import StudyRunner
-    from fidrace.execute.trainer.proof import FOLDER, conclude_proof, study_of_proof
+    from fidrace.execute.trainer.proof import FOLDER, conclude_proof, read_proof, study_of_proof
     from fidrace.storage.locks import lock_folder
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(runner.directory.path / FOLDER)
+    if directory.holds_study() and read_proof(runner.directory.path, runner.directory.rows()) is None:
+        directory.empty()  # it was of other code
     proof = StudyRunner(study_of_proof(runner.study), directory, runner.retry_failed)
     with lock_folder(directory.path):
         proof.declare()
@@ -270,6 +278,10 @@ def prove_trainer(runner: "StudyRunner", place: Place, as_json: bool) -> None:
     if specs:
         say(f"--prove: {len(specs)} more runs, in {directory.path}")
         execute(proof, place, specs, as_json)
-    shown = conclude_proof(runner.study, runner.directory, directory)
+    try:
+        shown = conclude_proof(runner.study, runner.directory, directory)
+    except InputError as error:  # a run has failed: what the others show is shown all the same
+        say(str(error))
+        return
     for held in filter(None, (shown.chances, shown.adapter)):
         say(f"--prove: {held[1]}")

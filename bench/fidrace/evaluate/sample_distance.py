@@ -73,7 +73,13 @@ def reference_of(ref: str, features: str | None, device: torch.device) -> Sample
     if path.suffix == ".npz" and "mu" in names_in(path):
         return SampleDistance(config.metric, loaded, Reference.from_moments(*read_reference_file(path, None, loaded.dimension)))
     images = read_image_set(path)
-    real = torch.cat([rows for _, rows in loaded.stream(images)])
+    if len(images) < 2:
+        raise InputError(f"{path}: one image has no covariance: a reference has two or more")
+    try:
+        real = torch.cat([rows for _, rows in loaded.stream(images)])
+    except RuntimeError:
+        shape = "x".join(map(str, images.shape[1:]))
+        raise InputError(f"{path}: the features {config.features!r} take no images of {shape}") from None
     moments = Moments.of(real)
     return SampleDistance(config.metric, loaded, Reference.from_moments(moments.mean, moments.covariance), real=real)
 

@@ -43,6 +43,7 @@ def merge_folders(folders: list[Path], out: Path) -> None:
         new.mkdir()
         declared = [(folder / "study.json").exists() for folder in folders]
         if all(declared):
+            refuse_trainers(folders)
             merge_studies({StudyFolder(folder): rows[folder] for folder in folders}, StudyFolder(new))
         elif any(declared):
             raise InputError(f"{folders[declared.index(False)]}: no study.json, as {folders[declared.index(True)]} has")
@@ -51,6 +52,15 @@ def merge_folders(folders: list[Path], out: Path) -> None:
         if out.exists():
             out.rmdir()
         new.rename(out)
+
+
+def refuse_trainers(folders: list[Path]) -> None:
+    """Raise InputError for studies of other trainers: who held what in each of them would be lost."""
+    for folder in folders:
+        if "trainer" in StudyFolder(folder).manifest().fixed:
+            raise InputError(
+                f"{folder} is a study of another trainer: race all its runs into one folder, from several machines too"
+            )
 
 
 def check_folders_comparable(folders: list[Path]) -> None:

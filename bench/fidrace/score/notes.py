@@ -51,7 +51,10 @@ def notes_of(
     found += [note for note, holds in notes.items() if holds]
     found += notes_of_comparison(comparison) if comparison else []
     found += count_unusable(table, method) + notes_of_signatures(table, method)
-    if weak := weakest(one for one in table.rules.guarantees if one.method == method):
+    told = [one for one in table.rules.guarantees if one.method == method]
+    if "trainer" in table.rules.fixed and not told and table.usable[method]:
+        found.append("unknown: provenance")  # `fidrace run` of the study writes it
+    if weak := weakest(told):
         found.append(weak)
     if method != baseline and reference == baseline:
         found += [f"baseline: {count}" for count in count_unusable(table, baseline)]

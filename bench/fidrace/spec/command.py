@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from fidrace.errors import InputError, nearest
 
-FIELD = re.compile(r"\{(\w+)\}")
+FIELD = re.compile(r"(?<!\$)\{(\w+)\}")  # not ${HOME}, which is a shell's
 WORDS = ("arguments",)  # fields whose value is several words
 
 
@@ -38,6 +38,7 @@ def fill(text: str, values: Mapping[str, object]) -> str:
 
 def command_words(template: str, values: Mapping[str, object], shell: bool = False) -> list[str]:
     """The words of the command that `template` and `values` give."""
+    values = {**values, **{name: fill(str(values[name]), values) for name in WORDS if name in values}}
     if shell:
         quoted = {name: value if name in WORDS else shlex.quote(str(value)) for name, value in values.items()}
         return ["sh", "-c", fill(template, quoted)]
@@ -45,7 +46,7 @@ def command_words(template: str, values: Mapping[str, object], shell: bool = Fal
     for word in shlex.split(template):
         name = FIELD.fullmatch(word)
         if name and name[1] in WORDS:
-            words += [fill(part, values) for part in shlex.split(str(values[name[1]]))]
+            words += shlex.split(str(values[name[1]]))
         else:
             words.append(fill(word, values))
     return words

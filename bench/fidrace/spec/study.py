@@ -15,7 +15,7 @@ from fidrace.method.registry import Registry, content_hash
 from fidrace.spec.looks import Looks
 from fidrace.spec.study_file import StudyFile, find_study
 from fidrace.spec.task import Task, load_task
-from fidrace.spec.trainer import TrainerBudget, TrainerQuality, TrainerTask, baseline_of, identity_of, metric_of
+from fidrace.spec.trainer import TrainerBudget, TrainerQuality, TrainerTask, baseline_of, identity_of, metric_of, reference_hash
 from fidrace.spec.user_input import (
     BASELINE,
     Target,
@@ -26,6 +26,8 @@ from fidrace.spec.user_input import (
     validate,
     window_edges,
 )
+
+LONGEST_METHOD = 100  # letters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,16 +243,28 @@ def load_trainer_study(
     baseline = baseline_of(file.baseline, file.methods or names)
     names = (baseline, *(name for name in names if name != baseline))
     resolved = tuple(ResolvedMethod(name, *identity_of(name, trainer, registry)) for name in names)
-    grid = TrainerBudget(iterations=budget or file.budget or 0, evaluations=file.evaluations or 8)
-    task = TrainerTask(
-        name=path.stem, trainer=trainer, budget=grid, quality=TrainerQuality(metric=metric_of(trainer), samples=trainer.samples)
-    )
+    for name in names:
+        check_method_name(path, name)
+    length = {"iterations": file.budget if budget is None else budget, "evaluations": file.evaluations or 8}
+    grid = validate(TrainerBudget, length, f"{path}: budget")
     declared = file.target if file.target is not None else "baseline-final"
-    goal, how = (declared, f"declared in {path.name}") if target in (None, declared) else (target, "post hoc: --target")
+    said = f"declared in {path.name}" if file.target is not None else "each baseline's final distance"
+    goal, how = (declared, said) if target in (None, declared) else (target, "post hoc: --target")
     check_target(goal)
     check_window(window)
     around = window if window is not None else file.window
-    contrasts = tuple(pair for pair in map(parse_contrast, file.contrasts) if {*pair} <= {*names})
+    contrasts = tuple(map(parse_contrast, file.contrasts))
+    for name in (name for pair in contrasts for name in pair):
+        if name not in (file.methods or ()):
+            raise InputError(f"{path}: contrasts: {name!r} is not among the methods{nearest(name, file.methods or ())}")
+    contrasts = tuple(pair for pair in contrasts if {*pair} <= {*names})
+    task = TrainerTask(
+        name=path.stem,
+        trainer=trainer,
+        budget=grid,
+        quality=TrainerQuality(metric=metric_of(trainer), samples=trainer.samples),
+        ref_sha256=reference_hash(trainer),
+    )
     return Study(
         path.stem,
         task,
@@ -266,6 +280,14 @@ def load_trainer_study(
         seeds_given=seeds is not None or file.seeds is not None,
         baseline=baseline,
     )
+
+
+def check_method_name(path: Path, name: str) -> None:
+    """Raise InputError for a method's name that cannot stand in tables and name a folder."""
+    if Path(name).name != name or not name.isprintable() or not name.strip() or name.startswith(("=", "+", "-", "@", ".")):
+        raise InputError(f"{path}: {name[:40]!r} cannot be a method: it names a folder and stands in tables")
+    if len(name) > LONGEST_METHOD:
+        raise InputError(f"{path}: {name[:40]!r}... is longer than {LONGEST_METHOD} letters")
 
 
 def list_seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:

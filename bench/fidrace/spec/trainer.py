@@ -17,7 +17,7 @@ from fidrace.errors import InputError, nearest
 from fidrace.method.registry import Registry, content_hash
 from fidrace.spec.command import check_template
 from fidrace.spec.task import BudgetConfig, load_task, task_names
-from fidrace.spec.user_input import BASELINE, Model, Place
+from fidrace.spec.user_input import BASELINE, Model
 
 UNITS = {"step": 1.0, "iteration": 1.0, "kimg": 1e3, "nimg": 1.0, "images": 1.0, "epoch": 0.0, "milestone": 0.0}
 IMAGES = ("kimg", "nimg", "images")  # units that are steps once the batch is known
@@ -55,20 +55,20 @@ class TrainerConfig(Model):
 
     command: str
     checkpoints: str
-    source: Place = None
-    resume: str = ""
+    source: Path | None = Field(default=None, exclude=True)
+    resume: str = Field(default="", exclude=True)
     config: str = ""
-    varies: tuple[str, ...] = ()
+    varies: tuple[str, ...] = Field(default=(), exclude=True)
     steps_each: float | None = Field(default=None, gt=0)
     batch: int | None = Field(default=None, gt=0)
     evaluate: str = ""
-    samples: int = Field(default=0, ge=0)
+    samples: int = Field(default=0, ge=0, le=10**9)
     ref: str = ""
     features: Literal["inception", "thumb8", "digits", "mnist"] | None = None
     fid: Literal["fidrace"] | FidCommand = "fidrace"
     patience: float = Field(default=60.0, gt=0, exclude=True)
     shell: bool = False
-    ema: str = ""
+    ema: str = Field(default="", exclude=True)
     methods: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -120,6 +120,10 @@ class TrainerConfig(Model):
         ):
             if template:
                 check_template(f"trainer.{name}", template, known)
+        if self.evaluate and self.samples < 2:
+            raise InputError(f"trainer.samples = {self.samples}: a distance takes two or more")
+        if Path(self.config).is_absolute():
+            raise InputError(f"trainer.config {self.config}: a path below {{out}}, such as */config.json")
         if "{out}" not in self.command:
             raise InputError("trainer.command: no {out}, the folder that a run must write into")
         if "{method}" not in self.command and "{arguments}" not in self.command:
@@ -162,6 +166,7 @@ class TrainerTask(Model):
     trainer: TrainerConfig
     budget: TrainerBudget
     quality: TrainerQuality
+    ref_sha256: str = ""  # of a reference that is a file
     remark: str = ""
 
     @property
@@ -180,6 +185,15 @@ class TrainerTask(Model):
 
     def whole_grid(self) -> "TrainerTask":
         return self
+
+
+def reference_hash(trainer: TrainerConfig) -> str:
+    """SHA-256 of a reference that is a file; empty for a task, which has its own, and for a folder."""
+    path = Path(trainer.ref_path())
+    if trainer.ref in ("", *task_names()) or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def metric_of(trainer: TrainerConfig) -> str:

@@ -111,6 +111,8 @@ class Manifest(_Record):
         }
         if self.target_by_rule:
             changes |= {"target_by_rule": True}
+        if "trainer" in self.fixed and self.target_how.startswith("post hoc"):
+            changes |= {"target_how": self.target_how}  # that a file names it now does not make it one that was declared before
         if folders := list(dict.fromkeys([*self.methods_path, *new.methods_path])):
             changes |= {"methods_path": folders}
         if self.until_decided:

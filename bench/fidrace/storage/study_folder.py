@@ -33,7 +33,7 @@ from fidrace.storage.tables import (
     write_table,
 )
 
-INTERNAL = ("directory", "packages", "host", "pid", "trained")  # fields of run.json that no table shows
+INTERNAL = ("directory", "packages", "host", "pid", "trained", "process_group")  # fields of run.json that no table shows
 RUN = ("task", "method", "seed")  # the columns that identify the run of a row
 DERIVED = (  # files that are made from a folder's tables
     *"speedups.csv contrasts.csv guards.csv curve.csv claims.csv leaderboard.csv".split(),
@@ -233,6 +233,13 @@ class StudyFolder:
             row = self.row(spec)
             if row and row["status"] == "failed":
                 write_json(self.path / spec.directory / "run.json", {**row, "status": "running", "error": ""})
+
+    def refuse_strangers(self) -> None:
+        """Raise InputError if something lies in the folder that no study wrote: once emptied, it would take no study."""
+        ours = {"runs", "study.json", "runs.csv", "evals.csv", *DERIVED}
+        for entry in sorted(self.path.iterdir()):
+            if not entry.name.startswith(".") and entry.name not in ours:
+                raise InputError(f"{self.path} holds {entry.name} too, which is no study's; move it, and then --fresh")
 
     def empty(self) -> None:
         """Remove everything that a study wrote here, and nothing else. Raises InputError if another process is at work."""

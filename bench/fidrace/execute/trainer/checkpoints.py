@@ -15,7 +15,10 @@ def find_checkpoints(out: Path, trainer: TrainerConfig) -> dict[int, Path]:
             path = Path(folder, name)
             match = pattern.fullmatch(path.relative_to(out).as_posix())
             if match:
-                step = round(float(match[trainer.unit]) * trainer.steps_per_unit)
+                step = step_of(match[trainer.unit], path.relative_to(out), trainer)
+                if step in found and trainer.resume:  # a trainer that begins a new folder when it resumes
+                    found[step] = max(found[step], path, key=lambda one: one.stat().st_mtime)
+                    continue
                 if step in found:
                     raise InputError(
                         f"trainer.checkpoints matches {found[step].relative_to(out)} and {path.relative_to(out)}, both of step "
@@ -23,6 +26,14 @@ def find_checkpoints(out: Path, trainer: TrainerConfig) -> dict[int, Path]:
                     )
                 found[step] = path
     return dict(sorted(found.items()))
+
+
+def step_of(text: str | None, path: Path, trainer: TrainerConfig) -> int:
+    """The steps that a checkpoint's name tells; raises InputError for one that is no number."""
+    try:
+        return round(float(text or "") * trainer.steps_per_unit)
+    except (ValueError, OverflowError):
+        raise InputError(f"trainer.checkpoints matches {path}, and {trainer.unit} is {text!r}, no number") from None
 
 
 def checkpoint_at(step: int, found: dict[int, Path], trainer: TrainerConfig) -> Path:

@@ -6,11 +6,12 @@ from dataclasses import astuple
 
 from fidrace.execute.trainer.proof import Proof, read_proof
 from fidrace.score.provenance import COLUMNS, PROVENANCE, Guarantee
+from fidrace.spec.command import fields_of
 from fidrace.spec.study import Study
 from fidrace.spec.trainer import TrainerTask
 from fidrace.storage.atomic import Row
 from fidrace.storage.study_folder import StudyFolder
-from fidrace.storage.tables import write_table
+from fidrace.storage.tables import ENDED, write_table
 
 Held = tuple[str, str, str]  # guarantee, held by, how
 
@@ -18,7 +19,7 @@ Held = tuple[str, str, str]  # guarantee, held by, how
 def write_provenance(study: Study, folder: StudyFolder) -> None:
     """Write provenance.csv for the runs so far."""
     assert isinstance(study.task, TrainerTask)
-    rows = folder.rows()
+    rows = [row for row in folder.rows() if row["status"] in ENDED]  # of others nothing is known
     proof = read_proof(folder.path, rows)
     found = [
         Guarantee(study.task.name, row["method"], row["seed"], *held)
@@ -30,7 +31,8 @@ def write_provenance(study: Study, folder: StudyFolder) -> None:
 
 def guarantees_of(row: Row, rows: list[Row], study: Study, task: TrainerTask, proof: Proof | None) -> Iterator[Held]:
     """The guarantees of one run, beside the others."""
-    trainer, seeded = task.trainer, "{seed}" in task.trainer.command
+    trainer = task.trainer
+    seeded = "{seed}" in trainer.command or "{seed}" in trainer.arguments_of(row["method"])
     yield (
         "same configuration",
         *(
@@ -47,12 +49,9 @@ def guarantees_of(row: Row, rows: list[Row], study: Study, task: TrainerTask, pr
     elif proof and proof.adapter:
         yield "adapter inert", *proof.adapter
     else:
-        yield "adapter inert", "unknown", "--prove compares baseline through the adapter with the plain loop"
+        yield "adapter inert", "unknown", "not shown: --prove compares baseline through the adapter with the plain loop"
     yield "same grid", "harness", f"checkpoints at {len(task.budget.evaluation_steps())} steps that the study chose"
-    if trainer.fid == "fidrace":
-        yield "same evaluation", "harness", f"{trainer.samples} samples, latents by the run's seed, {trainer.ref}"
-    else:
-        yield "same evaluation", "said", "their own command measures"
+    yield "same evaluation", *same_evaluation(task)
     if isinstance(study.target, str):
         yield "target before", "unknown", "each baseline's final distance is known only when it has ended"
     elif study.target_how.startswith("post hoc"):
@@ -72,6 +71,19 @@ def guarantees_of(row: Row, rows: list[Row], study: Study, task: TrainerTask, pr
     )
 
 
+def same_evaluation(task: TrainerTask) -> tuple[str, str]:
+    """Who holds that all runs are measured alike: the harness, if it measures, and if no sampler is told of the method."""
+    trainer = task.trainer
+    told = {name for name in ("method", "arguments") if name in fields_of(trainer.evaluate)}
+    if trainer.fid != "fidrace":
+        return "said", "their own command measures"
+    if told:
+        return "unknown", f"the sampler is told the method, {{{min(told)}}}"
+    if not {"first", "last", "seed"} & {*fields_of(trainer.evaluate)}:
+        return "unknown", "the sampler gets no seed, neither {first} nor {last}"
+    return "harness", f"{trainer.samples} samples, latents by the run's seed, {trainer.ref}"
+
+
 def same_code(rows: list[Row]) -> tuple[str, str]:
     """Whether all runs were made from one git revision of the trainer's folder."""
     revisions = {row.get("revision") or "" for row in rows}
@@ -83,7 +95,7 @@ def same_code(rows: list[Row]) -> tuple[str, str]:
             f"{len(revisions)} revisions of the trainer: {', '.join(sorted(one[:12] or 'none' for one in revisions))}",
         )
     (revision,) = revisions
-    if revision.endswith("-dirty"):
+    if "-dirty" in revision:
         return "said", f"git revision {revision[:12]} with changes, kept as source.diff"
     return "harness", f"git revision {revision[:12]}"
 
@@ -94,11 +106,12 @@ def by_seed(seeded: bool) -> tuple[str, str]:
 
 def same_start(row: Row, rows: list[Row], seeded: bool, proof: Proof | None) -> tuple[str, str]:
     """Whether the runs of one seed start from one checkpoint of step 0, or would have to by what --prove has shown."""
-    starts = {one.get("start_sha256") or "" for one in rows if one["seed"] == row["seed"]}
-    if len(starts) == 1 and "" not in starts:
-        return "measured", "equal checkpoints of step 0"
-    if proof and all(held[0] == "measured" for held in (proof.chances, proof.adapter) if held):
-        return "measured", "--prove: plain and adapted, one seed gives one curve"
-    if "" in starts:
-        return by_seed(seeded)
-    return "unknown", "checkpoints of step 0 differ, in the weights or in what else they hold"
+    beside = [one for one in rows if one["seed"] == row["seed"]]
+    starts = {one.get("start_sha256") or "" for one in beside}
+    if "" not in starts and len(beside) > 1:
+        if len(starts) == 1:
+            return "measured", "equal checkpoints of step 0"
+        return "unknown", "checkpoints of step 0 differ, in the weights or in what else they hold"
+    if proof and proof.adapter and proof.chances[0] == proof.adapter[0] == "measured":
+        return "measured", "plain and adapted, one seed gives one curve (--prove)"
+    return by_seed(seeded)

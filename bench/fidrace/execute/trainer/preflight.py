@@ -1,5 +1,6 @@
 """Checks of a study with a trainer before it starts, and what its commands will be."""
 
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -22,11 +23,14 @@ def check_trainer(study: Study) -> None:
     if not trainer.source.is_dir():
         raise InputError(f"trainer.source {trainer.source}: no such folder")
     find_checkpoints(trainer.source / "{out}", trainer)
-    for name, template in (("command", trainer.command), ("evaluate", trainer.evaluate)):
-        if template and not trainer.shell:
-            program = command_words(template, {"arguments": "x", "method": "x"})[0]
-            if shutil.which(program, path=None) is None and not (trainer.source / program).is_file():
-                raise InputError(f"trainer.{name}: no program {program!r}")
+    own_fid = "" if isinstance(trainer.fid, str) else trainer.fid.command
+    commands = {"command": trainer.command, "resume": trainer.resume, "evaluate": trainer.evaluate, "fid": own_fid}
+    for name, template in commands.items():
+        for method in study.methods if template and not trainer.shell else ():
+            program = command_words(template, {"arguments": trainer.arguments_of(method), "method": method})[0]
+            here = trainer.source / program if "/" in program else Path(shutil.which(program) or "")
+            if not here.is_file() or not os.access(here, os.X_OK):
+                raise InputError(f"trainer.{name}: no program {program!r} that can be started in {trainer.source}")
     if trainer.fid == "fidrace":
         reference_of(trainer.ref_path(), trainer.features, torch.device("cpu"))
 

@@ -2,18 +2,21 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 GRACE = 30.0  # seconds between asking a process to end and killing it
 PAUSE = 0.2  # seconds between two looks
+KEPT = 2**20  # bytes of what a command prints that are searched for a number
 LAST = 2000  # bytes of output that a message is taken from
 PR_SET_PDEATHSIG = 1
+MARK = "FIDRACE_RUN"  # environment variable of a command: its run's folder
 
 
 class CommandFailed(Exception):
@@ -32,17 +35,19 @@ def run_command(
     should_stop: Callable[[], bool],
     patience: float,
     watch: Callable[[], object] = lambda: None,
+    started: Callable[[int], None] = lambda group: None,
 ) -> str:
-    """Run `words` in `folder` and return what it printed on stdout; stdout and stderr also go to the end of `log`.
+    """Run `words` in `folder` and return the last that it printed on stdout; stdout and stderr also go to the end of `log`.
 
-    `watch` is called in between; `patience`: seconds for which neither it nor the output may stay as they were. Raises
-    CommandFailed, and CommandStopped if `should_stop`."""
+    `started` is told the process group; `watch` is called in between; `patience`: seconds for which neither it nor the output
+    may stay as they were. Raises CommandFailed, and CommandStopped if `should_stop`."""
     output, begin = log.with_suffix(".out"), log.stat().st_size if log.exists() else 0
     with output.open("wb") as stdout, log.open("ab") as stderr:
         try:
             process = subprocess.Popen(
                 words,
                 cwd=folder,
+                env=os.environ | {"PYTHONUNBUFFERED": "1", MARK: str(log.parent)},  # what it prints shows that it lives
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -51,23 +56,27 @@ def run_command(
             )
         except OSError as error:
             raise CommandFailed(f"{what}: {words[0]}: {error.strerror}") from None
-        seen, since = None, monotonic()
-        while process.poll() is None:
-            now = (output.stat().st_size, log.stat().st_size, watch())
-            if now != seen:
-                seen, since = now, monotonic()
-            if should_stop():
-                end(process)
-                raise CommandStopped
-            if monotonic() - since > patience:
-                end(process)
-                raise CommandFailed(f"{what}: no output and no checkpoint for {patience / 60:g} minutes; it was ended")
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(PAUSE)
-    printed = output.read_text(errors="replace")
-    last = last_line(log, begin) or last_line(output, 0)
-    with log.open("ab") as whole:
-        whole.write(printed.encode())
+        try:
+            started(process.pid)
+            seen, since = None, monotonic()
+            while process.poll() is None:
+                now = (output.stat().st_size, log.stat().st_size, watch())
+                if now != seen:
+                    seen, since = now, monotonic()
+                if should_stop():
+                    raise CommandStopped
+                if monotonic() - since > patience:
+                    raise CommandFailed(f"{what}: no output and no checkpoint for {patience / 60:g} minutes; it was ended")
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(PAUSE)
+        finally:  # with what it has left in the background
+            end_group(process.pid, process)
+            last = last_line(log, begin) or last_line(output, 0)
+            with log.open("ab") as whole, output.open("rb") as file:
+                shutil.copyfileobj(file, whole)
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - KEPT))
+        printed = file.read().decode(errors="replace")
     output.unlink()
     if process.returncode:
         raise CommandFailed(f"{what}: {describe_end(process.returncode)}{last}")
@@ -84,20 +93,35 @@ def _bind() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and those that it started: by SIGTERM, so that it may save its state, and after GRACE by SIGKILL."""
-    for name in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, name)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-            break
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # what it has left behind
+def end_group(group: int, leader: "subprocess.Popen[bytes] | None" = None) -> None:
+    """End a command and all that it started: by SIGTERM, so that they may save their state, and after GRACE by SIGKILL."""
+    for name, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 1.0)):
+        until = monotonic() + seconds
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, name)
+            while monotonic() < until:
+                if leader:
+                    leader.poll()
+                os.killpg(group, 0)  # raises once none is left
+                sleep(PAUSE / 4)
+
+
+def end_left_behind(group: int, log: Path) -> None:
+    """End what is left of a command of an earlier attempt, whose worker was killed, if it has this run's mark: the number of a
+    group may be another's by now. Linux alone can tell."""
+    marked = f"{MARK}={log.parent}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            its_group = int((folder / "stat").read_text().rpartition(")")[2].split()[2])
+            if its_group == group and marked in (folder / "environ").read_bytes().split(b"\0"):
+                end_group(group)
+                return
 
 
 def describe_end(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    return f"killed by {signal.Signals(-code).name}" if -code in {*signal.Signals} else f"killed by signal {-code}"
 
 
 def last_line(log: Path, begin: int) -> str:

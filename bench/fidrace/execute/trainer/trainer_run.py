@@ -25,7 +25,7 @@ from fidrace.execute.events import Event
 from fidrace.execute.run_files import RunFiles
 from fidrace.execute.trainer.checkpoints import checkpoint_at, find_checkpoints
 from fidrace.execute.trainer.own_config import read_config, share_config
-from fidrace.execute.trainer.process import CommandFailed, run_command
+from fidrace.execute.trainer.process import CommandFailed, end_left_behind, run_command
 from fidrace.spec.command import command_words
 from fidrace.spec.study import RunSpec
 from fidrace.spec.trainer import TrainerTask
@@ -33,6 +33,8 @@ from fidrace.storage.atomic import Row, read_record, write_atomic
 from fidrace.storage.tables import read_rows, utc_now
 from fidrace.train.process_group import ProcessGroup
 
+CODE = (".py", ".sh", ".toml", ".yaml", ".yml")  # of files that git does not know
+LOOK = 1.0  # seconds between two looks for new checkpoints
 SUFFIXES = ("", ".npz", ".zip")  # of {samples}: a folder, or a file
 
 
@@ -43,11 +45,11 @@ class TrainerRun:
         assert isinstance(spec.task, TrainerTask)
         self.spec, self.task, self.trainer, self.report = spec, spec.task, spec.task.trainer, report
         self.root, self.directory, self.device = root, root / spec.directory, ranks.device
-        self.out, self.log = (self.directory / "out").absolute(), self.directory / "log.txt"
+        self.out, self.log = (self.directory / "out").absolute(), (self.directory / "log.txt").absolute()
         self.files = RunFiles(self.directory, ranks)
         self.row: Row = {}
         self.evaluations: list[Row] = []
-        self.iteration = 0
+        self.iteration, self.looked = 0, 0.0
         self.should_stop: Callable[[], bool] = lambda: False
 
     def execute(self, should_stop: Callable[[], bool]) -> Row:
@@ -58,8 +60,12 @@ class TrainerRun:
         self.start()
         if not self.row.get("trained"):
             begun = monotonic()
-            self.train()
-            self.row["train_seconds"] = round(float(self.row.get("train_seconds", 0)) + monotonic() - begun, 3)
+            try:
+                self.train()
+            finally:
+                self.row["train_seconds"] = round(float(self.row.get("train_seconds", 0)) + monotonic() - begun, 3)
+                self.row["process_group"] = 0
+                self.write_row()
         found = find_checkpoints(self.out, self.trainer)
         self.checkpoints = {step: checkpoint_at(step, found, self.trainer) for step in self.task.budget.evaluation_steps()}
         self.row |= {"trained": True, "start_sha256": hash_of(found[0]) if 0 in found else ""}
@@ -83,6 +89,8 @@ class TrainerRun:
         before = read_record(path, "remove its folder") if path.exists() else {}
         earlier = self.directory / "evals.csv"
         self.evaluations = read_rows(earlier) if before.get("trained") and earlier.exists() else []
+        if before.get("process_group") and before.get("host") == platform.node():
+            end_left_behind(int(before["process_group"]), self.log)
         changed = describe_source(str(self.trainer.source))
         self.row = {
             "task": self.task.name,
@@ -116,12 +124,16 @@ class TrainerRun:
     def train(self) -> None:
         """Run the command to its end: from the last checkpoint that it can resume from, or anew."""
         there = find_checkpoints(self.out, self.trainer) if self.trainer.resume else {}
+        failure = None
         for step, checkpoint in [*reversed(there.items())][:2]:  # the last one may have been cut short
             try:
                 self.run("resume", self.trainer.resume, self.watch, checkpoint=checkpoint, step=step)
                 return
             except CommandFailed as error:
-                self.report_event("note", text=f"cannot resume at step {step} ({error})")
+                failure = CommandFailed(f"cannot resume at step {step}: {error}")
+                self.report_event("note", text=str(failure))
+        if failure:  # its checkpoints stay: --retry-failed tries again
+            raise failure
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir(parents=True)
         self.log.unlink(missing_ok=True)
@@ -130,7 +142,13 @@ class TrainerRun:
     def run(self, name: str, template: str, watch: Callable[[], object] = lambda: None, **more: object) -> str:
         words = command_words(template, self.values(**more), self.trainer.shell)
         patience = 60 * self.trainer.patience
-        return run_command(f"trainer.{name}", words, self.source, self.log, self.should_stop, patience, watch)
+        where = (self.source, self.log, self.should_stop)
+        return run_command(f"trainer.{name}", words, *where, patience, watch, self.note_group)
+
+    def note_group(self, group: int) -> None:
+        """Record the command's process group, so that whoever takes the run up can end what has outlived its worker."""
+        self.row["process_group"] = group
+        self.write_row()
 
     @property
     def source(self) -> Path:
@@ -139,11 +157,11 @@ class TrainerRun:
 
     def watch(self) -> int:
         """Report how far training has come by its newest checkpoint."""
-        newest = max(find_checkpoints(self.out, self.trainer), default=0)
-        if newest > self.iteration:
-            self.iteration = newest
-            self.report_event("step")
-        return newest
+        if monotonic() - self.looked < LOOK:  # there may be many files
+            return self.iteration
+        self.iteration, self.looked = max(find_checkpoints(self.out, self.trainer), default=0), monotonic()
+        self.report_event("step")  # also the same as before: a worker whose parent is gone finds out so, and stops
+        return self.iteration
 
     def evaluate(self, step: int) -> None:
         """Add the row of `step`, and remove the samples that it was measured on."""
@@ -227,9 +245,12 @@ def read_number(printed: str, pattern: str) -> float:
             f"trainer.fid.read {pattern!r} finds {len(found) or 'nothing'} in what the command printed: it must find one"
         )
     try:
-        return float(found[0])
+        value = float(found[0])
     except ValueError:
         raise InputError(f"trainer.fid.read {pattern!r} finds {found[0]!r}, which is no number") from None
+    if value < 0:
+        raise InputError(f"trainer.fid.read {pattern!r} finds {found[0]}, and a distance is not below 0")
+    return value
 
 
 @lru_cache(maxsize=2)
@@ -238,20 +259,28 @@ def known_reference(ref: str, features: str | None, device: str) -> SampleDistan
     return reference_of(ref, features, torch.device(device))
 
 
-@lru_cache
 def describe_source(folder: str) -> tuple[str, str]:
-    """The git revision of the trainer's folder, with `-dirty` and the difference if files have changed; empty if it is none."""
+    """The git revision of the trainer's folder, and what differs from it; then the revision ends in `-dirty-` and a hash of
+    that. Empty for a folder that is in no repository. Of files that git does not know, only code and configurations count."""
 
     def git(*arguments: str) -> str:
         try:
-            done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
+            done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, check=True)
         except (OSError, subprocess.CalledProcessError):
             return ""
-        return done.stdout
+        return done.stdout.decode(errors="replace")
 
     head = git("rev-parse", "HEAD").strip()
-    changed = git("diff", "HEAD", "--", ".") if head else ""
-    return head + ("-dirty" if changed else ""), changed
+    if not head:
+        return "", ""
+    root = Path(git("rev-parse", "--show-toplevel").strip())
+    unknown = git("-c", "core.quotepath=off", "ls-files", "--others", "--exclude-standard", "--full-name", ":/").splitlines()
+    changed = git("diff", "HEAD")
+    for name in unknown:
+        if name.endswith(CODE):
+            changed += f"\n+++ {name}\n" + (root / name).read_text(encoding="utf-8", errors="replace")
+    dirty = f"-dirty-{hashlib.sha256(changed.encode()).hexdigest()[:8]}" if changed else ""
+    return head + dirty, changed
 
 
 def hash_of(path: Path) -> str:
