@@ -95,12 +95,13 @@ def test_the_factor_is_the_known_one_and_the_target_is_declared(finished: Path) 
 
 
 def test_every_run_says_what_it_shares_and_who_holds_that(finished: Path) -> None:
-    assert len(table(finished, "provenance")) == 6 * 10
+    assert len(table(finished, "provenance")) == 6 * 11
     assert held_by(finished, "fast").to_dict() == {
         "same configuration": "config",
         "same code": "unknown",
         "same start": "said",
         "same chances": "said",
+        "seeds differ": "measured",
         "adapter inert": "unknown",
         "same grid": "harness",
         "same evaluation": "harness",
@@ -361,6 +362,23 @@ def test_tables_without_their_provenance_say_so_and_are_not_merged(tmp_path: Pat
     (tmp_path / "s/notes.txt").write_text("mine")
     assert "holds notes.txt too" in refused("run", path, "--out", tmp_path / "s", "--fresh", "--yes")
     assert (tmp_path / "s/runs.csv").exists()
+
+
+def test_a_trainer_that_ignores_its_seed_is_noticed(tmp_path: Path, fidrace) -> None:
+    command = f"{RUN} train {{out}} --seed 5 --method {{method}} --steps {{budget}}"
+    path = study(tmp_path, ["slow"], seeds=2, top={"evaluations": 1}, trainer=OWN_FID | {"command": command})
+    fidrace("run", path, "--out", tmp_path / "s")
+    held = table(tmp_path / "s", "provenance").query("guarantee == 'seeds differ'")
+    assert {*held["held_by"]} == {"unknown"}
+    assert held["how"].iloc[0] == "seeds 0, 1 end in one checkpoint: the trainer ignores its seed"
+
+
+def test_a_checkpoint_serves_one_evaluation(tmp_path: Path, fidrace) -> None:
+    """Counted in thousands of images of 64, the trainer's checkpoints 10, 20, ... would each be many steps."""
+    trainer = {"checkpoints": r"run/ckpt-000(?P<kimg>\d)0\.json", "batch": 64}
+    path = study(tmp_path, ["slow"], seeds=1, top={"budget": 80, "evaluations": 16}, trainer=OWN_FID | trainer)
+    fidrace("run", path, "--out", tmp_path / "s", code=4)
+    assert "ckpt-00010.json would be measured as step" in errors(tmp_path / "s")["slow"]
 
 
 def test_a_target_given_after_the_runs_stays_post_hoc(tmp_path: Path, fidrace) -> None:

@@ -1,6 +1,7 @@
 """The checkpoints that a foreign trainer leaves, by the optimizer steps that their names tell."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from fidrace.errors import InputError
@@ -34,6 +35,19 @@ def step_of(text: str | None, path: Path, trainer: TrainerConfig) -> int:
         return round(float(text or "") * trainer.steps_per_unit)
     except (ValueError, OverflowError):
         raise InputError(f"trainer.checkpoints matches {path}, and {trainer.unit} is {text!r}, no number") from None
+
+
+def choose_checkpoints(steps: Sequence[int], found: dict[int, Path], trainer: TrainerConfig) -> dict[int, Path]:
+    """The checkpoint of each evaluation; raises InputError if there is none, or one would serve two."""
+    chosen = {step: checkpoint_at(step, found, trainer) for step in steps}
+    served: dict[Path, int] = {}
+    for step, path in chosen.items():
+        if path in served:
+            raise InputError(
+                f"{path.name} would be measured as step {served[path]} and {step}: choose fewer evaluations, or save more often"
+            )
+        served[path] = step
+    return chosen
 
 
 def checkpoint_at(step: int, found: dict[int, Path], trainer: TrainerConfig) -> Path:

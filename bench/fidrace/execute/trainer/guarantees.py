@@ -44,6 +44,7 @@ def guarantees_of(row: Row, rows: list[Row], study: Study, task: TrainerTask, pr
     yield "same code", *same_code(rows)
     yield "same start", *same_start(row, rows, seeded, proof)
     yield "same chances", *(proof.chances if proof else by_seed(seeded))
+    yield "seeds differ", *seeds_differ(row, rows)
     if row["method"] == study.baseline:
         yield "adapter inert", "harness", "its runs have no adapter"
     elif proof and proof.adapter:
@@ -98,6 +99,15 @@ def same_code(rows: list[Row]) -> tuple[str, str]:
     if "-dirty" in revision:
         return "said", f"git revision {revision[:12]} with changes, kept as source.diff"
     return "harness", f"git revision {revision[:12]}"
+
+
+def seeds_differ(row: Row, rows: list[Row]) -> tuple[str, str]:
+    """Whether a method's runs of different seeds ended in different checkpoints: a trainer that ignores its seed runs one thing
+    several times, and its scatter is that of the samples alone."""
+    same = [one["seed"] for one in rows if one["method"] == row["method"] and one.get("end_sha256") == row.get("end_sha256")]
+    if len(same) > 1:
+        return "unknown", f"seeds {', '.join(map(str, sorted(same)))} end in one checkpoint: the trainer ignores its seed"
+    return "measured", "their last checkpoints differ"
 
 
 def by_seed(seeded: bool) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from fidrace.evaluate.image_sets import read_image_set
 from fidrace.evaluate.sample_distance import SampleDistance, reference_of
 from fidrace.execute.events import Event
 from fidrace.execute.run_files import RunFiles
-from fidrace.execute.trainer.checkpoints import checkpoint_at, find_checkpoints
+from fidrace.execute.trainer.checkpoints import choose_checkpoints, find_checkpoints
 from fidrace.execute.trainer.own_config import read_config, share_config
 from fidrace.execute.trainer.process import CommandFailed, end_left_behind, run_command
 from fidrace.spec.command import command_words
@@ -67,8 +67,9 @@ class TrainerRun:
                 self.row["process_group"] = 0
                 self.write_row()
         found = find_checkpoints(self.out, self.trainer)
-        self.checkpoints = {step: checkpoint_at(step, found, self.trainer) for step in self.task.budget.evaluation_steps()}
-        self.row |= {"trained": True, "start_sha256": hash_of(found[0]) if 0 in found else ""}
+        self.checkpoints = choose_checkpoints(self.task.budget.evaluation_steps(), found, self.trainer)
+        last = hash_of(found[max(found)])
+        self.row |= {"trained": True, "start_sha256": hash_of(found[0]) if 0 in found else "", "end_sha256": last}
         self.write_row()
         if self.trainer.config:
             share_config(self.root, f"{self.spec.method} seed {self.spec.seed}", self.config())
