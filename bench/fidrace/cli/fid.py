@@ -33,16 +33,16 @@ def fid(
     device: options.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a line.")] = False,
 ) -> None:
-    """Measure samples: FID with its standard error, KID, precision and recall.
+    """Measure samples that another program drew.
 
-    KID, precision and recall take a reference with images. Distances compare only with the same reference, features and number
-    of samples.
+    FID with its standard error; KID, precision and recall take a reference with images. Distances compare only with the same
+    reference, features and number of samples.
 
     \b
     Examples:
       fidrace fid samples.npz --ref VIRTUAL_imagenet64_labeled.npz
       fidrace fid samples/ --ref training-images/ --features thumb8
-      fidrace fid samples.npz --ref digits --run runs/edm-0 --at 5000 --method edm --seed 0
+      fidrace fid samples.npz --ref digits --run runs/edm-0 --at 5000
     """
     import json
 

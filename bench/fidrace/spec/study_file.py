@@ -31,11 +31,16 @@ class StudyFile(Model):
     until_decided: Looks | None = None
     set: dict[str, Any] = Field(default_factory=dict)
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _says_what_is_raced(cls, content: dict[str, Any]) -> dict[str, Any]:
+        if not content.get("task") and "trainer" not in content:
+            raise ValueError("no task: name a packaged one, or describe a [trainer]")
+        return content
+
     @pydantic.model_validator(mode="after")
     def _has_one_kind(self) -> "StudyFile":
         if self.trainer is None:
-            if not self.task:
-                raise ValueError("no task: name a packaged one, or describe a [trainer]")
             for name in ("baseline", "evaluations"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name}: belongs to a study with a [trainer]; a task has its own")
