@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torchvision.utils import save_image
 
 import fidrace.data.base
 import fidrace.data.image_folder
-from fidrace.data.base import content_sha256, quantise, select_images
+from fidrace.data.base import content_sha256, select_images
 from fidrace.data.image_folder import labels_of, load_image_folder
 from fidrace.data.loading import describe_data, load_data
 from fidrace.errors import InputError
@@ -283,19 +281,3 @@ def test_other_images_than_the_task_was_made_for_are_refused(photographs: Path) 
     assert load_data(config(photographs, sha256=right)).sha256 == right
     with pytest.raises(InputError, match=right):
         load_data(config(photographs, sha256="0" * 64))
-
-
-@pytest.mark.parametrize("levels", [256, 17])
-def test_samples_are_rounded_as_an_image_file_would_round_them(levels: int, tmp_path: Path) -> None:
-    """256 levels against PNG files that torchvision writes and PIL reads; the 17 of the digits against a list of them."""
-    x = np.random.default_rng(0).uniform(-1.2, 1.2, (1, 40, 50)).astype(np.float32)
-    if levels == 256:
-        save_image(torch.from_numpy(x), tmp_path / "x.png", normalize=True, value_range=(-1, 1))
-        with Image.open(tmp_path / "x.png") as image:
-            expected = np.asarray(image)[None, :, :, 0] / 127.5 - 1
-    else:
-        known = np.linspace(-1, 1, levels)
-        expected = known[np.abs(x[..., None] - known).argmin(-1)]
-    np.testing.assert_allclose(quantise(x, levels), expected, atol=1e-6)
-    stored = np.linspace(-1, 1, levels, dtype=np.float32)
-    np.testing.assert_allclose(quantise(stored, levels), stored, atol=1e-7)  # the data's own levels stay

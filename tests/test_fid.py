@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.linalg import sqrtm
+from torchvision.utils import save_image
 
+from fidrace.data.base import quantise
 from fidrace.data.loading import digits
 
 TRAIN = np.round((digits().train + 1) * 127.5).astype(np.uint8)  # [N, 1, 8, 8]
@@ -131,3 +134,19 @@ def test_wrong_input_is_one_line(tmp_path: Path, refused) -> None:
     for line, words in faulty(tmp_path).items():
         said = refused("fid", *words)
         assert line in said, said
+
+
+@pytest.mark.parametrize("levels", [256, 17])
+def test_samples_are_rounded_as_an_image_file_would_round_them(levels: int, tmp_path: Path) -> None:
+    """256 levels against PNG files that torchvision writes and PIL reads; the 17 of the digits against a list of them."""
+    x = np.random.default_rng(0).uniform(-1.2, 1.2, (1, 40, 50)).astype(np.float32)
+    if levels == 256:
+        save_image(torch.from_numpy(x), tmp_path / "x.png", normalize=True, value_range=(-1, 1))
+        with Image.open(tmp_path / "x.png") as image:
+            expected = np.asarray(image)[None, :, :, 0] / 127.5 - 1
+    else:
+        known = np.linspace(-1, 1, levels)
+        expected = known[np.abs(x[..., None] - known).argmin(-1)]
+    np.testing.assert_allclose(quantise(x, levels), expected, atol=1e-6)
+    stored = np.linspace(-1, 1, levels, dtype=np.float32)
+    np.testing.assert_allclose(quantise(stored, levels), stored, atol=1e-7)  # the data's own levels stay

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fidrace.errors import InputError, nearest
-from fidrace.method.composition import Composition
-from fidrace.method.registry import Registry, content_hash
+from fidrace.method.registry import Registry
 from fidrace.spec.looks import Looks
+from fidrace.spec.resolved_methods import ResolvedMethod, check_method_name, resolve_contrasts, resolve_methods
 from fidrace.spec.study_file import StudyFile, find_study
 from fidrace.spec.task import Task, load_task
 from fidrace.spec.trainer import TrainerBudget, TrainerQuality, TrainerTask, baseline_of, identity_of, metric_of, reference_hash
@@ -26,8 +26,6 @@ from fidrace.spec.user_input import (
     validate,
     window_edges,
 )
-
-LONGEST_METHOD = 100  # letters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,21 +72,6 @@ def run_directory(task: str, method: str, seed: int, fixed_hash: str, method_has
 
 
 @dataclasses.dataclass(frozen=True)
-class ResolvedMethod:
-    """A method by its canonical name, with what a manifest records: the hash of its code, whether its schedule depends on
-    the budget, and how well its formula is known."""
-
-    name: str
-    hash: str
-    horizon: bool
-    evidence: str
-
-    @classmethod
-    def of(cls, composition: Composition) -> "ResolvedMethod":
-        return cls(str(composition), content_hash(composition), composition.depends_on_horizon(), composition.evidence())
-
-
-@dataclasses.dataclass(frozen=True)
 class Study:
     """A task, methods (the baseline first) and seeds; `target` is a number or baseline-final, `target_given` says whether
     the user or the study file named it, and so of the `window` around it and of the seeds; `contrasts` are pairs of a method
@@ -127,34 +110,6 @@ class Study:
         for seed in self.seeds:
             for method in self.resolved:
                 yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path, target=target, window=self.window)
-
-
-def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedMethod, ...]:
-    """The methods of these names with the baseline first, added if absent; raises InputError for an unknown name and for a
-    method that is listed twice."""
-    compositions = {BASELINE: registry.compose(BASELINE)}
-    listed: dict[str, str] = {}
-    for name in names:
-        composition = registry.compose(name)
-        method = str(composition)
-        if method in listed:
-            same = "" if name == listed[method] == method else f" ({listed[method]!r} and {name!r} are {method!r})"
-            raise InputError(f"method {name!r} is listed twice{same}")
-        listed[method] = name
-        compositions[method] = composition
-    return tuple(map(ResolvedMethod.of, compositions.values()))
-
-
-def resolve_contrasts(texts: Sequence[str], registry: Registry, methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Contrasts by canonical names; raises InputError for a contrast of methods that are not in `methods`."""
-    contrasts = []
-    for text in texts:
-        method, control = (str(registry.compose(name)) for name in parse_contrast(text))
-        for name in (method, control):
-            if name not in methods:
-                raise InputError(f"contrast {text!r}: {name!r} is not among the study's methods{nearest(name, methods)}")
-        contrasts.append((method, control))
-    return tuple(dict.fromkeys(contrasts))
 
 
 def load_study(
@@ -280,14 +235,6 @@ def load_trainer_study(
         seeds_given=seeds is not None or file.seeds is not None,
         baseline=baseline,
     )
-
-
-def check_method_name(path: Path, name: str) -> None:
-    """Raise InputError for a method's name that cannot stand in tables and name a folder."""
-    if Path(name).name != name or not name.isprintable() or not name.strip() or name.startswith(("=", "+", "-", "@", ".")):
-        raise InputError(f"{path}: {name[:40]!r} cannot be a method: it names a folder and stands in tables")
-    if len(name) > LONGEST_METHOD:
-        raise InputError(f"{path}: {name[:40]!r}... is longer than {LONGEST_METHOD} letters")
 
 
 def list_seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ from fidrace.spec.user_input import BASELINE, Goal, Model, WindowRatio, validate
 from fidrace.storage.atomic import read_record, write_json
 
 if TYPE_CHECKING:
-    from fidrace.spec.study import ResolvedMethod, Study
+    from fidrace.spec.resolved_methods import ResolvedMethod
+    from fidrace.spec.study import Study
 
 SCHEMA = 1
 Iterations = Annotated[float, PlainSerializer(lambda n: int(n) if n.is_integer() else n)]  # written back as they were read

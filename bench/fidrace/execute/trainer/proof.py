@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fidrace.errors import InputError
 from fidrace.method.registry import Registry
-from fidrace.spec.study import ResolvedMethod, Study
+from fidrace.spec.resolved_methods import ResolvedMethod
+from fidrace.spec.study import Study
 from fidrace.spec.trainer import TrainerTask, identity_of
 from fidrace.spec.user_input import BASELINE
 from fidrace.storage.atomic import Row, read_record, write_json

@@ -278,7 +278,7 @@ def describe_source(folder: str) -> tuple[str, str]:
     unknown = git("-c", "core.quotepath=off", "ls-files", "--others", "--exclude-standard", "--full-name", ":/").splitlines()
     changed = git("diff", "HEAD")
     for name in unknown:
-        if name.endswith(CODE):
+        if name.endswith(CODE) and (root / name).is_file():
             changed += f"\n+++ {name}\n" + (root / name).read_text(encoding="utf-8", errors="replace")
     dirty = f"-dirty-{hashlib.sha256(changed.encode()).hexdigest()[:8]}" if changed else ""
     return head + dirty, changed
