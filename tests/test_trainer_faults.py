@@ -110,7 +110,7 @@ def test_a_killed_study_is_taken_up_and_ends_in_the_undisturbed_tables(tmp_path:
 def test_what_a_killed_worker_s_wrapper_has_started_is_ended_when_the_run_is_taken_up(tmp_path: Path, fidrace) -> None:
     """A shell that starts the trainer dies with its worker, and the trainer does not hear of it."""
     command = f"true && {RUN} train {{out}} --seed {{seed}} --method {{method}} --steps {{budget}}; true"
-    path = study(tmp_path, ["slowly"], seeds=1, trainer=OWN_FID | {"command": command, "shell": True})
+    path = study(tmp_path, ["lingers"], seeds=1, trainer=OWN_FID | {"command": command, "shell": True})
     out = tmp_path / "s/runs"
     run_until(path, tmp_path / "s", out, "ckpt-00010.json")
     fidrace("run", path, "--out", tmp_path / "s")

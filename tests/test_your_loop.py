@@ -152,9 +152,10 @@ from fidrace.method import Floats, Method
 
 class Late(Method, name="late", source="a test", evidence="inferred"):
     def timestep_density(self, progress):
+        if progress <= 0.6:
+            return self.schedule.density_over_log_snr(-abs(self.schedule.log_snr))  # of the level so far
         p = self.schedule.snr * 0 + 1.0
-        if progress > 0.6:
-            p[: len(p) // 2] = 0
+        p[: len(p) // 2] = 0
         return p / p.sum()
 
 class Tail(Method, name="tail", source="a test", evidence="inferred"):

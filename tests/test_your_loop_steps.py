@@ -1,6 +1,7 @@
 """fidrace.torch around the optimizer's step, beside torch's own schedulers, and whatever happens inside; and its log."""
 
 import contextlib
+import json
 import copy
 import types
 
@@ -118,6 +119,7 @@ def test_the_log_of_a_loop_is_imported(tmp_path, fidrace):
         stream.write('{"step": 400, "fi')  # killed in the middle
     fr.log(tmp_path / "logs", step=400, fid=9.0, race=race)
     assert file.read_text().startswith(whole)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()[-2:]] == [300, 400]
     fidrace("import", "jsonl", file, "--out", tmp_path / "tables")
     assert "min-snr" in fidrace("score", tmp_path / "tables", "--target", "40").stdout
     with pytest.raises(InputError, match="fid is list, not a number"):

@@ -27,6 +27,9 @@ def train(out: Path, seed: int, method: str, steps: int, begin: int) -> None:
             time.sleep(0.3)
         if method == "fails" and n > 20:
             sys.exit("CUDA error: an illegal memory access\nwas encountered at step 30")
+        if method == "lingers" and n > EVERY and not (out.parent / "lingered").exists():
+            (out.parent / "lingered").touch()
+            time.sleep(60)  # the first time
         if method == "silent":
             continue
         done = n * (FACTOR if method == "fast" else 1.0) * (1 + chance)
