@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import COMMAND, ENVIRONMENT
-from tests.trainer_study import OWN_FID, RUN, TRAINER, errors, study, table
+from tests.trainer_study import OWN_FID, RUN, errors, study, table
 
 FAULTS = {
     "fails": "trainer.command: exit code 1: was encountered at step 30",
@@ -115,7 +115,7 @@ def test_what_a_killed_worker_s_wrapper_has_started_is_ended_when_the_run_is_tak
     run_until(path, tmp_path / "s", out, "ckpt-00010.json")
     fidrace("run", path, "--out", tmp_path / "s")
     assert next(out.rglob("log.txt")).read_text().count("step 10\n") == 1
-    marked = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(TRAINER).encode() in safe_bytes(one)]
+    marked = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in safe_bytes(one)]
     assert not marked
 
 

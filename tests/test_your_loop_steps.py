@@ -1,8 +1,8 @@
 """fidrace.torch around the optimizer's step, beside torch's own schedulers, and whatever happens inside; and its log."""
 
 import contextlib
-import json
 import copy
+import json
 import types
 
 import pytest
