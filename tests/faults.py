@@ -102,16 +102,17 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 def killed_again_and_again(
-    folder: Path, moments: Sequence[float], words: Sequence[str], begun: bool = False
+    folder: Path, moments: Sequence[float], words: Sequence[str], begun: bool = False, seconds: float = 180.0
 ) -> list[tuple[str, int, int]]:
     """Run `words` in `folder`/killed, its whole process group killed after each of `moments` [s], counted from when a run
-    trains where `begun` is said, and started again; a last time without. Returns all that was taken up."""
+    trains where `begun` is said, and started again; a last time without, for at most `seconds`. Returns all that was taken
+    up."""
     taken = []
-    for number, seconds in enumerate(moments):
+    for number, moment in enumerate(moments):
         study = Study([*words, "--out", "killed"], folder, f"killed-{number}")
         if begun:
             study.until(lambda study=study: study.trained(1))
-        time.sleep(seconds)
+        time.sleep(moment)
         study.gone()
         taken += study.starts()
-    return taken + Study([*words, "--out", "killed"], folder, "last").ended(0).starts()
+    return taken + Study([*words, "--out", "killed"], folder, "last").ended(0, seconds).starts()

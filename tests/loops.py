@@ -1,8 +1,10 @@
 """Loops of somebody else's, for tests of fidrace.torch: how they draw their time, and races in them."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
 
 import fidrace.torch as fr
 from fidrace.method.noise_schedule import cosine_abar
@@ -51,3 +53,30 @@ def log_sigma(kind, t: torch.Tensor) -> np.ndarray:
 def optimizer_of(kind=torch.optim.AdamW, **more):
     weight = nn.Parameter(torch.ones(3))
     return kind([weight], lr=1e-3, **more), weight
+
+
+def adapted(kind, name: str, part: slice = slice(None)) -> dict[str, torch.Tensor]:
+    """What a race has learnt from `part` of each of 60 batches, and what it then gives for times of the loop's own law."""
+    race, (optimizer, _) = kind(name), optimizer_of()
+    for n in range(60):
+        t, _ = race(draws(kind, 1000, seed=n)[part])
+        with race.step(optimizer, 1 + t.double().flatten()):
+            pass
+    t, weight = race(draws(kind, 1000, seed=-1))
+    return race.state_dict()["state"] | {"t": t, "weight": weight}
+
+
+ADAPTED = {
+    "weight": (discrete, "uncertainty"),
+    "time": (path, "importance[history=2]"),
+    "curriculum": (path, "difficulty-curriculum[patience=0.1]"),
+}
+
+
+def adapted_by_rank(rank: int, folder: Path) -> None:
+    """One of two processes, which has its half of each batch."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    learnt = {case: adapted(*of, slice(500 * rank, 500 * (rank + 1))) for case, of in ADAPTED.items()}
+    torch.save(learnt, folder / f"{rank}.pt")
+    distributed.destroy_process_group()

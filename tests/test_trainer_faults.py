@@ -33,6 +33,17 @@ def test_a_run_that_fails_is_recorded_with_its_line(tmp_path: Path, fidrace, met
     assert "\n" not in line
 
 
+def test_a_damaged_checkpoint_is_made_again_once_it_is_removed(tmp_path: Path, fidrace) -> None:
+    path, out = study(tmp_path, ["slow", "cuts"], seeds=1, top={"evaluations": 2}), tmp_path / "s"
+    fidrace("run", path, "--out", out, code=4)
+    fidrace("run", path, "--out", out, "--retry-failed", code=4)  # it is measured again, not trained again
+    (damaged,) = out.glob("runs/*/cuts/*/out/run/ckpt-00080.json")
+    damaged.unlink()
+    fidrace("run", path, "--out", out, "--retry-failed")
+    assert damaged.exists()
+    assert [*table(out, "runs")["status"]] == ["finished", "finished"]
+
+
 def test_the_other_runs_go_on(tmp_path: Path, fidrace) -> None:
     path = study(tmp_path, ["fails", "slow"], seeds=2, top={"evaluations": 2}, trainer=OWN_FID)
     said = fidrace("run", path, "--out", tmp_path / "s", "--workers", "1", code=4, apart=True).stderr

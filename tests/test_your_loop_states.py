@@ -13,7 +13,21 @@ import fidrace.torch as fr
 from fidrace.errors import InputError
 from fidrace.method import NoiseSchedule
 from fidrace.method.registry import load_method
-from tests.loops import ABAR, DRAWS, KS, SIGMA, at, discrete, draws, lognormal, optimizer_of, path
+from tests.loops import (
+    ABAR,
+    ADAPTED,
+    DRAWS,
+    KS,
+    SIGMA,
+    adapted,
+    adapted_by_rank,
+    at,
+    discrete,
+    draws,
+    lognormal,
+    optimizer_of,
+    path,
+)
 
 
 def test_adaptive_methods_learn_the_loop_s_own_loss_and_weight_it():
@@ -48,6 +62,17 @@ def test_importance_keeps_the_loop_s_objective(kind):
     tenths = torch.bucketize(t.double().flatten(), own.sort().values[DRAWS // 10 :: DRAWS // 10][:9].contiguous())
     share = torch.zeros(10).double().index_add_(0, tenths, weight.double().flatten()) / DRAWS
     torch.testing.assert_close(share, torch.full((10,), 0.1).double(), rtol=0.03, atol=0)
+
+
+def test_two_processes_learn_what_one_does_from_the_whole_batch(tmp_path):
+    """A batch's halves are two processes' here: each method that adapts has seen both in each of them."""
+    torch.multiprocessing.spawn(adapted_by_rank, (tmp_path,), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    for case, of in ADAPTED.items():
+        whole, half = adapted(*of), adapted(*of, slice(500))
+        for rank in (first, second):
+            torch.testing.assert_close(rank[case], whole, rtol=1e-12, atol=0, equal_nan=True)
+        assert any(not torch.equal(half[name], value) for name, value in whole.items()), case  # one half teaches something else
 
 
 def observed(race: fr.Race, kind, losses, steps: int) -> fr.Race:

@@ -35,7 +35,10 @@ def train(out: Path, seed: int, method: str, steps: int, begin: int) -> None:
         done = n * (FACTOR if method == "fast" else 1.0) * (1 + chance)
         noise = math.nan if method == "explodes" and n > 20 else math.exp(-done / steps)
         text = json.dumps({"noise": noise})
-        (out / "run" / f"ckpt-{n:05d}.json").write_text(text[:5] if method == "cuts" and n == steps else text)
+        cut = method == "cuts" and n == steps and not (out.parent / "cut").exists()
+        (out / "run" / f"ckpt-{n:05d}.json").write_text(text[:5] if cut else text)
+        if cut:
+            (out.parent / "cut").touch()  # the first time
         if method == "twice":
             (out / f"ckpt-{n:05d}.json").write_text(text)
         print(f"step {n}", flush=True)

@@ -89,6 +89,8 @@ class TrainerRun:
         path = self.directory / "run.json"
         before = read_record(path, "remove its folder") if path.exists() else {}
         earlier = self.directory / "evals.csv"
+        if not self.is_trained(before):
+            before.pop("trained", None)
         self.evaluations = read_rows(earlier) if before.get("trained") and earlier.exists() else []
         if before.get("process_group") and before.get("host") == platform.node():
             end_left_behind(int(before["process_group"]), self.log)
@@ -115,6 +117,11 @@ class TrainerRun:
         self.write_row()
         self.files.write_evaluations(self.evaluations)
         self.report_event("run_started")
+
+    def is_trained(self, before: Row) -> bool:
+        """True if an earlier attempt trained to the end, and its last checkpoint is still there: a damaged one may be removed."""
+        found = find_checkpoints(self.out, self.trainer) if before.get("trained") else {}
+        return bool(found) and hash_of(found[max(found)]) == before.get("end_sha256")
 
     def values(self, **more: object) -> dict[str, object]:
         """The fields of a command's template."""
