@@ -233,7 +233,9 @@ def test_files_that_are_not_inceptions_weights_are_named_in_one_line(
 
 def test_absent_weights_are_said_with_what_gets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIDRACE_CACHE", str(tmp_path))
-    with pytest.raises(Missing, match=r"fidrace doctor TASK --fetch` or `--set quality.weights=FILE`$") as refusal:
+    with pytest.raises(
+        Missing, match=r"fidrace doctor cifar10 --fetch`; or, with a task, `--set quality.weights=FILE`$"
+    ) as refusal:
         load_features(config(None), CPU)
     assert str(refusal.value).startswith(str(weights_path()))
     assert weights_path().is_relative_to(tmp_path)

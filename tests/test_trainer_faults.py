@@ -164,6 +164,8 @@ WRONG = {
     "budget: a study with a [trainer] says it": ({"budget": None}, {}),
     "task: does not go with [trainer]": ({"task": "digits"}, {}),
     "unknown field 'trainer.comand'; did you mean 'command'?": ({}, {"comand": "x"}),
+    """trainer.fid: "fidrace", or {command = "...", read = "..."}""": ({}, {"fid": "clean"}),
+    "trainer.fid.read: Field required": ({}, {"fid": {"command": "x"}}),
     "no.npz: no such file": ({}, {"ref": "no.npz"}),
 }
 

@@ -29,7 +29,7 @@ DIMENSION = 2048
 SIZE = 299
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's release file
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-WEIGHTS_REMEDY = "get it: `fidrace doctor TASK --fetch` or `--set quality.weights=FILE`"
+WEIGHTS_REMEDY = "get it: `fidrace doctor cifar10 --fetch`; or, with a task, `--set quality.weights=FILE`"
 Resize = Literal["tf1", "clean"]
 
 

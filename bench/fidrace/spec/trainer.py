@@ -49,7 +49,7 @@ class TrainerConfig(Model):
     resume: goes on from {checkpoint}; without it an interrupted run begins anew.
     config: the trainer's own record of what it ran, below {out}, in which only the fields in `varies` may differ between runs.
     evaluate: draws `samples` samples from {checkpoint} into the folder {samples}, or into {samples}.npz or .zip.
-    fid: "fidrace", which compares them with `ref` by `features`; or their own command.
+    fid: their own command; None for "fidrace", which compares them with `ref` by `features`.
     patience: minutes without output and without a checkpoint after which a run is given up.
     ema: what is evaluated, in words."""
 
@@ -65,7 +65,7 @@ class TrainerConfig(Model):
     samples: int = Field(default=0, ge=0, le=10**9)
     ref: str = ""
     features: Literal["inception", "thumb8", "digits", "mnist"] | None = None
-    fid: Literal["fidrace"] | FidCommand = "fidrace"
+    fid: FidCommand | None = None
     patience: float = Field(default=60.0, gt=0, exclude=True)
     shell: bool = False
     ema: str = Field(default="", exclude=True)
@@ -91,6 +91,15 @@ class TrainerConfig(Model):
         """`ref`, a path in it relative to `source`."""
         return self.ref if self.ref in task_names() else str((self.source or Path()) / self.ref)
 
+    @pydantic.field_validator("fid", mode="before")
+    @classmethod
+    def _is_measured_by_fidrace_or_a_command(cls, value: object) -> object:
+        if value == "fidrace":
+            return None
+        if not isinstance(value, dict):
+            raise ValueError(""" "fidrace", or {command = "...", read = "..."}""".strip())
+        return value
+
     @pydantic.model_validator(mode="after")
     def _is_whole(self) -> "TrainerConfig":
         names = list(compile_pattern(self.checkpoints).groupindex)
@@ -103,7 +112,7 @@ class TrainerConfig(Model):
             raise ValueError(f"checkpoints: {self.unit} become optimizer steps by `batch`, images of one step")
         if not self.steps_per_unit:
             raise ValueError(f"checkpoints: `steps_each` says how many optimizer steps one {self.unit} is")
-        if self.fid == "fidrace" and not (self.evaluate and self.samples and self.ref):
+        if self.fid is None and not (self.evaluate and self.samples and self.ref):
             raise ValueError("fid = 'fidrace' takes `evaluate`, `samples` and `ref`; or name a command and what it prints")
         if self.evaluate and not self.samples:
             raise ValueError("evaluate takes `samples`, how many it draws")
@@ -115,7 +124,7 @@ class TrainerConfig(Model):
             ("command", self.command, RUN_FIELDS),
             ("resume", self.resume, CHECKPOINT_FIELDS),
             ("evaluate", self.evaluate, SAMPLE_FIELDS),
-            ("fid.command", "" if isinstance(self.fid, str) else self.fid.command, SAMPLE_FIELDS),
+            ("fid.command", self.fid.command if self.fid else "", SAMPLE_FIELDS),
             *((f"methods.{method}", f"x {arguments}", ("method", "seed", "out")) for method, arguments in self.methods.items()),
         ):
             if template:
@@ -198,7 +207,7 @@ def reference_hash(trainer: TrainerConfig) -> str:
 
 def metric_of(trainer: TrainerConfig) -> str:
     """The name of the distance that a trainer's samples are measured by."""
-    if trainer.fid != "fidrace" or ((trainer.features or "inception") == "inception" and trainer.ref not in task_names()):
+    if trainer.fid or ((trainer.features or "inception") == "inception" and trainer.ref not in task_names()):
         return "fid"
     if trainer.ref in task_names():
         return load_task(trainer.ref).quality.metric.removesuffix("_inf")

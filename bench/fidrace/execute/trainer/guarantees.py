@@ -76,7 +76,7 @@ def same_evaluation(task: TrainerTask) -> tuple[str, str]:
     """Who holds that all runs are measured alike: the harness, if it measures, and if no sampler is told of the method."""
     trainer = task.trainer
     told = {name for name in ("method", "arguments") if name in fields_of(trainer.evaluate)}
-    if trainer.fid != "fidrace":
+    if trainer.fid:
         return "said", "their own command measures"
     if told:
         return "unknown", f"the sampler is told the method, {{{min(told)}}}"

@@ -23,7 +23,7 @@ def check_trainer(study: Study) -> None:
     if not trainer.source.is_dir():
         raise InputError(f"trainer.source {trainer.source}: no such folder")
     find_checkpoints(trainer.source / "{out}", trainer)
-    own_fid = "" if isinstance(trainer.fid, str) else trainer.fid.command
+    own_fid = trainer.fid.command if trainer.fid else ""
     commands = {"command": trainer.command, "resume": trainer.resume, "evaluate": trainer.evaluate, "fid": own_fid}
     for name, template in commands.items():
         for method in study.methods if template and not trainer.shell else ():
@@ -31,7 +31,7 @@ def check_trainer(study: Study) -> None:
             here = trainer.source / program if "/" in program else Path(shutil.which(program) or "")
             if not here.is_file() or not os.access(here, os.X_OK):
                 raise InputError(f"trainer.{name}: no program {program!r} that can be started in {trainer.source}")
-    if trainer.fid == "fidrace":
+    if trainer.fid is None:
         reference_of(trainer.ref_path(), trainer.features, torch.device("cpu"))
 
 

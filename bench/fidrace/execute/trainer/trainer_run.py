@@ -196,7 +196,7 @@ class TrainerRun:
 
     def measure(self, samples: Path, place: dict[str, Any], step: int) -> Row:
         """The measured columns: by fidrace from the samples, or by their command."""
-        if not isinstance(self.trainer.fid, str):
+        if self.trainer.fid:
             printed = self.run("fid", self.trainer.fid.command, **place)
             return {"fd": read_number(printed, self.trainer.fid.read), "fd_se": math.nan}
         images = read_image_set(find_samples(samples))
