@@ -108,6 +108,11 @@ def test_prove_measures_what_the_seed_fixes_and_what_the_adapter_changes(tmp_pat
     assert re.search(r"native seed 0 twice: [\d.]+ and [\d.]+ at step 10", said)
     assert "unknown: same code, same chances, adapter inert" in table(tmp_path / "t").query("method == 'fast'")["flags"].iloc[0]
 
+    trainer["methods"] = arguments | {"baseline": "--method fails"}
+    path = study(tmp_path, ["native", "fast"], seeds=2, top={"baseline": "native"}, trainer=trainer)
+    said = fidrace("run", path, "--prove", "--out", tmp_path / "u", code=4).stderr
+    assert "--prove: baseline seed 0" in said
+
 
 def test_a_shell_is_used_only_if_the_study_says_so(tmp_path: Path, fidrace) -> None:
     """`$HOME` and `;` are plain words without one."""

@@ -16,7 +16,7 @@ import typer
 from fidrace.cli import options
 from fidrace.cli.looks import LookOptions, race_until_decided
 from fidrace.cli.place import Place, follow, make_executor, parse_place
-from fidrace.cli.shared import USAGE, fail, require_training
+from fidrace.cli.shared import SOME_FAILED, USAGE, fail, require_training
 from fidrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -135,12 +135,13 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
         with prepare(runner, place, folder) as specs:
             execute(runner, place, specs, output.as_json)
             race_until_decided(runner, partial(execute, runner, place, as_json=output.as_json), output.as_json)
-            if output.prove:
-                prove_trainer(runner, place, output.as_json)
+            proven = prove_trainer(runner, place, output.as_json) if output.prove else True
             from fidrace.cli.conclude import conclude, report_end  # after the runs: it loads matplotlib and plotly
 
             conclude(runner, output.as_json)
         report_end(runner, output.open_report, in_group=place.group is not None)
+        if not proven:
+            raise typer.Exit(SOME_FAILED)
     else:
         follow(runner, place)
 
@@ -260,8 +261,9 @@ def execute(runner: "StudyRunner", place: Place, specs: "list[RunSpec]", as_json
         watch(runner.execute(make_executor(runner, place), specs), len(specs), runner.study.task, as_json)
 
 
-def prove_trainer(runner: "StudyRunner", place: Place, as_json: bool) -> None:
-    """Execute the two runs that show what a trainer's seed fixes and what the adapter changes, and say what they showed."""
+def prove_trainer(runner: "StudyRunner", place: Place, as_json: bool) -> bool:
+    """Execute the two runs that show what a trainer's seed fixes and what the adapter changes, and say what they showed;
+    returns False if one has failed."""
     from fidrace.console import say
     from fidrace.execute.study_runner import StudyRunner
     from fidrace.execute.trainer.proof import FOLDER, conclude_proof, read_proof, study_of_proof
@@ -282,6 +284,7 @@ def prove_trainer(runner: "StudyRunner", place: Place, as_json: bool) -> None:
         shown = conclude_proof(runner.study, runner.directory, directory)
     except InputError as error:  # a run has failed: what the others show is shown all the same
         say(str(error))
-        return
+        return False
     for held in filter(None, (shown.chances, shown.adapter)):
         say(f"--prove: {held[1]}")
+    return True
