@@ -119,7 +119,7 @@ class TrainerRun:
         self.report_event("run_started")
 
     def is_trained(self, before: Row) -> bool:
-        """True if an earlier attempt trained to the end, and its last checkpoint is still there: a damaged one may be removed."""
+        """True if an earlier attempt trained to the end and its last checkpoint is still there (people remove damaged ones)."""
         found = find_checkpoints(self.out, self.trainer) if before.get("trained") else {}
         return bool(found) and hash_of(found[max(found)]) == before.get("end_sha256")
 
