@@ -116,6 +116,8 @@ class TrainerRun:
             write_atomic(self.directory / "source.diff", changed[1])
         self.write_row()
         self.files.write_evaluations(self.evaluations)
+        if self.trainer.resume or self.row.get("trained"):
+            self.iteration = max(find_checkpoints(self.out, self.trainer), default=0)
         self.report_event("run_started")
 
     def is_trained(self, before: Row) -> bool:
