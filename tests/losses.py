@@ -29,6 +29,7 @@ CASES = {  # `uncertainty` adapts its weights to the losses, in the order of the
     "plain": ("min-snr+stratified", {}),
     "adaptive": ("uncertainty", {}),
     "in parts": ("uncertainty", {"speed.microbatch": 12}),
+    "paired": ("immiscible+contrastive-fm[lam=0.3]+dispersive+switch-ema[every=5]", {}),
 }
 
 

@@ -14,7 +14,7 @@ from fidrace.data.loading import load_data
 from fidrace.method.noise_schedule import cosine_abar, noise_schedule
 from fidrace.method.registry import Registry
 from fidrace.spec.task import load_task
-from fidrace.train.diffusion import Diffusion
+from fidrace.train.diffusion import Diffusion, Examples, Network
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 from fidrace.train.variational_bound import Posterior, bin_log_likelihood
@@ -34,6 +34,12 @@ def stored(count: int, levels: int, generator: torch.Generator) -> Tensor:
     x0 = torch.randint(0, levels, (count, *TINY), generator=generator) * (2 / (levels - 1)) - 1
     x0[:, 0, 0, 0], x0[:, 0, 0, 1] = -1, 1
     return x0
+
+
+def losses_of(diffusion: Diffusion, network: Network, *of: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The eps-MSE and the bound of x0, eps, t and perhaps labels."""
+    found = diffusion.losses(network, Examples(*of, *([None] if len(of) == 3 else [])))  # type: ignore[arg-type]
+    return found.mse, found.bits
 
 
 def mean_bits(abar: np.ndarray, prediction: str, x0: np.ndarray, x: np.ndarray, said: np.ndarray, t: int, levels: int) -> float:
@@ -85,7 +91,7 @@ def test_losses_and_their_gradients_equal_the_equations(prediction: str, name: s
     output = torch.cat([target + 0.1 * slip, spread], dim=1).float().requires_grad_()
 
     diffusion = Diffusion(abar, prediction, learned_sigma=True, levels=levels)  # type: ignore[arg-type]
-    eps_mse, bound = diffusion.losses(saying(output), x0, eps, t)
+    eps_mse, bound = losses_of(diffusion, saying(output), x0, eps, t)
     assert bound is not None
     (gradient,) = torch.autograd.grad(bound.sum(), output, retain_graph=True)
     (gradient_mse,) = torch.autograd.grad(eps_mse.sum(), output)
@@ -119,7 +125,7 @@ def test_where_the_x0_of_a_wrong_prediction_is_absurd_the_gradient_is_still_fini
     abar = cosine_abar(4000)
     x0, t = torch.zeros(3, *TINY), torch.tensor([0, 3998, 3999])
     output = torch.full((3, 6, 4, 4), 30.0, requires_grad=True)
-    _, bound = Diffusion(abar, "eps", learned_sigma=True).losses(saying(output), x0, x0, t)
+    _, bound = losses_of(Diffusion(abar, "eps", learned_sigma=True), saying(output), x0, x0, t)
     assert bound is not None
     bound.sum().backward()
     assert bound.isfinite().all()
@@ -135,10 +141,10 @@ def test_without_a_learned_variance_there_is_no_bound_and_the_same_eps_mse(predi
     plain = Diffusion(cosine_abar(1000), prediction)  # type: ignore[arg-type]
     learned = Diffusion(cosine_abar(1000), prediction, learned_sigma=True)  # type: ignore[arg-type]
     expected = plain.eps_mse(saying(output), x0, eps, t)
-    loss, bound = plain.losses(saying(output), x0, eps, t)
+    loss, bound = losses_of(plain, saying(output), x0, eps, t)
     assert bound is None
     both = saying(torch.cat([output, spread], dim=1))
-    for other in (loss, learned.eps_mse(both, x0, eps, t), learned.losses(both, x0, eps, t)[0]):
+    for other in (loss, learned.eps_mse(both, x0, eps, t), losses_of(learned, both, x0, eps, t)[0]):
         assert torch.equal(other, expected)
 
 
@@ -147,7 +153,7 @@ def test_outputs_in_half_precision_are_compared_in_float32() -> None:
     x0, eps = torch.randn(2, 2, *TINY, generator=generator)
     output = torch.randn(2, 6, 4, 4, generator=generator).bfloat16()
     diffusion, t = Diffusion(cosine_abar(1000), "eps", learned_sigma=True), torch.tensor([0, 400])
-    for half, full in zip(*(diffusion.losses(saying(o), x0, eps, t) for o in (output, output.float())), strict=True):
+    for half, full in zip(*(losses_of(diffusion, saying(o), x0, eps, t) for o in (output, output.float())), strict=True):
         assert half is not None
         assert full is not None
         assert half.dtype == torch.float32
@@ -164,7 +170,7 @@ def test_the_bound_is_zero_where_p_is_the_posterior(prediction: str) -> None:
     target = diffusion._target(x0, eps, t)
     for spread, v in ((-1.0, 0.0), (0.0, 0.5), (1.0, 1.0)):
         output = torch.cat([target, torch.full_like(x0, spread)], dim=1)
-        _, bound = diffusion.losses(saying(output), x0, eps, t)
+        _, bound = losses_of(diffusion, saying(output), x0, eps, t)
         beta = 1 - abar[t] / abar[t - 1]
         ratio = ((1 - abar[t - 1]) / (1 - abar[t])) ** -v  # sigma^2 / beta~ = (beta / beta~)^v
         assert beta.min() > 0
@@ -187,7 +193,7 @@ def test_for_gaussian_data_and_its_ideal_denoiser_the_best_variance_is_that_of_t
     assert (np.abs(best) < 1).all()
     spread = torch.tensor(best, dtype=torch.float32)[:, None, None, None].expand_as(x0).clone().requires_grad_()
     diffusion = Diffusion(abar, "eps", learned_sigma=True)
-    _, bound = diffusion.losses(saying(torch.cat([eps_hat, spread], dim=1)), x0, eps, torch.from_numpy(t))
+    _, bound = losses_of(diffusion, saying(torch.cat([eps_hat, spread], dim=1)), x0, eps, torch.from_numpy(t))
     assert bound is not None
     slope = torch.autograd.grad(bound.sum(), spread)[0].sum((1, 2, 3)).numpy()
     assert bound.detach().numpy() == pytest.approx(0.5 * np.log(r / tilde) / math.log(2), rel=0.02)
@@ -202,7 +208,7 @@ def test_the_mean_over_timesteps_is_a_thousandth_of_the_whole_bound() -> None:
     x0 = stored(1, 256, generator).expand(T, *TINY)
     eps = torch.randn(T, *TINY, generator=generator)
     output = torch.cat([eps + 0.3 * torch.randn(x0.shape, generator=generator), torch.zeros(x0.shape)], dim=1)
-    _, bound = Diffusion(abar, "eps", learned_sigma=True).losses(saying(output), x0, eps, t)
+    _, bound = losses_of(Diffusion(abar, "eps", learned_sigma=True), saying(output), x0, eps, t)
     a = torch.tensor(abar)[:, None, None, None]
     x = (a.sqrt() * x0 + (1 - a).sqrt() * eps).numpy()
     terms = [mean_bits(abar, "eps", x0[i].double().numpy(), x[i], output[i].double().numpy(), i, 256) for i in range(T)]
@@ -256,12 +262,13 @@ def test_one_iteration_minimises_the_weighted_eps_mse_plus_the_unweighted_bound(
     training = Training(task, Registry().compose("min-snr"), 0, load_data(task.data), ProcessGroup(torch.device("cpu")))
     training.advance(2)  # the output starts at zero, where too little depends on anything
     before, losses, asked = copy.deepcopy(training.network), training.diffusion.losses, []
-    training.diffusion.losses = lambda network, *rest: asked.append(rest) or losses(network, *rest)  # type: ignore
+    training.diffusion.losses = lambda network, *rest: asked.extend(rest) or losses(network, *rest)  # type: ignore
     training.step()
-    ((x0, eps, t, labels),) = asked
+    (examples,) = asked
     assert training.diffusion.bound is not None
     assert training.diffusion.bound.levels == 17
-    loss, bound = losses(before, x0, eps, t, labels)
+    found = losses(before, examples)
+    t, loss, bound = examples.t, found.mse, found.bits
     snr = cosine_abar(1000)[t.numpy()] / (1 - cosine_abar(1000)[t.numpy()])
     weight = torch.from_numpy(np.minimum(snr, 5) / snr).float()
     assert bound is not None

@@ -12,6 +12,7 @@ from fidrace.data.loading import load_data
 from fidrace.method.registry import Registry
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import load_task
+from fidrace.train.diffusion import Examples
 from fidrace.train.loop import Training
 from fidrace.train.noise import draw_normals, to_normals
 from fidrace.train.process_group import ProcessGroup
@@ -31,11 +32,11 @@ def first_batch(method: str, seed: int) -> dict[str, torch.Tensor]:
     weights = torch.cat([parameter.detach().flatten() for parameter in training.network.parameters()])
     caught = {}
 
-    def catch(network: object, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor, labels: object) -> None:
-        caught.update(x0=x0, eps=eps, t=t)
+    def catch(network: object, examples: Examples) -> None:
+        caught.update(x0=examples.x0, eps=examples.eps, t=examples.t)
         raise Seen
 
-    training.diffusion.eps_mse = catch  # type: ignore[method-assign, assignment]
+    training.diffusion.losses = catch  # type: ignore[method-assign, assignment]
     with pytest.raises(Seen):
         training.step()
     return {"weights": weights, **caught}

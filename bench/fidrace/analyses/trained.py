@@ -9,7 +9,7 @@ from torch import nn
 from fidrace.data.base import Data
 from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
-from fidrace.method.noise_schedule import noise_schedule
+from fidrace.method.registry import load_method
 from fidrace.spec.study import RunSpec
 from fidrace.storage import checked_tensors
 from fidrace.storage.tables import WEIGHTS
@@ -48,9 +48,9 @@ class TrainedRun:
 
     def diffusion(self, data: Data, device: torch.device) -> Diffusion:
         """The process that the network was trained on."""
-        config = self.spec.own_task.diffusion
-        abar = noise_schedule(config.schedule, config.timesteps)
-        return Diffusion(abar, config.prediction, device, config.learned_sigma, data.levels)
+        schedule, sigma = self.spec.own_task.noise_schedule(), self.spec.own_task.diffusion.learned_sigma
+        prediction = load_method(self.spec.method, self.spec.methods_path).prediction(schedule.prediction)
+        return Diffusion(schedule.abar, prediction, device, sigma, data.levels)
 
 
 def finished_runs(series: StudySeries) -> list[TrainedRun]:

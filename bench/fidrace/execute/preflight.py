@@ -17,8 +17,6 @@ from fidrace.evaluate.features import load_features
 from fidrace.evaluate.guards import NEIGHBOURS
 from fidrace.evaluate.reference_file import read_reference_file
 from fidrace.execute.kept_weights import most_kept
-from fidrace.method.base import NoiseSchedule
-from fidrace.method.noise_schedule import noise_schedule
 from fidrace.method.registry import Registry
 from fidrace.spec.measurement import QualityConfig
 from fidrace.spec.study import Study
@@ -118,12 +116,11 @@ def check_space(study: Study, folder: Path, runs: int) -> None:
 def check_methods(study: Study) -> None:
     """Raise InputError if a method of this study cannot prepare for the task's timesteps, or fails at iteration 0."""
     task, registry = study.own_task, Registry(study.methods_path)
-    abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
     for name in study.methods:
         method = registry.compose(name)
         try:
             with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
-                method.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
-                method.timestep_density(0), method.loss_weight(0), method.optimizer(0)
+                method.prepare(task.noise_schedule())
+                method.timestep_density(0), method.loss_weight(0), method.optimizer(0), method.decay(1)
         except (Exception, SystemExit) as error:
             raise InputError(f"method {name!r} cannot start: {type(error).__name__}: {error}") from error

@@ -1,13 +1,14 @@
 """The interface of a training-acceleration method.
 
-A method is arrays over timesteps and two numbers, all functions of progress tau in [0, 1]: p[T] the density that
-timesteps are drawn from, w[T] the weight on the eps-MSE of each example, the learning-rate multiplier and Adam's
-beta1; and how the batch's uniforms are spread. Methods import neither torch nor the harness that runs them.
+Most methods are arrays over timesteps and a few numbers, all functions of progress tau in [0, 1]: p[T] the density that
+timesteps are drawn from, w[T] the weight on the eps-MSE of each example, the learning-rate multiplier and Adam's beta1, the
+decay of the weights' average; and how the batch's uniforms are spread. Methods import neither torch nor the harness that
+runs them.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, dataclass_transform
+from typing import Any, ClassVar, Literal, Protocol, dataclass_transform
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +18,32 @@ Ints = NDArray[np.int64]
 Prediction = Literal["eps", "x0", "v", "flow"]  # flow: the velocity eps - x0 of the path (1 - s) x0 + s eps
 Evidence = Literal["published", "reconstructed", "inferred"]
 
-# The aspects of training that a method may claim, in the order in which a composition names its parts,
-# and the hooks that claim each.
+# The aspects of training that a method may claim, in the order in which a composition names its parts, and the hooks that claim
+# each. Those of BATCH take tensors.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "timesteps": ("timestep_density", "timesteps"),
     "uniforms": ("uniforms", "timesteps"),  # code that turns uniforms into timesteps relies on how they are spread
     "weight": ("loss_weight",),
     "optimizer": ("optimizer",),
+    "noise": ("couple",),
+    "target": ("target",),
+    "prediction": ("prediction",),
+    "auxiliary": ("auxiliary",),
+    "average": ("decay", "feedback"),
 }
+BATCH = frozenset({"noise", "target", "auxiliary"})
 
 
 @dataclasses.dataclass(frozen=True)
 class NoiseSchedule:
     """What a method is prepared for: abar[T] (alpha-bar, float64, read-only), what the network predicts, the data's standard
-    deviation, and the horizon (the run's budget in iterations)."""
+    deviation, the horizon (the run's budget in iterations), and the decay of the task's average of weights."""
 
     abar: Floats
     prediction: Prediction = "eps"
     sigma_data: float = 0.5
     horizon: int = 1000
+    ema_decay: float = 0.9999
 
     def __post_init__(self) -> None:
         own = self.abar.copy()  # the sampler has another copy: no method can change the diffusion
@@ -69,6 +77,22 @@ class NoiseSchedule:
         """
         p = np.exp(log_f - log_f.max()) * np.abs(np.gradient(self.log_snr))
         return p / p.sum()
+
+
+class Draw(Protocol):
+    """What a hook may draw besides the batch: the same for every method of a seed, and whatever the number of ranks.
+    labels[B]: the classes of the batch, or None."""
+
+    labels: Any
+
+    def normals(self, k: int = 1) -> Any:
+        """The k-th further tensor of standard normals, of the batch's shape."""
+
+    def uniforms(self, k: int = 1) -> Floats:
+        """The k-th further array of uniforms in [0, 1), one for each example."""
+
+    def images(self, count: int) -> Any:
+        """x0[count, C, H, W] of `count` further training images, which count as read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +164,37 @@ class Method:
     def optimizer(self, progress: float) -> tuple[float, float | None]:
         """The multiplier of the base learning rate, and Adam's beta1 (None keeps the task's)."""
         return 1.0, None
+
+    def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
+        """The images and noise of the global batch, from independent x0 and eps [B, C, H, W], tensors on the run's device: the
+        place in x0 of each example's image (None: its own), and its noise."""
+        return None, eps
+
+    def target(self, x0: Any, eps: Any, signal: Any, noise: Any, draw: Draw) -> tuple[Any, Any, Any]:
+        """The noise that x_t is made with, and the x0 and eps that the network's target is made from, each [B, C, H, W], for
+        the global batch; x_t = signal x0 + noise eps, with signal and noise [B, 1, 1, 1]."""
+        return eps, x0, eps
+
+    def prediction(self) -> Prediction | None:
+        """What the network predicts, in training and in the sampler; None is the task's."""
+        return None
+
+    def auxiliary(self, predicted: Any, wanted: Any, taps: Mapping[str, Any], gather: Any) -> Any:
+        """A further term of the loss, a tensor [b] of the examples or of no dimension, which no weight multiplies, from what
+        the network predicts and its target [b, C, H, W] of this rank's examples, and the activations that `taps` names.
+        `gather(z[b, ...])` is z of the global batch, with its gradient."""
+        return 0.0
+
+    taps: ClassVar[tuple[str, ...]] = ()  # the places of the network whose activations `auxiliary` sees
+
+    def decay(self, n: int) -> float | None:
+        """The share in [0, 1] that the average of the weights keeps of itself in its update after step n = 1, 2, ...; None is
+        the task's. The averaged network is what is evaluated."""
+        return None
+
+    def feedback(self, n: int) -> bool:
+        """Whether the average takes the place of the weights after step n."""
+        return False
 
     def observe(self, t: Ints, loss: Floats) -> None:
         """For adaptive methods: timesteps t[B] and unweighted eps-MSEs loss[B] of one iteration, in global sample order.

@@ -1,5 +1,6 @@
 """One method, or several that claim different aspects, as the training loop calls them iteration by iteration."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidrace.errors import InputError
-from fidrace.method.base import ASPECTS, Floats, Ints, Method, NoiseSchedule, distribution
+from fidrace.method.base import ASPECTS, Floats, Ints, Method, NoiseSchedule, Prediction, distribution
 from fidrace.method.baseline import Baseline
 
 
@@ -30,7 +31,11 @@ class Composition:
         self.parts = sorted(parts, key=lambda part: [order.index(aspect) for aspect in part.aspects()])
         self._neutral = neutral = Baseline()  # for aspects that no part claims
         self.claims = claims  # the part that controls each aspect, of those that any does
-        self._timesteps, self._uniforms, self._weight, self._optimizer = (claims.get(aspect, neutral) for aspect in order)
+        by_aspect = {aspect: claims.get(aspect, neutral) for aspect in order}
+        self._timesteps, self._uniforms, self._weight = (by_aspect[name] for name in ("timesteps", "uniforms", "weight"))
+        self._optimizer, self._average = by_aspect["optimizer"], by_aspect["average"]
+        self.noise, self.target, self.auxiliary = (by_aspect[name] for name in ("noise", "target", "auxiliary"))
+        self._prediction = by_aspect["prediction"]
 
     def __str__(self) -> str:
         return "+".join(map(str, self.parts))
@@ -46,7 +51,21 @@ class Composition:
         """The evidence of its least certain part."""
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
 
+    @property
+    def changes_batch(self) -> bool:
+        """True if a part pairs images and noise, or changes the target: its hooks take the global batch."""
+        return bool({"noise", "target"} & self.claims.keys())
+
+    def prediction(self, own: Prediction) -> Prediction:
+        """What the network predicts if the task's predicts `own`; raises ValueError if that is a flow's velocity, and a part
+        says otherwise."""
+        chosen = self._prediction.prediction()
+        if chosen is not None and (own == "flow") != (chosen == "flow"):
+            raise ValueError(f"{self._prediction}: the network of a flow predicts its velocity, and no other does")
+        return chosen or own
+
     def prepare(self, schedule: NoiseSchedule) -> None:
+        self.schedule = schedule = dataclasses.replace(schedule, prediction=self.prediction(schedule.prediction))
         self._own_weight = schedule.own_weight
         for part in (*self.parts, self._neutral):
             part.prepare(schedule)
@@ -82,6 +101,16 @@ class Composition:
     def optimizer(self, n: int) -> tuple[float, float | None]:
         scale, beta1 = self._optimizer.optimizer(self._optimizer.progress(n))
         return float(scale), None if beta1 is None else float(beta1)
+
+    def decay(self, n: int) -> float | None:
+        """The average's decay in its update after step n = 1, 2, ...; None is the task's."""
+        value = self._average.decay(n)
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{self._average}: decay is {value:g} at step {n}, outside [0, 1]")
+        return None if value is None else float(value)
+
+    def feedback(self, n: int) -> bool:
+        return bool(self._average.feedback(n))
 
     def observe(self, t: Ints, loss: Floats) -> None:
         for part in self.parts:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from fidrace.errors import nearest
-from fidrace.method.base import ASPECTS, Floats, Ints, Method, NoiseSchedule, Prediction
+from fidrace.method.base import ASPECTS, BATCH, Floats, Ints, Method, NoiseSchedule, Prediction
 from fidrace.method.baseline import Baseline
 from fidrace.method.composition import Composition
 from fidrace.method.noise_schedule import parse_noise_schedule
@@ -26,12 +26,13 @@ GRIDS = ("linear-1000", "cosine-1000", "cosine-4000", "cosine-16", "flow-1000")
 HORIZON = 100
 ITERATIONS = (0, 1, 25, 50, 75, 99, 100, 110)  # the last is the evaluation past the budget
 WARM_UP = 1000  # iterations after which an adaptive method must have changed something
-DRAWS, BATCH = 100_000, 250
+DRAWS, EXAMPLES = 100_000, 250
+PREDICTIONS = typing.get_args(Prediction)
 CLAIMING = tuple(dict.fromkeys(hook for hooks in ASPECTS.values() for hook in hooks))
 HOOKS = (*CLAIMING, "prepare", "aspects", "observe", "state_dict", "load_state_dict")
 
 Answers = dict[int, list[Floats]]  # by iteration, in the order of ANSWERED
-ANSWERED = ("density", "weight", "optimizer", "timesteps")
+ANSWERED = ("density", "weight", "optimizer", "timesteps", "average", "prediction")
 
 
 class Unfit(Exception):
@@ -86,6 +87,8 @@ def check_effect(registry: Registry, name: str) -> None:
             continue
         if not part.aspects():
             raise Unfit(f"{part} claims no aspect: it overrides none of {', '.join(CLAIMING)}")
+        if BATCH & {*part.aspects()}:  # fidrace.execute.batch_checks, with tensors
+            continue
         if not any(differs_from_baseline(Maker(registry, str(part), grid)) for grid in GRIDS):
             raise Unfit(f"{part} changes nothing: it answers as the baseline does at every progress on {', '.join(GRIDS)}")
 
@@ -108,7 +111,10 @@ def check_densities(make: Maker) -> None:
 
 
 def check_weights(make: Maker) -> None:
-    for prediction in typing.get_args(Prediction):
+    chosen = "prediction" in make.registry.compose(make.name).claims
+    for prediction in PREDICTIONS:
+        if chosen and prediction == "flow":  # which it is refused for
+            continue
         for n, composition in make.stages(prediction):
             with add_place(f"{make.place(n)}, predicting {prediction}"):
                 w = composition.loss_weight(n)
@@ -134,6 +140,14 @@ def check_optimizer(make: Maker) -> None:
             raise Unfit(f"beta1 is {beta1:g}, outside [0, 1), {make.place(n)}")
 
 
+def check_average(make: Maker) -> None:
+    """The decay is in [0, 1], and only an average that differs from the weights is fed back."""
+    for n, composition in make.stages():
+        with add_place(make.place(n)):
+            if composition.decay(n + 1) == 0 and composition.feedback(n + 1):
+                raise ValueError("the average is fed back, and its decay is 0: it is the weights themselves")
+
+
 def check_draws(make: Maker) -> None:
     """Timesteps are integers in [0, T), one per uniform, and their pooled counts lie within 4 sigma of the density."""
     rng = np.random.default_rng(0)
@@ -144,10 +158,10 @@ def check_draws(make: Maker) -> None:
         counts = {size: len(composition.timesteps(rng.random(size), n)) for size in (1, 7, 64)}
         if any(size != count for size, count in counts.items()):
             raise Unfit(f"batches of 1, 7 and 64 become {list(counts.values())} timesteps {place}")
-        batches = [composition.timesteps(u, n) for u in rng.random((DRAWS // BATCH, BATCH))]
+        batches = [composition.timesteps(u, n) for u in rng.random((DRAWS // EXAMPLES, EXAMPLES))]
         t = np.concatenate(batches)
         if len(t) != DRAWS or not np.issubdtype(t.dtype, np.integer):
-            raise Unfit(f"timesteps are {t.dtype}[{len(batches[0])}] for a batch of {BATCH}, not int64[{BATCH}], {place}")
+            raise Unfit(f"timesteps are {t.dtype}[{len(batches[0])}] for a batch of {EXAMPLES}, not int64[{EXAMPLES}], {place}")
         if min(t.min(), edge.min()) < 0 or max(t.max(), edge.max()) >= T:
             raise Unfit(f"a timestep outside 0 to {T - 1} is drawn {place}")
         expected = DRAWS * (np.full(T, 1 / T) if p is None else p)
@@ -174,15 +188,19 @@ def worst_deviation(observed: Ints, expected: Floats) -> float:
 
 
 def answers(composition: Composition, n: int) -> list[Floats]:
-    """What a composition answers at iteration n: p[T], w[T], (learning-rate multiplier, beta1 or NaN), t[BATCH]."""
+    """What a composition answers at iteration n: p[T], w[T], (learning-rate multiplier, beta1 or NaN), t[EXAMPLES], and of the
+    update after it (the average's decay or NaN, 1 if it is fed back)."""
     T = composition.parts[0].schedule.T
     p, w, (scale, beta1) = composition.timestep_density(n), composition.loss_weight(n), composition.optimizer(n)
-    t = composition.timesteps(np.random.default_rng(n).random(BATCH), n)
+    t = composition.timesteps(np.random.default_rng(n).random(EXAMPLES), n)
+    decay = composition.decay(n + 1)
     return [
         np.full(T, 1 / T) if p is None else np.array(p, dtype=np.float64),
         np.ones(T) if w is None else np.array(w, dtype=np.float64),
         np.array([scale, np.nan if beta1 is None else beta1]),
         np.array(t, dtype=np.float64),
+        np.array([np.nan if decay is None else decay, composition.feedback(n + 1)]),
+        np.array([PREDICTIONS.index(composition.schedule.prediction)]),
     ]
 
 
@@ -242,6 +260,7 @@ CHECKS: dict[str, Callable[[Registry, str], None]] = {
     "the density is finite, >= 0 and sums to 1 at every progress": partial(on_every_schedule, check_densities),
     "the weight is finite and >= 0 at every progress": partial(on_every_schedule, check_weights),
     "the learning-rate multiplier is finite and >= 0, beta1 in [0, 1)": partial(on_every_schedule, check_optimizer),
+    "the average's decay is in [0, 1]": partial(on_every_schedule, check_average),
     "timesteps follow the density": partial(on_every_schedule, check_draws),
     "answers depend on progress and observed losses alone": partial(on_every_schedule, check_hidden_state),
     "a restored method continues as if never interrupted": partial(on_every_schedule, check_resume),

@@ -16,19 +16,21 @@ HORIZON = 1000  # iterations; the profile depends on progress alone
 
 @dataclass(frozen=True)
 class ProfilePoint:
-    """A composition's answers at one progress: p[T], w[T] on the eps-MSE, the learning-rate multiplier and Adam's beta1."""
+    """A composition's answers at one progress: p[T], w[T] on the eps-MSE, the learning-rate multiplier, Adam's beta1, and the
+    decay of the average (of both None: the task's)."""
 
     progress: float
     p: Floats
     w: Floats
     lr_scale: float
     beta1: float | None
+    decay: float | None
 
     def row(self) -> list[str]:
-        """The cells of a table: progress, multiplier, beta1, share of p in tenths of T, range of w."""
+        """The cells of a table: progress, multiplier, beta1, decay, share of p in tenths of T, range of w."""
         tenths = " ".join(f"{part.sum():.3f}" for part in np.array_split(self.p, 10))
-        beta1 = "the task's" if self.beta1 is None else f"{self.beta1:.6g}"
-        return [f"{self.progress:g}", f"{self.lr_scale:.6g}", beta1, tenths, f"{self.w.min():.4g} to {self.w.max():.4g}"]
+        own = ["the task's" if value is None else f"{value:.6g}" for value in (self.beta1, self.decay)]
+        return [f"{self.progress:g}", f"{self.lr_scale:.6g}", *own, tenths, f"{self.w.min():.4g} to {self.w.max():.4g}"]
 
 
 def profile(
@@ -58,4 +60,4 @@ def _profile_points(composition: Composition, progresses: Sequence[float]) -> It
         done = n
         p, w = composition.timestep_density(n), composition.loss_weight(n)
         p, w = np.full(T, 1 / T) if p is None else p, np.ones(T) if w is None else w
-        yield ProfilePoint(n / HORIZON, p, w, *composition.optimizer(n))
+        yield ProfilePoint(n / HORIZON, p, w, *composition.optimizer(n), composition.decay(n + 1))

@@ -18,6 +18,7 @@ from fidrace.method.composition import Composition
 from fidrace.method.profile import HORIZON, ProfilePoint
 from fidrace.method.registry import Registry
 from fidrace.report.terminal import make_console
+from fidrace.spec.task import load_task
 from fidrace.storage.atomic import write_atomic
 from fidrace.storage.tables import csv_text
 
@@ -42,7 +43,7 @@ def explain(composition: Composition, grid: str, points: list[ProfilePoint]) -> 
             print(f"  {parameter_line(part, key)}")
         print()
     table = Table(
-        "progress", "lr_scale", "beta1", "share of timesteps, by tenths of T", "weight on the eps-MSE",
+        "progress", "lr_scale", "beta1", "EMA decay", "share of timesteps, by tenths of T", "weight on the eps-MSE",
         title=f"on {grid}{adaptive_note(composition)}", title_justify="left",
     )  # fmt: skip
     for point in points:
@@ -97,13 +98,15 @@ def write_plot(composition: Composition, grid: str, points: list[ProfilePoint], 
 
 def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple[int, int]:
     """Run and print the checks of a method; returns how many failed, and how many there were."""
-    from fidrace.execute import method_trial as trial  # torch
+    from fidrace.execute import batch_checks  # torch
+    from fidrace.execute import method_trial as trial
 
     def report(title: str, wrong: str, found: str = "") -> bool:
         print(f"{'FAILED' if wrong else 'ok':7} {title}{': ' if wrong or found else ''}{wrong or found}", flush=True)
         return not wrong
 
     passed = [report(title, wrong) for title, wrong in conformance.examine(registry, name)]
+    passed += [report(title, wrong) for title, wrong in batch_checks.examine(registry, name)]
     wrong = found = ""
     try:
         found = trial.race_briefly(name, methods_path)
@@ -111,6 +114,8 @@ def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple
         wrong = f"{type(error).__name__}: {error}"
     passed.append(report(f"a race of {trial.STEPS} steps, whole and interrupted", wrong, found))
     if all(passed):
+        if {"noise", "target"} & registry.compose(name).claims.keys():
+            print(f"{'':7} {batch_checks.measure_noise(registry.compose(name), load_task('digits'))}")
         ratio = trial.step_ratio(name, registry, blocks=5)
         print(f"{'':7} a step takes {ratio:.2f} times the baseline's (medians of 50 steps in turn)")
     return passed.count(False), len(passed)

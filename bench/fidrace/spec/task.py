@@ -11,7 +11,8 @@ import pydantic
 from pydantic import Field
 
 from fidrace.errors import InputError, nearest
-from fidrace.method.base import Prediction
+from fidrace.method.base import NoiseSchedule, Prediction
+from fidrace.method.noise_schedule import noise_schedule
 from fidrace.spec.measurement import QualityConfig, SignatureConfig
 from fidrace.spec.network import NetworkConfig, keep_what_fits
 from fidrace.spec.random_streams import VERSION
@@ -201,6 +202,11 @@ class Task(Model):
     def has_open_content(self) -> bool:
         """True if content that all runs must share is known only by its path so far, not by its hash."""
         return not self.data.sha256 or bool(self.quality.reference and not self.quality.reference_sha256)
+
+    def noise_schedule(self) -> NoiseSchedule:
+        """What a method is prepared for."""
+        abar = noise_schedule(self.diffusion.schedule, self.diffusion.timesteps)
+        return NoiseSchedule(abar, self.diffusion.prediction, self.data.sigma_data, self.budget.iterations, self.ema.decay)
 
     def sampling_forwards(self, evaluations: int | None = None) -> int:
         """Forward passes, counted in images, for the samples of `evaluations` evaluations (None: all) and `final_samples`."""

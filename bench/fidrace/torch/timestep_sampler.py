@@ -19,6 +19,7 @@ from fidrace.torch.processes import Process, to
 
 BELOW_ONE = 1 - 2.0**-53
 MANY_CALLS = 1000  # of race(t) without a step
+CARRIED = ("timesteps", "uniforms", "weight", "optimizer")  # aspects
 
 
 class TimestepSampler:
@@ -53,6 +54,12 @@ class TimestepSampler:
             raise InputError(f"sigma_data={sigma_data!r}: the data's standard deviation, above 0")
         self.sigma_data = float(sigma_data)
         claims = self.method.claims
+        for aspect, part in claims.items():
+            if aspect not in CARRIED:
+                raise InputError(
+                    f"method {str(part)!r} changes the {aspect}, which is your loop's own: "
+                    f"{', '.join(CARRIED[:-1])} and {CARRIED[-1]} can be carried into it"
+                )
         self.adaptive = self.method.adaptive()
         self.weight_adapts = "weight" in claims and claims["weight"].overrides("observe")
         self.claims_weight = "weight" in claims and not self.weight_adapts

@@ -39,8 +39,8 @@ class HostBatch:
 
 @dataclass(frozen=True)
 class Batch:
-    """This rank's x0[b, C, H, W] in [-1, 1], eps of its shape and labels[b] (None without classes), on the device; uniforms[B]
-    of the whole batch, from which a method draws its timesteps."""
+    """x0[b, C, H, W] in [-1, 1] of this rank or of the whole batch, eps of its shape and labels[b] (None without classes), on
+    the device; uniforms[B] of the whole batch, from which a method draws its timesteps."""
 
     x0: Tensor
     eps: Tensor
@@ -49,10 +49,13 @@ class Batch:
 
 
 class Batches:
-    """The batches of one run."""
+    """The batches of one run; `whole`: each rank makes all of every batch, and not its part alone. `read` counts the images
+    that were read besides."""
 
-    def __init__(self, task: Task, data: Data, streams: Streams, ranks: ProcessGroup):
-        self.task, self.data, self.streams, self.ranks, self.device = task, data, streams, ranks, ranks.device
+    def __init__(self, task: Task, data: Data, streams: Streams, ranks: ProcessGroup, whole: bool = False):
+        self.task, self.data, self.streams, self.device = task, data, streams, ranks.device
+        self.ranks = ProcessGroup(ranks.device) if whole else ranks
+        self.read = 0
         asked = task.speed.resident
         resident = data.train.nbytes <= MAX_RESIDENT if asked is None else asked
         self.images = torch.from_numpy(np.array(data.train)).to(self.device) if resident else None
@@ -69,6 +72,19 @@ class Batches:
             x0 = torch.where(to_device(host.flips, self.device)[:, None, None, None], x0.flip(-1), x0)
         labels = None if host.labels is None else to_device(host.labels, self.device)
         return Batch(x0, to_normals(to_device(host.bits, self.device), tuple(x0.shape[1:])), labels, host.uniforms)
+
+    def further_images(self, n: int, count: int) -> Tensor:
+        """x0[count, C, H, W] of `count` training images that are not in the batch of iteration n, each once, unflipped. Raises
+        ValueError if there are not so many."""
+        size = len(self.data.train)
+        others = np.setdiff1d(np.arange(size), self.streams.order(n, self.task.optimizer.batch, size))
+        if count > len(others):
+            raise ValueError(f"{count} further images: the data have {len(others)} besides the batch")
+        index = self.streams.at("further images", n).permutation(others)[:count]
+        self.read += count
+        if self.images is not None:
+            return to_unit_range(self.images[to_device(torch.from_numpy(index), self.device)])
+        return to_unit_range(to_device(torch.from_numpy(self.data.train[index]), self.device))
 
     def draw_host_batch(self, n: int) -> HostBatch:
         """Draw the batch of iteration n on the host."""

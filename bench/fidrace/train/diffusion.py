@@ -5,6 +5,7 @@ x0[B, C, H, W] data in [-1, 1], eps the same shape, t[B] timesteps, abar[T]; x_t
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +15,37 @@ from fidrace.method.base import Floats, Prediction
 from fidrace.train.variational_bound import Bound
 
 Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x[B, C, H, W], t[B] scaled, labels[B] -> output
+
+
+@dataclass(frozen=True)
+class Examples:
+    """x0[b, C, H, W], eps of its shape, t[b] and labels[b] of this rank. `shown` is the noise that x_t is made with, and
+    `wanted` the x0 and eps of the network's target; None: x0 and eps themselves."""
+
+    x0: Tensor
+    eps: Tensor
+    t: Tensor
+    labels: Tensor | None
+    shown: Tensor | None = None
+    wanted: tuple[Tensor, Tensor] | None = None
+
+    def __getitem__(self, part: slice) -> "Examples":
+        labels = None if self.labels is None else self.labels[part]
+        shown = None if self.shown is None else self.shown[part]
+        wanted = None if self.wanted is None else (self.wanted[0][part], self.wanted[1][part])
+        return Examples(self.x0[part], self.eps[part], self.t[part], labels, shown, wanted)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of a batch: the eps-MSE mse[B] of the network's prediction; the objective[B] that is minimised, as eps-MSE too; the bound
+    bits[B] if the variance is learned; the prediction [B, C, H, W] and its target."""
+
+    mse: Tensor
+    objective: Tensor
+    bits: Tensor | None
+    prediction: Tensor
+    target: Tensor
 
 
 class Diffusion:
@@ -61,21 +93,25 @@ class Diffusion:
         prediction, _ = self.split_output(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
         return self._mse(prediction - self._target(x0, eps, t), t)
 
-    def losses(
-        self, network: Network, x0: Tensor, eps: Tensor, t: Tensor, labels: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """The eps-MSE [B] and, if the variance is learned, its share [B] of L_hybrid (arXiv 2102.09672, eq. 16).
+    def losses(self, network: Network, examples: Examples) -> Losses:
+        """The losses [B] of examples, and if the variance is learned its share [B] of L_hybrid (arXiv 2102.09672, eq. 16).
 
         L_hybrid = L_simple + 0.001 L_vlb, and L_vlb is the sum of T terms, T times their mean, so a term counts T / 1000.
         The bound treats the prediction as a constant, so it trains the variance alone. Its x0 is not clipped.
         """
-        if self.bound is None:
-            return self.eps_mse(network, x0, eps, t, labels), None
-        prediction, spread = self.split_output(network(self.add_noise(x0, eps, t), self.network_timestep(t), labels))
-        assert spread is not None
-        error = prediction - self._target(x0, eps, t)
-        bits = self.bound.bits(x0, self.to_x0_error[t] * error.detach(), spread, t)
-        return self._mse(error, t), bits * (len(self.abar) / 1000)
+        x0, eps, t = examples.x0, examples.eps, examples.t
+        x_t = self.add_noise(x0, eps if examples.shown is None else examples.shown, t)
+        prediction, spread = self.split_output(network(x_t, self.network_timestep(t), examples.labels))
+        target = self._target(x0, eps, t)
+        error, bits = prediction - target, None
+        mse = objective = self._mse(error, t)
+        if examples.wanted is not None:
+            target = self._target(*examples.wanted, t)
+            objective = self._mse(prediction - target, t)
+        if self.bound is not None:
+            assert spread is not None
+            bits = self.bound.bits(x0, self.to_x0_error[t] * error.detach(), spread, t) * (len(self.abar) / 1000)
+        return Losses(mse, objective, bits, prediction, target)
 
     def x0_and_eps(self, x: Tensor, prediction: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """x0 by the prediction at x = x_t, clipped to [-1, 1], and the eps that is consistent with the clipped x0; not of a

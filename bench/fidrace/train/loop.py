@@ -20,18 +20,19 @@ from torch.optim.swa_utils import get_ema_avg_fn, get_ema_multi_avg_fn
 
 from fidrace.data.base import Data
 from fidrace.errors import InputError
-from fidrace.method.base import Ints, NoiseSchedule
+from fidrace.method.base import Ints
 from fidrace.method.composition import Composition
-from fidrace.method.noise_schedule import noise_schedule
 from fidrace.spec.random_streams import Streams
 from fidrace.spec.task import Task
 from fidrace.storage.checked_tensors import Tensors
 from fidrace.train.architectures import build_network
-from fidrace.train.batches import Batches, to_device
+from fidrace.train.batches import Batch, Batches, to_device
 from fidrace.train.checkpoint import add_prefix, load_optimizer, optimizer_tensors, strip_prefix
-from fidrace.train.diffusion import Diffusion
+from fidrace.train.diffusion import Diffusion, Examples
+from fidrace.train.examples import make_examples
 from fidrace.train.precision import apply_layout, autocast, break_cycle, set_float32
 from fidrace.train.process_group import ProcessGroup
+from fidrace.train.taps import Taps
 
 OBSERVE_EVERY = 10  # iterations after which the method observes their losses, and losses are checked to be finite
 
@@ -56,12 +57,16 @@ class Training:
         self.task, self.method, self.ranks, self.device = task, method, ranks, ranks.device
         if task.optimizer.batch % ranks.count:
             raise InputError(f"a batch of {task.optimizer.batch} does not divide among {ranks.count} processes")
+        if method.auxiliary.taps and task.microbatch_size() < task.optimizer.batch:
+            raise InputError(f"{method.auxiliary}: it looks at the whole batch, and speed.microbatch passes parts of it")
+        if "target" in method.claims and task.diffusion.learned_sigma:
+            raise InputError(f"{method.target}: it changes the target, and a learned variance is trained beside the usual one")
         self.streams = Streams(seed)
-        self.batches = Batches(task, data, self.streams, ranks)
-        abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
-        sigma = task.diffusion.learned_sigma
-        self.diffusion = Diffusion(abar, task.diffusion.prediction, self.device, sigma, data.levels)
-        method.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
+        self.batches = Batches(task, data, self.streams, ranks, method.changes_batch)
+        schedule, sigma = task.noise_schedule(), task.diffusion.learned_sigma
+        method.prepare(schedule)
+        prediction = method.prediction(schedule.prediction)
+        self.diffusion = Diffusion(schedule.abar, prediction, self.device, sigma, data.levels)
 
         network = build_network(task.network, data.train.shape[1:], seed, sigma, task.speed.checkpointing)
         self.network = network.to(self.device)
@@ -74,6 +79,7 @@ class Training:
             fused=task.speed.fused,
         )
         self.ema = apply_layout(deepcopy(self.network).eval(), task.speed)  # starts at the initial weights, as OpenAI's does
+        self.taps = Taps(self.network, method.auxiliary)  # after the copy, whose passes nobody listens to
         self.model = self.wrap_distributed(apply_layout(self.network, task.speed))
         # the same tensors in every step: to list them anew takes longer than to average them
         self.averaged = tuple([parameter.detach() for parameter in one.parameters()] for one in (self.ema, self.network))
@@ -113,7 +119,9 @@ class Training:
         chosen = self.method.timesteps(batch.uniforms, n)
         weight = self.method.loss_weight(n)
         mine = self.ranks.slice_of(chosen)
-        t = to_device(torch.from_numpy(mine), self.device)
+        whole = to_device(torch.from_numpy(chosen), self.device)
+        examples = self.make_examples(batch, whole, n)
+        t = examples.t
         w = None if weight is None else to_device(torch.from_numpy(weight[mine].astype(np.float32)), self.device)
         if self.task.network.dropout:
             torch.manual_seed(self.streams.integer(f"dropout/{self.ranks.rank}" if self.ranks.rank else "dropout", n))
@@ -122,13 +130,14 @@ class Training:
         for part in self.microbatches(len(t)):
             with self.skip_all_reduce(part.stop < len(t)):
                 with autocast(self.task.speed, self.device):
-                    labels = None if batch.labels is None else batch.labels[part]
-                    loss, bound = self.diffusion.losses(self.model, batch.x0[part], batch.eps[part], t[part], labels)
-                objective = (loss if w is None else w[part] * loss).mean()
-                if bound is not None:  # never weighted: a method's weight is defined on the eps-MSE
-                    objective = objective + bound.mean()
-                (objective * (len(loss) / len(t))).backward()
-            losses.append(loss.detach())
+                    loss = self.diffusion.losses(self.model, examples[part])
+                objective = (loss.objective if w is None else w[part] * loss.objective).mean()
+                if loss.bits is not None:  # never weighted: a method's weight is defined on the eps-MSE
+                    objective = objective + loss.bits.mean()
+                if "auxiliary" in self.method.claims:
+                    objective = objective + self.taps.auxiliary(loss, self.ranks)
+                (objective * (len(loss.mse) / len(t))).backward()
+            losses.append(loss.mse.detach())
         if n % OBSERVE_EVERY == 0:
             self.norms.append(nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None]))
         if self.task.optimizer.clip is not None:
@@ -139,6 +148,10 @@ class Training:
         self.pending.t.append(chosen)
         self.pending.loss.append(torch.cat(losses))
         self.iteration += 1
+
+    def make_examples(self, batch: Batch, t: Tensor, n: int) -> Examples:
+        """This rank's examples of step n; t[B] of the whole batch."""
+        return make_examples(batch, t, n, self.method, self.diffusion, self.batches, self.ranks)
 
     def microbatches(self, count: int) -> Iterator[slice]:
         """Slices of `count` examples, each of at most speed.microbatch."""
@@ -151,14 +164,20 @@ class Training:
         return self.model.no_sync() if skip and isinstance(self.model, DistributedDataParallel) else nullcontext()
 
     def update_ema(self) -> None:
+        """Update the average after the step just made, and copy it into the network if the method says so."""
         # torch's own update, but not through AveragedModel, which reads a counter on the device in every step
-        decay = self.task.ema.decay
+        n, (means, weights) = self.iteration + 1, self.averaged
+        own = self.method.decay(n)
+        decay = self.task.ema.decay if own is None else own
         if self.task.speed.foreach:
-            get_ema_multi_avg_fn(decay)(*self.averaged, 1)
-            return
-        average = get_ema_avg_fn(decay)
-        for mean, new in zip(*self.averaged, strict=True):
-            mean.copy_(average(mean, new, 1))
+            get_ema_multi_avg_fn(decay)(means, weights, 1)
+        else:
+            average = get_ema_avg_fn(decay)
+            for mean, new in zip(means, weights, strict=True):
+                mean.copy_(average(mean, new, 1))
+        if self.method.feedback(n):
+            for mean, new in zip(means, weights, strict=True):
+                new.copy_(mean)
 
     def set_optimizer(self, n: int) -> None:
         """Learning rate and beta1 of iteration n.

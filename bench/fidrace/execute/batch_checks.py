@@ -1,0 +1,122 @@
+"""Checks of the hooks that take a batch: they change something, draw nothing of their own, and what they make of the noise.
+
+A check raises Unfit with one line.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fidrace.data.loading import load_data
+from fidrace.method.base import BATCH
+from fidrace.method.composition import Composition
+from fidrace.method.conformance import Unfit
+from fidrace.method.registry import Registry
+from fidrace.spec.task import Task, load_task
+from fidrace.train.diffusion import Examples
+from fidrace.train.loop import Training
+from fidrace.train.process_group import ProcessGroup
+
+STEPS = 100  # batches that moments are taken over
+TOLERANCE = 4.0  # standard errors
+
+
+class Moments(NamedTuple):
+    """Of noise of D numbers over independent batches: its mean, E|eps|^2 / D, and its coefficient on x0, each with its standard
+    error."""
+
+    mean: tuple[float, float]
+    square: tuple[float, float]
+    on_x0: tuple[float, float]
+
+    def __str__(self) -> str:
+        (mean, _), (square, _), (on_x0, _) = self
+        return f"noise: mean {mean:+.3f}, E|eps|^2/D {square:.3f}, {on_x0:+.3f} of x0 in it"
+
+    def is_standard(self) -> bool:
+        """Whether mean and square are those of N(0, I)."""
+        (mean, of_mean), (square, of_square), _ = self
+        return abs(mean) <= TOLERANCE * of_mean and abs(square - 1) <= TOLERANCE * of_square
+
+
+def make_training(registry: Registry, name: str, task: Task) -> Training:
+    return Training(task, registry.compose(name), 0, load_data(task.data), ProcessGroup(torch.device("cpu")))
+
+
+def outcome(training: Training, n: int) -> list[Tensor]:
+    """What the hooks make of the batch of step n, and the further loss of a network that predicts its target off by half."""
+    batch = training.batches.at(n)
+    t = torch.from_numpy(training.method.timesteps(batch.uniforms, n))
+    examples = training.make_examples(batch, t, n)
+    shown = examples.eps if examples.shown is None else examples.shown
+    wanted = (examples.x0, examples.eps) if examples.wanted is None else examples.wanted
+    return [examples.x0, examples.eps, shown, *wanted, further_loss(training, examples)]
+
+
+def further_loss(training: Training, examples: Examples) -> Tensor:
+    if "auxiliary" not in training.method.claims:
+        return torch.zeros(())
+    with torch.no_grad():
+        losses = training.diffusion.losses(training.network, examples)
+        value = training.taps.auxiliary(losses, training.ranks)
+    if not value.isfinite():
+        raise Unfit(f"the further loss is {float(value)}")
+    return value
+
+
+def check_effect(registry: Registry, name: str, task: Task) -> None:
+    theirs = outcome(make_training(registry, "baseline", task), 0)
+    for part in registry.compose(name).parts:
+        if BATCH & {*part.aspects()}:
+            mine = outcome(make_training(registry, str(part), task), 0)
+            if all(map(torch.equal, mine, theirs)):
+                raise Unfit(f"{part} changes nothing: neither images, noise, target nor loss")
+
+
+def check_repeats(registry: Registry, name: str, task: Task) -> None:
+    """One step gives one outcome, asked first or after others: hooks draw from what they are given, and keep nothing."""
+    one, other = make_training(registry, name, task), make_training(registry, name, task)
+    first = outcome(one, 3)
+    for n in (0, 7):
+        outcome(other, n)
+    if not all(map(torch.equal, first, outcome(other, 3))):
+        raise Unfit("step 3 differs after others: it draws from a generator of its own, or keeps something")
+
+
+CHECKS: dict[str, Callable[[Registry, str, Task], None]] = {
+    "it changes the examples or the loss": check_effect,
+    "one step gives one outcome": check_repeats,
+}
+
+
+def examine(registry: Registry, name: str) -> Iterator[tuple[str, str]]:
+    """The title of each check and what is wrong, '' if the method passes it; nothing for one that takes no batch."""
+    if not BATCH & registry.compose(name).claims.keys():
+        return
+    task = load_task("digits")
+    for title, check in CHECKS.items():
+        try:
+            check(registry, name, task)
+        except Unfit as unfit:
+            yield title, str(unfit)
+        except (Exception, SystemExit) as error:
+            yield title, f"{type(error).__name__}: {error}"
+        else:
+            yield title, ""
+
+
+def measure_noise(method: Composition, task: Task, steps: int = STEPS) -> Moments:
+    """The moments of a method's noise over the batches of `task`."""
+    training = Training(task, method, 0, load_data(task.data), ProcessGroup(torch.device("cpu")))
+    found = []
+    for n in range(steps):
+        batch = training.batches.at(n)
+        t = torch.from_numpy(method.timesteps(batch.uniforms, n))
+        examples = training.make_examples(batch, t, n)
+        x0, eps = examples.x0.double(), (examples.eps if examples.shown is None else examples.shown).double()
+        found.append(torch.stack([eps.mean(), eps.square().mean(), (x0 * eps).sum() / x0.square().sum()]))
+    values = torch.stack(found)
+    means, errors = values.mean(0).tolist(), (values.std(0) / steps**0.5).tolist()
+    return Moments(*zip(means, errors, strict=True))

@@ -1,0 +1,70 @@
+"""The examples of one step as a method makes them from the batch: paired images and noise, and what the network is to learn.
+
+A method pairs and changes the global batch, so every rank makes all of it, and keeps its slice: any number of ranks trains on
+the same examples.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fidrace.method.base import Floats
+from fidrace.method.composition import Composition
+from fidrace.train.batches import Batch, Batches
+from fidrace.train.diffusion import Diffusion, Examples
+from fidrace.train.noise import draw_normals
+from fidrace.train.process_group import ProcessGroup
+
+
+class Draws:
+    """What the hooks of step n draw besides the batch (fidrace.method.base.Draw)."""
+
+    def __init__(self, batches: Batches, n: int, batch: Batch):
+        self._batches, self._n, self._shape, self.labels = batches, n, tuple(batch.x0.shape), batch.labels
+
+    def normals(self, k: int = 1) -> Tensor:
+        return draw_normals(self._batches.streams, f"further noise {k}", self._n, self._shape, self._batches.device)
+
+    def uniforms(self, k: int = 1) -> Floats:
+        return self._batches.streams.uniform(f"further uniforms {k}", self._n, self._shape[0])
+
+    def images(self, count: int) -> Tensor:
+        return self._batches.further_images(self._n, count)
+
+
+def make_examples(
+    batch: Batch, t: Tensor, n: int, method: Composition, diffusion: Diffusion, batches: Batches, ranks: ProcessGroup
+) -> Examples:
+    """The examples of this rank for step n, from its part of the batch or, if the method changes that, from the whole of it;
+    t[B] of the whole batch. Raises ValueError if a hook returns what cannot be used."""
+    if not method.changes_batch:
+        return Examples(batch.x0, batch.eps, ranks.slice_of(t), batch.labels)
+    draws = Draws(batches, n, batch)
+    with torch.no_grad():
+        order, eps = method.noise.couple(batch.x0, batch.eps, draws)
+        check(f"{method.noise}: noise", eps, batch.eps)
+        x0, labels = batch.x0, batch.labels
+        if order is not None:
+            place = torch.from_numpy(np.asarray(order, dtype=np.int64)).to(x0.device)
+            if place.shape != t.shape or place.min() < 0 or place.max() >= len(t):
+                raise ValueError(f"{method.noise}: images are {list(place.shape)}, not {len(t)} places below {len(t)}")
+            x0, labels = x0[place], None if labels is None else labels[place]
+        whole = Examples(x0, eps, t, labels)
+        if "target" in method.claims:
+            shown, *wanted = method.target.target(x0, eps, diffusion.signal[t], diffusion.noise[t], draws)
+            for what, value in zip(("noise of x_t", "target's x0", "target's eps"), (shown, *wanted), strict=True):
+                check(f"{method.target}: {what}", value, eps)
+            whole = Examples(x0, eps, t, labels, shown, (wanted[0], wanted[1]))
+    share = len(t) // ranks.count
+    return whole[ranks.rank * share : (ranks.rank + 1) * share]
+
+
+def check(what: str, value: object, like: Tensor) -> None:
+    """Raise ValueError unless `value` is a finite tensor as `like` is."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{what} is {type(value).__name__}, not a tensor")
+    for name in ("shape", "dtype", "device"):
+        if getattr(value, name) != getattr(like, name):
+            raise ValueError(f"{what} has {name} {getattr(value, name)}, not {getattr(like, name)}")
+    if value.device.type == "cpu" and not value.isfinite().all():  # elsewhere the loss shows it, without waiting here
+        raise ValueError(f"{what} is not finite")
