@@ -118,7 +118,15 @@ def loss_sheet(races: RunTable) -> Sheet:
 
 def moments_sheet(moments: dict[str, list[ProfilePoint]]) -> Sheet:
     """Each method's arrays at the beginning, the middle and the end of training."""
-    headings = ["method", "progress", "× learning rate", "β1", "share of timesteps, by tenths of T", "weight on the eps-MSE"]
+    headings = [
+        "method",
+        "progress",
+        "× learning rate",
+        "β1",
+        "EMA decay",
+        "share of timesteps, by tenths of T",
+        "weight on the eps-MSE",
+    ]
     chosen = {method: [said[0], said[len(said) // 2], said[-1]] for method, said in moments.items()}
     return text_sheet(headings, [[method, *one.row()] for method, said in chosen.items() for one in said])
 
