@@ -86,6 +86,16 @@ def test_one_predictor_as_eps_x0_and_v_has_one_weighted_loss(name: str, schedule
     assert list(losses.values()) == pytest.approx([by_hand["eps"]] * 3, rel=1e-3)
 
 
+@pytest.mark.parametrize("of", ["beta", "edm-lognormal", "gaussian", "laplace", "logit-normal"])
+def test_a_density_s_draws_and_its_objective_come_apart(of: str) -> None:
+    """E over t of w: p w is the objective's share of each timestep; the density's own p, or the baseline's 1/T."""
+    p = prepared(of).timestep_density(0)
+    np.testing.assert_allclose(prepared(f"as-weight[of={of}]").loss_weight(0) / len(p), p, rtol=1e-12)
+    corrected = prepared(f"corrected[of={of}]")
+    np.testing.assert_array_equal(corrected.timestep_density(0), p)
+    np.testing.assert_allclose((p * corrected.loss_weight(0))[p > 0], 1 / len(p), rtol=1e-12)
+
+
 def test_min_snr_is_what_its_paper_says_on_each_prediction() -> None:
     """min(S, 5) on the x0-MSE and min(S, 5) / (S + 1) on the v-MSE."""
     abar = parse_noise_schedule("cosine-1000")

@@ -1,4 +1,4 @@
-"""Checks of the hooks that take a batch: they change something, draw nothing of their own, and what they make of the noise.
+"""Checks of the hooks that take tensors: they change something, draw nothing of their own, and what they make of the noise.
 
 A check raises Unfit with one line.
 """
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fidrace.data.loading import load_data
-from fidrace.method.base import BATCH
+from fidrace.method.base import TENSORS
 from fidrace.method.composition import Composition
 from fidrace.method.conformance import Unfit
 from fidrace.method.registry import Registry
@@ -69,10 +69,11 @@ def further_loss(training: Training, examples: Examples) -> Tensor:
 def check_effect(registry: Registry, name: str, task: Task) -> None:
     theirs = outcome(make_training(registry, "baseline", task), 0)
     for part in registry.compose(name).parts:
-        if BATCH & {*part.aspects()}:
-            mine = outcome(make_training(registry, str(part), task), 0)
-            if all(map(torch.equal, mine, theirs)):
-                raise Unfit(f"{part} changes nothing: neither images, noise, target nor loss")
+        if TENSORS & {*part.aspects()}:
+            training = make_training(registry, str(part), task)
+            same = type(training.optimizer) is torch.optim.AdamW
+            if same and all(map(torch.equal, outcome(training, 0), theirs)):
+                raise Unfit(f"{part} changes nothing: neither images, noise, target, loss nor optimizer")
 
 
 def check_repeats(registry: Registry, name: str, task: Task) -> None:
@@ -86,14 +87,14 @@ def check_repeats(registry: Registry, name: str, task: Task) -> None:
 
 
 CHECKS: dict[str, Callable[[Registry, str, Task], None]] = {
-    "it changes the examples or the loss": check_effect,
+    "it changes the examples, the loss or the optimizer": check_effect,
     "one step gives one outcome": check_repeats,
 }
 
 
 def examine(registry: Registry, name: str) -> Iterator[tuple[str, str]]:
-    """The title of each check and what is wrong, '' if the method passes it; nothing for one that takes no batch."""
-    if not BATCH & registry.compose(name).claims.keys():
+    """The title of each check and what is wrong, '' if the method passes it; nothing for one that takes no tensors."""
+    if not TENSORS & registry.compose(name).claims.keys():
         return
     task = load_task("digits")
     for title, check in CHECKS.items():

@@ -23,6 +23,7 @@ from fidrace.spec.study import Study
 from fidrace.spec.task import Task
 from fidrace.storage.cache import sha256_of
 from fidrace.train.architectures import build_network, check_network
+from fidrace.train.optimizers import build_optimizer
 
 MIB = 2**20
 
@@ -122,5 +123,8 @@ def check_methods(study: Study) -> None:
             with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
                 method.prepare(task.noise_schedule())
                 method.timestep_density(0), method.loss_weight(0), method.optimizer(0), method.decay(1)
+                build_optimizer(task.optimizer, method.algorithm, torch.nn.Linear(2, 2), fused=False)
+        except InputError:
+            raise
         except (Exception, SystemExit) as error:
             raise InputError(f"method {name!r} cannot start: {type(error).__name__}: {error}") from error

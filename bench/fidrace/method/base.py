@@ -19,7 +19,7 @@ Prediction = Literal["eps", "x0", "v", "flow"]  # flow: the velocity eps - x0 of
 Evidence = Literal["published", "reconstructed", "inferred"]
 
 # The aspects of training that a method may claim, in the order in which a composition names its parts, and the hooks that claim
-# each. Those of BATCH take tensors.
+# each. Those of TENSORS take tensors or parameters.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "timesteps": ("timestep_density", "timesteps"),
     "uniforms": ("uniforms", "timesteps"),  # code that turns uniforms into timesteps relies on how they are spread
@@ -29,9 +29,10 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "target": ("target",),
     "prediction": ("prediction",),
     "auxiliary": ("auxiliary",),
+    "algorithm": ("build_optimizer",),
     "average": ("decay", "feedback"),
 }
-BATCH = frozenset({"noise", "target", "auxiliary"})
+TENSORS = frozenset({"noise", "target", "auxiliary", "algorithm"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +187,12 @@ class Method:
         return 0.0
 
     taps: ClassVar[tuple[str, ...]] = ()  # the places of the network whose activations `auxiliary` sees
+
+    def build_optimizer(self, groups: Mapping[str, Any], lr: float, betas: tuple[float, float], weight_decay: float) -> Any:
+        """The optimizer, as torch's are: param_groups, step and state_dict; None is AdamW. `groups`: lists of the parameters by
+        their role: `matrices` inside the network, `embedding`, `output` (the last layer's weight) and `vectors`. A group whose
+        lr is another keeps that ratio to the task's, through its warm-up and any schedule."""
+        return None
 
     def decay(self, n: int) -> float | None:
         """The share in [0, 1] that the average of the weights keeps of itself in its update after step n = 1, 2, ...; None is

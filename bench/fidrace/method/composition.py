@@ -35,7 +35,7 @@ class Composition:
         self._timesteps, self._uniforms, self._weight = (by_aspect[name] for name in ("timesteps", "uniforms", "weight"))
         self._optimizer, self._average = by_aspect["optimizer"], by_aspect["average"]
         self.noise, self.target, self.auxiliary = (by_aspect[name] for name in ("noise", "target", "auxiliary"))
-        self._prediction = by_aspect["prediction"]
+        self._prediction, self.algorithm = by_aspect["prediction"], by_aspect["algorithm"]
 
     def __str__(self) -> str:
         return "+".join(map(str, self.parts))

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from fidrace.errors import nearest
-from fidrace.method.base import ASPECTS, BATCH, Floats, Ints, Method, NoiseSchedule, Prediction
+from fidrace.method.base import ASPECTS, TENSORS, Floats, Ints, Method, NoiseSchedule, Prediction
 from fidrace.method.baseline import Baseline
 from fidrace.method.composition import Composition
 from fidrace.method.noise_schedule import parse_noise_schedule
@@ -87,7 +87,7 @@ def check_effect(registry: Registry, name: str) -> None:
             continue
         if not part.aspects():
             raise Unfit(f"{part} claims no aspect: it overrides none of {', '.join(CLAIMING)}")
-        if BATCH & {*part.aspects()}:  # fidrace.execute.batch_checks, with tensors
+        if TENSORS & {*part.aspects()}:  # fidrace.execute.batch_checks
             continue
         if not any(differs_from_baseline(Maker(registry, str(part), grid)) for grid in GRIDS):
             raise Unfit(f"{part} changes nothing: it answers as the baseline does at every progress on {', '.join(GRIDS)}")

@@ -30,6 +30,7 @@ from fidrace.train.batches import Batch, Batches, to_device
 from fidrace.train.checkpoint import add_prefix, load_optimizer, optimizer_tensors, strip_prefix
 from fidrace.train.diffusion import Diffusion, Examples
 from fidrace.train.examples import make_examples
+from fidrace.train.optimizers import build_optimizer, evaluation_weights, load_state, settings_of, state_tensors
 from fidrace.train.precision import apply_layout, autocast, break_cycle, set_float32
 from fidrace.train.process_group import ProcessGroup
 from fidrace.train.taps import Taps
@@ -70,14 +71,13 @@ class Training:
 
         network = build_network(task.network, data.train.shape[1:], seed, sigma, task.speed.checkpointing)
         self.network = network.to(self.device)
-        config = task.optimizer
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.lr,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-            fused=task.speed.fused,
-        )
+        self.optimizer = build_optimizer(task.optimizer, method.algorithm, self.network, task.speed.fused)
+        self.settings = settings_of(self.optimizer, task.optimizer.lr)
+        if method.optimizer(0)[1] is not None and any(own.betas is None for own in self.settings):
+            part = method.claims["optimizer"]
+            raise InputError(
+                f"{part} sets Adam's beta1, and {method.algorithm} trains parameters without one: they do not compose"
+            )
         self.ema = apply_layout(deepcopy(self.network).eval(), task.speed)  # starts at the initial weights, as OpenAI's does
         self.taps = Taps(self.network, method.auxiliary)  # after the copy, whose passes nobody listens to
         self.model = self.wrap_distributed(apply_layout(self.network, task.speed))
@@ -167,6 +167,13 @@ class Training:
         """Update the average after the step just made, and copy it into the network if the method says so."""
         # torch's own update, but not through AveragedModel, which reads a counter on the device in every step
         n, (means, weights) = self.iteration + 1, self.averaged
+        with evaluation_weights(self.optimizer):
+            self.average(means, weights, n)
+        if self.method.feedback(n):
+            for mean, new in zip(means, weights, strict=True):
+                new.copy_(mean)
+
+    def average(self, means: list[Tensor], weights: list[Tensor], n: int) -> None:
         own = self.method.decay(n)
         decay = self.task.ema.decay if own is None else own
         if self.task.speed.foreach:
@@ -175,9 +182,6 @@ class Training:
             average = get_ema_avg_fn(decay)
             for mean, new in zip(means, weights, strict=True):
                 mean.copy_(average(mean, new, 1))
-        if self.method.feedback(n):
-            for mean, new in zip(means, weights, strict=True):
-                new.copy_(mean)
 
     def set_optimizer(self, n: int) -> None:
         """Learning rate and beta1 of iteration n.
@@ -189,9 +193,10 @@ class Training:
         config = self.task.optimizer
         scale, beta1 = self.method.optimizer(n)
         warmth = min(1.0, (n + 1) / config.warmup) if config.warmup else 1.0
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * warmth * scale
-            group["betas"] = (config.beta1 if beta1 is None else beta1, config.beta2)
+        for group, own in zip(self.optimizer.param_groups, self.settings, strict=True):
+            group["lr"] = config.lr * own.ratio * warmth * scale
+            if own.betas:
+                group["betas"] = (own.betas[0] if beta1 is None else beta1, own.betas[1])
 
     def observe_losses(self) -> None:
         """Let the method observe the pending losses, in sample order; raises Diverged if a loss is not finite."""
@@ -222,6 +227,9 @@ class Training:
         norms, self.norms = self.norms, []
         return (float(torch.stack(norms).mean()), float(torch.stack(norms).max())) if norms else (math.nan, math.nan)
 
+    def optimizer_tensors(self) -> Tensors:
+        return (state_tensors if "algorithm" in self.method.claims else optimizer_tensors)(self.optimizer)
+
     def tensors(self) -> Tensors:
         """The whole training state, except the iteration and the seconds."""
         seen = {"t": torch.from_numpy(np.stack(self.pending.t)), "loss": self.pending_losses()} if self.pending.t else {}
@@ -229,7 +237,7 @@ class Training:
         return {
             **add_prefix("network", self.network.state_dict()),
             **add_prefix("ema", self.ema.state_dict()),
-            **add_prefix("optimizer", optimizer_tensors(self.optimizer)),
+            **add_prefix("optimizer", self.optimizer_tensors()),
             **add_prefix("method", state),
             **add_prefix("seen", seen),
             **({"norms": torch.stack(self.norms)} if self.norms else {}),
@@ -239,7 +247,10 @@ class Training:
         """Restore the state of `tensors` after `iteration` iterations; raises if it is not this run's."""
         self.network.load_state_dict(strip_prefix("network", tensors))
         self.ema.load_state_dict(strip_prefix("ema", tensors))
-        load_optimizer(self.optimizer, strip_prefix("optimizer", tensors), iteration)
+        if "algorithm" in self.method.claims:
+            load_state(self.optimizer, strip_prefix("optimizer", tensors))
+        else:
+            load_optimizer(self.optimizer, strip_prefix("optimizer", tensors), iteration)
         self.method.load_state_dict({name: value.numpy() for name, value in strip_prefix("method", tensors).items()})
         seen = strip_prefix("seen", tensors)
         self.pending = PendingLosses([], [])
