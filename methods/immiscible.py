@@ -14,12 +14,16 @@ class Immiscible(Method, name="immiscible", source="arXiv 2406.12303", evidence=
     public trainer permutes the noise of x_t and regresses on the unpermuted one, which is no such method.
     """
 
+    axis = "seconds"
+
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         return None, eps[_assignment(x0, eps)]
 
 
 class Anti(Method, name="anti", source="control", evidence="inferred"):
     """The control of `immiscible` with the opposite sign: the assignment of the largest sum of distances."""
+
+    axis = "seconds"
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         return None, eps[_assignment(x0, eps, largest=True)]

@@ -11,6 +11,7 @@ class ImmiscibleKnn(Method, name="immiscible-knn", source="arXiv 2505.18521", ev
     """
 
     k: int = param(4, "draws for each image", low=1, high=1024)
+    keeps_noise = False
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         return None, _best(eps, draw, self.k, lambda noise: (x0 - noise).flatten(1).norm(dim=1))
@@ -20,6 +21,7 @@ class KnnNorm(Method, name="knn-norm", source="control", evidence="inferred"):
     """The control of `immiscible-knn` that does not look at the image: the shortest of k noises."""
 
     k: int = param(4, "draws for each image", low=1, high=1024)
+    keeps_noise = False
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         return None, _best(eps, draw, self.k, lambda noise: noise.flatten(1).norm(dim=1))
@@ -29,6 +31,7 @@ class ScaledNoise(Method, name="scaled-noise", source="control", evidence="infer
     """The control of `immiscible-knn` that only shortens: eps sqrt(variance)."""
 
     variance: float = param(0.979, "E |eps|^2 / D", low=0, open=True)
+    keeps_noise = False
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         return None, eps * self.variance**0.5

@@ -11,6 +11,7 @@ class Lion(Method, name="lion", source="arXiv 2302.06675; pytorch-optimizer", ev
     """
 
     lr: float = param(0.1, "learning rate, as a multiple of the task's", low=0, open=True)
+    axis = "seconds"
 
     def build_optimizer(self, groups: Mapping[str, Any], lr: float, betas: tuple[float, float], weight_decay: float) -> Any:
         from pytorch_optimizer import Lion as Built

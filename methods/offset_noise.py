@@ -10,6 +10,7 @@ class OffsetNoise(Method, name="offset-noise", source="control", evidence="infer
     """
 
     s: float = param(0.1, "standard deviation of the offset", low=0)
+    keeps_noise = False
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         return None, eps + self.s * draw.normals()[:, :, :1, :1]

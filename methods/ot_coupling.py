@@ -13,6 +13,8 @@ class OtCoupling(Method, name="ot-coupling", source="arXiv 2302.00482 (torchcfm)
     a third, of the images is absent: `duplicates` is the control that has this alone.
     """
 
+    axis = "seconds"
+
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
         cost = (x0.flatten(1)[:, None] - eps.flatten(1)[None]).square().sum(2)
         partner = linear_sum_assignment(cost.double().cpu().numpy())[1]

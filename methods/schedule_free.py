@@ -11,6 +11,7 @@ class ScheduleFree(Method, name="schedule-free", source="arXiv 2405.15682; pytor
     """
 
     lr: float = param(1.0, "learning rate, as a multiple of the task's", low=0, open=True)
+    axis = "seconds"
 
     def build_optimizer(self, groups: Mapping[str, Any], lr: float, betas: tuple[float, float], weight_decay: float) -> Any:
         from pytorch_optimizer import ScheduleFreeAdamW

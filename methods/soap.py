@@ -12,6 +12,7 @@ class Soap(Method, name="soap", source="arXiv 2409.11321; pytorch-optimizer", ev
 
     lr: float = param(1.0, "learning rate, as a multiple of the task's", low=0, open=True)
     frequency: int = param(10, "steps between two updates of the eigenbasis", low=1)
+    axis = "seconds"
 
     def build_optimizer(self, groups: Mapping[str, Any], lr: float, betas: tuple[float, float], weight_decay: float) -> Any:
         from pytorch_optimizer import SOAP

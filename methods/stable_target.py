@@ -14,6 +14,7 @@ class StableTarget(Method, name="stable-target", source="arXiv 2302.00670", evid
     """
 
     n: int = param(256, "images that the mean is taken over", low=1)
+    axis = "images"
 
     def target(self, x0: Any, eps: Any, signal: Any, noise: Any, draw: Draw) -> tuple[Any, Any, Any]:
         if self.n == 1:

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Prediction = Literal["eps", "x0", "v", "flow"]  # flow: the velocity eps - x0 of the path (1 - s) x0 + s eps
 Evidence = Literal["published", "reconstructed", "inferred"]
+Axis = Literal["iterations", "images", "seconds"]
 
 # The aspects of training that a method may claim, in the order in which a composition names its parts, and the hooks that claim
 # each. Those of TENSORS take tensors or parameters.
@@ -135,6 +136,8 @@ class Method:
     source: ClassVar[str]
     evidence: ClassVar[Evidence]
     claim: ClassVar[str] = ""
+    axis: ClassVar[Axis] = "iterations"  # what it costs besides iterations: `faster` must hold there too
+    keeps_noise: ClassVar[bool] = True  # False: the noise that it trains on is not N(0, I), which sampling starts from
     schedule: NoiseSchedule = dataclasses.field(init=False, repr=False, compare=False)
 
     def __init_subclass__(cls, *, name: str, source: str, evidence: Evidence, claim: str = "") -> None:

@@ -47,6 +47,13 @@ class Composition:
         """True if its answers depend on the losses that it has observed."""
         return any(part.overrides("observe") for part in self.parts)
 
+    def axes(self) -> tuple[str, ...]:
+        """What it costs besides iterations."""
+        return tuple(sorted({part.axis for part in self.parts} - {"iterations"}))
+
+    def keeps_noise(self) -> bool:
+        return all(part.keeps_noise for part in self.parts)
+
     def evidence(self) -> str:
         """The evidence of its least certain part."""
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)

@@ -62,6 +62,11 @@ class RunTable:
         """The axes that have rows of their own in the tables."""
         return tuple(axis for axis in axes_of(self.curves) if axis not in self.redundant_axes)
 
+    def honest_axes(self, method: str) -> tuple[str, ...]:
+        """The axes on which the method must be faster too, without those whose factors repeat the unit's."""
+        record = self.rules.methods.get(method)
+        return tuple(axis for axis in (record.axes if record else ()) if axis not in self.redundant_axes)
+
     @property
     def family(self) -> int:
         """How many methods Holm counts at least: all that are declared in a study that is raced until it is decided, else 0."""

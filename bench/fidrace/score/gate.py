@@ -67,8 +67,12 @@ def check(
     asked = replace(asked or Question(), target=target)
     folder = find_tables(folder)
     table = read_run_table(folder, asked)
-    axis = check_axis(axis, table.curves)
-    checks = [check_requirement(table, method, factor, axis) for method, factor in requirements]
+    chosen, axis = axis, check_axis(axis, table.curves)
+    checks = [
+        check_requirement(table, method, factor, one)
+        for method, factor in requirements
+        for one in (axis, *(() if chosen else table.honest_axes(method)))
+    ]
     if against is not None:
         against = find_tables(against)
         table, before = over_one_window(table, read_run_table(against, asked))

@@ -23,7 +23,7 @@ from fidrace.score.resolution import remarks_on_resolution
 from fidrace.score.rules import DECLARATION, FINAL, Question, Rules, read_declaration, read_rules
 from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, NAN
-from fidrace.score.verdicts import adjust_p_values, format_p
+from fidrace.score.verdicts import adjust_p_values, format_p, judge_on_honest_axes
 from fidrace.spec.user_input import BASELINE, Target
 
 SPEEDUP_COLUMNS = (
@@ -146,6 +146,8 @@ def score_tables(folder: Path, asked: Question, axis: str | None = None, contras
         CONTRAST_COLUMNS + added,
         len(table.rules.contrasts) if table.rules.until_decided else 0,
     )
+    honest = {method: table.honest_axes(method) for method in table.methods}
+    speedups, against_controls = (judge_on_honest_axes(one, table.rules.unit, honest) for one in (speedups, against_controls))
     return Scores(
         speedups,
         against_controls,

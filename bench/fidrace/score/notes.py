@@ -42,6 +42,7 @@ def notes_of(
         "extended": declared is not None and any(curve.seed not in declared for curve in runs),
         "horizon": record.horizon,
         "as reconstructed": record.evidence == "reconstructed",
+        "noise not N(0, I)": not record.keeps_noise,
         "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed), grid) for c in aimed]) > 0.5,
         "mixed devices": axis == "seconds" and len(devices) > 1,
         f"{len(unmeasured)} without {axis}": bool(unmeasured),

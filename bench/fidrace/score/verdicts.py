@@ -1,11 +1,14 @@
 """Verdicts of a whole table: p-values adjusted over its rows, and what each row may then be called."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fidrace.score.speedups import FASTER, LEVEL, NAN, SLOWER, holm
+
+PER_ITERATION = "faster per iteration only"
 
 
 def adjust_p_values(rows: list[dict[str, Any]], columns: list[str], family: int = 0) -> pd.DataFrame:
@@ -27,6 +30,22 @@ def adjusted_verdict(row: dict[Any, Any]) -> str:
     """The verdict of a row: its own interval's, which stands if the adjusted p is below 0.05, and else is `unadjusted`."""
     adjusted = {FASTER: row["p_holm"], SLOWER: row["p_slower_holm"]}.get(row["verdict"], 0.0)
     return str(row["verdict"]) + ("" if adjusted < LEVEL else ", unadjusted") if isinstance(row["verdict"], str) else ""
+
+
+def judge_on_honest_axes(judged: pd.DataFrame, unit: str, honest: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """A table of verdicts in which a method that costs more than iterations is `faster` in the table's unit only if it is so on
+    each of its `honest` axes too, those whose factors are not the unit's own; else it is so per iteration only."""
+
+    def verdict(row: dict[Any, Any]) -> str:
+        if row["axis"] != unit or row["verdict"] != FASTER:
+            return str(row["verdict"])
+        rows = judged[judged["method"] == row["method"]]
+        if "control" in judged:
+            rows = rows[rows["control"] == row["control"]]
+        shown = {*rows.loc[rows["verdict"] == FASTER, "axis"]}
+        return FASTER if {*honest.get(row["method"], ())} <= shown else PER_ITERATION
+
+    return judged.assign(verdict=[verdict(row) for row in judged.to_dict("records")])
 
 
 def format_p(p: float) -> str:

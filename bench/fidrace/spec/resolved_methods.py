@@ -15,16 +15,25 @@ LONGEST_METHOD = 100  # letters of a name that another trainer's study gives
 @dataclasses.dataclass(frozen=True)
 class ResolvedMethod:
     """A method by its canonical name, with what a manifest records: the hash of its code, whether its schedule depends on
-    the budget, and how well its formula is known."""
+    the budget, how well its formula is known, what it costs besides iterations, and whether its noise is N(0, I)."""
 
     name: str
     hash: str
     horizon: bool
     evidence: str
+    axes: tuple[str, ...] = ()
+    keeps_noise: bool = True
 
     @classmethod
     def of(cls, composition: Composition) -> "ResolvedMethod":
-        return cls(str(composition), content_hash(composition), composition.depends_on_horizon(), composition.evidence())
+        return cls(
+            str(composition),
+            content_hash(composition),
+            composition.depends_on_horizon(),
+            composition.evidence(),
+            composition.axes(),
+            composition.keeps_noise(),
+        )
 
 
 def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedMethod, ...]:

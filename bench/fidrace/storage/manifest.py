@@ -29,15 +29,20 @@ class _Record(Model):
 
 class MethodRecord(_Record):
     """What a manifest records of one method: the hash of its code when it was run (None: unknown), whether its schedule
-    depends on the budget, and how well its formula is known."""
+    depends on the budget, how well its formula is known, and, unless usual, what it costs besides iterations and that its
+    noise is not N(0, I)."""
 
     hash: str | None = None
     horizon: bool = False
     evidence: str = ""
+    axes: list[str] = Field(default=[])
+    keeps_noise: bool = True
 
     @classmethod
     def of(cls, method: "ResolvedMethod") -> "MethodRecord":
-        return cls(hash=method.hash, horizon=method.horizon, evidence=method.evidence)
+        unusual: dict[str, Any] = {"axes": list(method.axes)} if method.axes else {}
+        unusual |= {} if method.keeps_noise else {"keeps_noise": False}
+        return cls(hash=method.hash, horizon=method.horizon, evidence=method.evidence, **unusual)
 
     def same_code(self, other: "MethodRecord") -> bool:
         """False if both hashes are known and differ."""

@@ -241,6 +241,7 @@ class Training:
             **add_prefix("method", state),
             **add_prefix("seen", seen),
             **({"norms": torch.stack(self.norms)} if self.norms else {}),
+            **({"read": torch.tensor(self.batches.read)} if self.batches.read else {}),
         }
 
     def load(self, tensors: Tensors, iteration: int, seconds: float) -> None:
@@ -258,6 +259,7 @@ class Training:
             losses = [self.ranks.slice_of(loss).to(self.device) for loss in seen["loss"]]
             self.pending = PendingLosses(list(seen["t"].numpy()), losses)
         self.norms = [*tensors["norms"].to(self.device)] if "norms" in tensors else []
+        self.batches.read = int(tensors["read"]) if "read" in tensors else 0
         self.iteration, self.seconds = iteration, seconds
 
 
