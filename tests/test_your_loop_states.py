@@ -193,6 +193,8 @@ WRONG = {
     r"alphas_cumprod has the shape \[\]": lambda: fr.discrete("min-snr", 1000, horizon=1, trained="eps"),
     "'clts' is said in terms of the index t": lambda: path("clts"),
     "'speed.variant=code.' turns a batch": lambda: path("speed[variant=code]", reference="linear-1000"),
+    "'immiscible' changes the noise, which is your loop's own": lambda: discrete("min-snr+immiscible"),
+    "'power-ema' changes the average, which is": lambda: path("power-ema"),
     "grid 'linear' is not NAME-T": lambda: path("clts", reference="linear"),
     "is float32, not timesteps 0 to 999": lambda: discrete("baseline")(torch.rand(4)),
     "is int64, not noise levels": lambda: lognormal("baseline")(torch.arange(4)),
