@@ -72,7 +72,7 @@ def test_a_method_without_a_weight_trains_the_velocity_with_unit_weight_and_one_
         near_noise = t > T - 40  # where logit-normal's own weight is floored
         scale = torch.ones(1, requires_grad=True)
         network = lambda x, now, labels=None, scale=scale: scale * torch.sin(3 * x)  # noqa: E731
-        loss = Diffusion(ABAR, "flow").losses(network, x0, eps, t)[0] * torch.from_numpy(w[t.numpy()]).float()
+        loss = Diffusion(ABAR, "flow").eps_mse(network, x0, eps, t) * torch.from_numpy(w[t.numpy()]).float()
         plain = of_velocity * (scale * torch.sin(3 * x_t) - (eps - x0)).square().flatten(1).mean(1)
         keep = ~near_noise if name == "logit-normal" else torch.ones(64, dtype=torch.bool)
         found, expected = (torch.autograd.grad(part[keep].mean(), scale)[0].item() for part in (loss, plain))

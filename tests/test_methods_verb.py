@@ -45,12 +45,12 @@ def test_a_method_is_checked_by_a_race_of_its_own(fidrace: Fidrace, tmp_path: Pa
     (tmp_path / "mine" / "halving.py").write_text(HALVING)
     (tmp_path / "mine" / "failing.py").write_text(FAILING)
     passed = fidrace("methods", "halving+clts", "--check", "--methods-path", "mine").stdout.splitlines()
-    assert [line.split()[0] for line in passed] == ["ok"] * 10 + ["a"]
+    assert [line.split()[0] for line in passed] == ["ok"] * 11 + ["a"]
     assert "times the baseline's" in passed[-1]
     failed = fidrace("methods", "failing", "--check", "--methods-path", "mine", code=1)
     assert "FAILED  the weight is finite and >= 0 at every progress: AssertionError: no more" in failed.stdout
     assert "FAILED  a race of 50 steps, whole and interrupted: AssertionError: no more" in failed.stdout
-    assert failed.stderr == "fidrace: method 'failing' fails 5 of 10 checks\n"
+    assert failed.stderr == "fidrace: method 'failing' fails 5 of 11 checks\n"
 
 
 def test_a_method_of_an_installed_package_is_found_and_raced(

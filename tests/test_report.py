@@ -84,7 +84,9 @@ def test_the_leaderboard_is_that_of_speedups_csv(seen: Opened, folder: Path) -> 
     table = pd.read_csv(folder / "speedups.csv")
     rows = {row["method"][0]: row for row in seen.table("leaderboard")}
     assert {*rows} == {"baseline", *table["method"]}
-    for one in table[table["axis"] == "iterations"].itertuples():
+    known = table[(table["axis"] == "iterations") & table["speedup"].notna()]  # the last digits decide how many arrive
+    assert len(known)
+    for one in known.itertuples():
         row = rows[one.method]
         assert float(row["speedup"][1]) == one.speedup
         assert row["speedup"][0].removeprefix("≥ ").removeprefix("≤ ") == f"{one.speedup:.2f}×"
