@@ -43,6 +43,9 @@ def test_faster_holds_on_the_honest_axis_too(tmp_path: Path, fidrace, axes, pric
     rows = pd.read_csv(folder / "speedups.csv").set_index("axis")
     assert rows.loc["iterations", "verdict"] == verdict
     assert ("fastest: fast" in said) == (verdict == "faster")
+    fidrace("leaderboard", folder, "digits", "--out", tmp_path / "across")
+    across = pd.read_csv(tmp_path / "across/factors.csv")
+    assert across[across["method"] == "fast"]["verdict"].to_list() == [verdict]
     code = 0 if verdict == "faster" else 1
     fidrace("check", folder, "--require", "fast>=1.1", code=code)
     fidrace("check", folder, "--require", "fast>=1.1", "--axis", "iterations")  # on the axis that is asked for alone

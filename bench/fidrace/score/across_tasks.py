@@ -24,7 +24,7 @@ from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rank_correlation import FEWEST, correlate_ranks, is_point
 from fidrace.score.rules import Question
 from fidrace.score.speedups import FASTER, NAN, SLOWER
-from fidrace.score.verdicts import adjust_p_values
+from fidrace.score.verdicts import adjust_p_values, judge_on_honest_axes
 
 TAU = 4.0  # the ratio up to which AlgoPerf scores profiles (arXiv 2306.07179)
 FACTOR_COLUMNS = "task method axis target pairs speedup ci_low ci_high bound p_holm p_slower_holm verdict".split()
@@ -128,10 +128,17 @@ def compare_methods(table: RunTable) -> dict[str, MethodComparison]:
 
 
 def factor_table(task: str, table: RunTable, compared: Comparisons) -> pd.DataFrame:
-    """The rows of one task: what `fidrace score` says of its methods."""
-    about = {"task": task, "axis": table.rules.unit, "target": table.rules.target}
-    rows = [{**about, "method": method, **comparison.figures()} for method, comparison in compared.items()]
-    return adjust_p_values(rows, [*FACTOR_COLUMNS, "p_value", "p_slower"], table.family)[FACTOR_COLUMNS]
+    """The rows of one task: what `fidrace score` says of its methods in the table's unit."""
+    unit, honest = table.rules.unit, {method: table.honest_axes(method) for method in table.methods}
+    rows = []
+    for axis in (unit, *dict.fromkeys(axis for axes in honest.values() for axis in axes)):
+        about = {"task": task, "axis": axis, "target": table.rules.target}
+        for method, comparison in compared.items():
+            found = comparison if axis == unit else table.compare(method, axis)
+            rows.append({**about, "method": method, **found.figures()})
+    judged = adjust_p_values(rows, [*FACTOR_COLUMNS, "p_value", "p_slower"], table.family)
+    judged = judge_on_honest_axes(judged, unit, honest)
+    return judged.loc[judged["axis"] == unit, FACTOR_COLUMNS]
 
 
 def mean_row(method: str, compared: Mapping[str, Comparisons], profiles: pd.DataFrame) -> dict[str, Any]:
