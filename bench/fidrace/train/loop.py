@@ -71,13 +71,8 @@ class Training:
 
         network = build_network(task.network, data.train.shape[1:], seed, sigma, task.speed.checkpointing)
         self.network = network.to(self.device)
-        self.optimizer = build_optimizer(task.optimizer, method.algorithm, self.network, task.speed.fused)
+        self.optimizer = build_optimizer(task.optimizer, method, self.network, task.speed.fused)
         self.settings = settings_of(self.optimizer, task.optimizer.lr)
-        if method.optimizer(0)[1] is not None and any(own.betas is None for own in self.settings):
-            part = method.claims["optimizer"]
-            raise InputError(
-                f"{part} sets Adam's beta1, and {method.algorithm} trains parameters without one: they do not compose"
-            )
         self.ema = apply_layout(deepcopy(self.network).eval(), task.speed)  # starts at the initial weights, as OpenAI's does
         self.taps = Taps(self.network, method.auxiliary)  # after the copy, whose passes nobody listens to
         self.model = self.wrap_distributed(apply_layout(self.network, task.speed))

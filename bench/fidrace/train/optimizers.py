@@ -11,29 +11,33 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fidrace.errors import InputError
-from fidrace.method.base import Method
+from fidrace.method.composition import Composition
 from fidrace.spec.task import OptimizerConfig
 from fidrace.storage.checked_tensors import Tensors
 
 NUMBERS = {"float": float, "int": int, "bool": bool}  # of a state, besides tensors
 
 
-def build_optimizer(config: OptimizerConfig, method: Method, network: nn.Module, fused: bool) -> Optimizer:
-    """The method's optimizer, or AdamW. Raises InputError if a package is missing, ValueError for what is no optimizer."""
-    betas = (config.beta1, config.beta2)
+def build_optimizer(config: OptimizerConfig, method: Composition, network: nn.Module, fused: bool) -> Optimizer:
+    """The optimizer of a prepared method, its own or AdamW. Raises InputError if a package is missing or another part sets a
+    beta1 that the optimizer has not, ValueError for what is no optimizer."""
+    betas, part = (config.beta1, config.beta2), method.algorithm
     try:
-        built = method.build_optimizer(roles_of(network), config.lr, betas, config.weight_decay)
+        built = part.build_optimizer(roles_of(network), config.lr, betas, config.weight_decay)
     except ImportError as error:
-        raise InputError(f"method {str(method)!r}: {error}; pip install 'fidrace[optimizers]'") from error
+        raise InputError(f"method {str(part)!r}: {error}; pip install 'fidrace[optimizers]'") from error
     if built is None:
         return torch.optim.AdamW(network.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=fused)
     for name in ("param_groups", "step", "state_dict", "load_state_dict"):
         if not hasattr(built, name):
-            raise ValueError(f"{method}: build_optimizer gives {type(built).__name__}, which has no {name}")
+            raise ValueError(f"{part}: build_optimizer gives {type(built).__name__}, which has no {name}")
     trained = {id(parameter) for group in built.param_groups for parameter in group["params"]}
     missing = [name for name, parameter in network.named_parameters() if id(parameter) not in trained]
     if missing:
-        raise ValueError(f"{method}: the optimizer does not train {missing[0]}")
+        raise ValueError(f"{part}: the optimizer does not train {missing[0]}")
+    if method.optimizer(0)[1] is not None and not all("betas" in group for group in built.param_groups):
+        setter = method.claims["optimizer"]
+        raise InputError(f"{setter} sets Adam's beta1, and {part} trains parameters without one: they do not compose")
     return built
 
 
