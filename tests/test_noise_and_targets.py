@@ -107,11 +107,11 @@ def test_controls_of_the_noise_have_the_moments_that_they_isolate() -> None:
     k, D = 4, 64
     shortest = integrate.quad(lambda r: stats.chi2.sf(r, D) ** k, 0, 300)[0] / D  # the mean of the least of k
     for name, square in (("knn-norm", shortest), ("scaled-noise", 0.979), ("offset-noise", 1.01), ("shuffle", 1.0)):
-        found = measure_noise(Registry().compose(name), TASK)
+        found = measure_noise(Registry(), name)
         assert abs(found.square[0] - square) < 4 * found.square[1] + 1e-6, (name, found)
         assert abs(found.on_x0[0]) < 4 * found.on_x0[1], (name, found)
-    assert measure_noise(Registry().compose("immiscible"), TASK).on_x0[0] > 0.1
-    assert measure_noise(Registry().compose("anti"), TASK).on_x0[0] < -0.1
+    assert measure_noise(Registry(), "immiscible").on_x0[0] > 0.1
+    assert measure_noise(Registry(), "anti").on_x0[0] < -0.1
 
 
 def test_input_perturbation_lowers_the_snr_by_one_plus_its_square() -> None:

@@ -3,7 +3,6 @@
 A check raises Unfit with one line.
 """
 
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -11,16 +10,14 @@ from torch import Tensor
 
 from fidrace.data.loading import load_data
 from fidrace.method.base import TENSORS
-from fidrace.method.composition import Composition
-from fidrace.method.conformance import Unfit
+from fidrace.method.conformance import Check, Unfit
 from fidrace.method.registry import Registry
-from fidrace.spec.task import Task, load_task
+from fidrace.spec.task import load_task
 from fidrace.train.diffusion import Examples
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 
 STEPS = 100  # batches that moments are taken over
-TOLERANCE = 4.0  # standard errors
 
 
 class Moments(NamedTuple):
@@ -35,13 +32,10 @@ class Moments(NamedTuple):
         (mean, _), (square, _), (on_x0, _) = self
         return f"noise: mean {mean:+.3f}, E|eps|^2/D {square:.3f}, {on_x0:+.3f} of x0 in it"
 
-    def is_standard(self) -> bool:
-        """Whether mean and square are those of N(0, I)."""
-        (mean, of_mean), (square, of_square), _ = self
-        return abs(mean) <= TOLERANCE * of_mean and abs(square - 1) <= TOLERANCE * of_square
 
-
-def make_training(registry: Registry, name: str, task: Task) -> Training:
+def make_training(registry: Registry, name: str) -> Training:
+    """A run of the method on digits."""
+    task = load_task("digits")
     return Training(task, registry.compose(name), 0, load_data(task.data), ProcessGroup(torch.device("cpu")))
 
 
@@ -66,19 +60,19 @@ def further_loss(training: Training, examples: Examples) -> Tensor:
     return value
 
 
-def check_effect(registry: Registry, name: str, task: Task) -> None:
-    theirs = outcome(make_training(registry, "baseline", task), 0)
+def check_effect(registry: Registry, name: str) -> None:
+    theirs = outcome(make_training(registry, "baseline"), 0)
     for part in registry.compose(name).parts:
         if TENSORS & {*part.aspects()}:
-            training = make_training(registry, str(part), task)
+            training = make_training(registry, str(part))
             same = type(training.optimizer) is torch.optim.AdamW
             if same and all(map(torch.equal, outcome(training, 0), theirs)):
                 raise Unfit(f"{part} changes nothing: neither images, noise, target, loss nor optimizer")
 
 
-def check_repeats(registry: Registry, name: str, task: Task) -> None:
+def check_repeats(registry: Registry, name: str) -> None:
     """One step gives one outcome, asked first or after others: hooks draw from what they are given, and keep nothing."""
-    one, other = make_training(registry, name, task), make_training(registry, name, task)
+    one, other = make_training(registry, name), make_training(registry, name)
     first = outcome(one, 3)
     for n in (0, 7):
         outcome(other, n)
@@ -86,35 +80,18 @@ def check_repeats(registry: Registry, name: str, task: Task) -> None:
         raise Unfit("step 3 differs after others: it draws from a generator of its own, or keeps something")
 
 
-CHECKS: dict[str, Callable[[Registry, str, Task], None]] = {
+CHECKS: dict[str, Check] = {
     "it changes the examples, the loss or the optimizer": check_effect,
     "one step gives one outcome": check_repeats,
 }
 
 
-def examine(registry: Registry, name: str) -> Iterator[tuple[str, str]]:
-    """The title of each check and what is wrong, '' if the method passes it; nothing for one that takes no tensors."""
-    if not TENSORS & registry.compose(name).claims.keys():
-        return
-    task = load_task("digits")
-    for title, check in CHECKS.items():
-        try:
-            check(registry, name, task)
-        except Unfit as unfit:
-            yield title, str(unfit)
-        except (Exception, SystemExit) as error:
-            yield title, f"{type(error).__name__}: {error}"
-        else:
-            yield title, ""
-
-
-def measure_noise(method: Composition, task: Task, steps: int = STEPS) -> Moments:
-    """The moments of a method's noise over the batches of `task`."""
-    training = Training(task, method, 0, load_data(task.data), ProcessGroup(torch.device("cpu")))
-    found = []
+def measure_noise(registry: Registry, name: str, steps: int = STEPS) -> Moments:
+    """The moments of a method's noise over the batches of digits."""
+    training, found = make_training(registry, name), []
     for n in range(steps):
         batch = training.batches.at(n)
-        t = torch.from_numpy(method.timesteps(batch.uniforms, n))
+        t = torch.from_numpy(training.method.timesteps(batch.uniforms, n))
         examples = training.make_examples(batch, t, n)
         x0, eps = examples.x0.double(), (examples.eps if examples.shown is None else examples.shown).double()
         found.append(torch.stack([eps.mean(), eps.square().mean(), (x0 * eps).sum() / x0.square().sum()]))

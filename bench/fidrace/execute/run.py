@@ -230,13 +230,12 @@ class Run:
 
     def progress_columns(self, n: int) -> Row:
         """The columns that identify the run and count its iterations, images and forward passes."""
-        read = round(self.training.batches.read * n / max(self.training.iteration, 1))  # besides; as many in each step
         return {
             "task": self.task.name,
             "method": self.spec.method,
             "seed": self.spec.seed,
             "iteration": n,
-            "images": n * self.task.optimizer.batch + read,
+            "images": self.training.images_by(n),
             "forwards": n,
         }
 

@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from fidrace.method import conformance
-from fidrace.method.base import Method
+from fidrace.method.base import TENSORS, Method
 from fidrace.method.composition import Composition
 from fidrace.method.profile import HORIZON, ProfilePoint
 from fidrace.method.registry import Registry
 from fidrace.report.terminal import make_console
-from fidrace.spec.task import load_task
 from fidrace.storage.atomic import write_atomic
 from fidrace.storage.tables import csv_text
 
@@ -106,7 +105,9 @@ def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple
         return not wrong
 
     passed = [report(title, wrong) for title, wrong in conformance.examine(registry, name)]
-    passed += [report(title, wrong) for title, wrong in batch_checks.examine(registry, name)]
+    claims = registry.compose(name).claims.keys()
+    if TENSORS & claims:
+        passed += [report(title, wrong) for title, wrong in conformance.examine(registry, name, batch_checks.CHECKS)]
     wrong = found = ""
     try:
         found = trial.race_briefly(name, methods_path)
@@ -114,8 +115,8 @@ def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple
         wrong = f"{type(error).__name__}: {error}"
     passed.append(report(f"a race of {trial.STEPS} steps, whole and interrupted", wrong, found))
     if all(passed):
-        if {"noise", "target"} & registry.compose(name).claims.keys():
-            print(f"{'':7} {batch_checks.measure_noise(registry.compose(name), load_task('digits'))}")
+        if {"noise", "target"} & claims:
+            print(f"{'':7} {batch_checks.measure_noise(registry, name)}")
         ratio = trial.step_ratio(name, registry, blocks=5)
         print(f"{'':7} a step takes {ratio:.2f} times the baseline's (medians of 50 steps in turn)")
     return passed.count(False), len(passed)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
@@ -14,14 +13,13 @@ from fidrace.score.curves import NO_SEED, Curve, axes_of, redundant_axes
 from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_runs
 from fidrace.score.method_comparison import MethodComparison
 from fidrace.score.rules import FINAL, Rules
-from fidrace.score.sequential import Look, look_at, notes_of_look
+from fidrace.score.sequential import Look, look_at, notes_of_look, within
 from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, speedup
 from fidrace.score.windows import Window
 from fidrace.spec.user_input import Target
 
 Crossings = dict[int, Crossing | None]
 CUT = 0.5  # the share of a window below which a row says so
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -295,8 +293,3 @@ class RunTable:
             runs.append(thinned)
             found.append(costs)
         return runs, found
-
-
-def within(look: Look | None, by_seed: dict[int, T]) -> dict[int, T]:
-    """What belongs to the look; all without looks."""
-    return by_seed if look is None else {seed: value for seed, value in by_seed.items() if seed in look}

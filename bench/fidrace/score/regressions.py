@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from fidrace.score.checks import COST, REGRESSION, Check, MedianCost, decide, warnings
-from fidrace.score.comparison import RunTable, within
+from fidrace.score.comparison import RunTable
 from fidrace.score.costs import are_open, grid_bracket
 from fidrace.score.estimates import NOTHING, Estimate, log_factors, mean_log_factor
 from fidrace.score.grids import Grids
 from fidrace.score.leaderboard import median_cost
 from fidrace.score.method_comparison import NO_LOOK, OPEN, MethodComparison
 from fidrace.score.notes import count_unusable
+from fidrace.score.sequential import within
 from fidrace.score.speedups import MIN_PAIRS, ONE_SIDED, Speedup
 
 UNLIKE = "now and before were evaluated at different iterations"

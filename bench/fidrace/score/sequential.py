@@ -11,6 +11,7 @@ Biopharmaceutical Research 5, 2013).
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats would take a second to import
@@ -19,6 +20,7 @@ from fidrace.method.base import Floats
 from fidrace.score.speedups import NAN, ONE_SIDED, Speedup
 from fidrace.spec.looks import Design, Looks
 
+T = TypeVar("T")
 PATHS = 400_000  # and their mirror images
 FINE, FEWER = 0.06, 7  # of higher alphas so many events come that a path in seven is enough
 ALPHAS = ONE_SIDED * 10 ** (np.arange(-14, 14) / 10)  # 0.001 to 0.5: where nominal levels are known
@@ -136,3 +138,8 @@ def simulated_t(looks: tuple[int, ...]) -> Floats:
         t[:, 0, k] = mean * (n * (n - 1) / squares) ** 0.5
     t[:, 1] = -t[:, 0]
     return t.reshape(2 * PATHS, len(looks))
+
+
+def within(look: Look | None, by_seed: dict[int, T]) -> dict[int, T]:
+    """What belongs to the look; all without looks."""
+    return by_seed if look is None else {seed: value for seed, value in by_seed.items() if seed in look}

@@ -217,6 +217,10 @@ class Training:
                 return call_in_batches(self.ema, self.task.sampler.batch, x, t, labels).float()
             return self.ema(x, t, labels).float()
 
+    def images_by(self, n: int) -> int:
+        """The images read by iteration n, with those that a method reads besides the batch, equally many in each step."""
+        return n * self.task.optimizer.batch + round(self.batches.read * n / max(self.iteration, 1))
+
     def take_norms(self) -> tuple[float, float]:
         """The mean and the largest norm of the gradient since the last call; NaN if there was no iteration."""
         norms, self.norms = self.norms, []
