@@ -176,6 +176,18 @@ def test_the_stable_target_over_all_data_is_the_exact_score_of_their_mixture() -
         torch.testing.assert_close(examples.wanted[1][i].double().flatten(), eps, rtol=1e-3, atol=2e-3)
 
 
+def test_a_stable_target_within_the_batch_is_taken_over_the_example_and_those_that_follow_it() -> None:
+    examples = examples_of("stable-target[n=3]")
+    assert examples.wanted is not None
+    abar = torch.from_numpy(cosine_abar(1000))[examples.t]
+    for i in (0, 30, 62, 63):  # round the end of the batch
+        own = examples.x0[[i, (i + 1) % 64, (i + 2) % 64]].double()
+        x_t = abar[i].sqrt() * own[0] + (1 - abar[i]).sqrt() * examples.eps[i]
+        distance = (x_t - abar[i].sqrt() * own).square().sum((1, 2, 3))
+        mean = torch.tensordot((-distance / (2 * (1 - abar[i]))).softmax(0), own, 1)
+        torch.testing.assert_close(examples.wanted[0][i].double(), mean, rtol=1e-3, atol=2e-3)
+
+
 def test_a_stable_target_takes_its_images_from_the_batch_first_and_counts_the_others() -> None:
     for n, read in ((1, 0), (64, 0), (100, 36)):
         one = training(f"stable-target[n={n}]")
