@@ -1,7 +1,5 @@
 from typing import Any
 
-from scipy.optimize import linear_sum_assignment
-
 from fidrace.method import Draw, Ints, Method
 
 
@@ -37,5 +35,7 @@ class Shuffle(Method, name="shuffle", source="control", evidence="inferred"):
 
 
 def _assignment(x0: Any, eps: Any, largest: bool = False) -> Ints:
+    from scipy.optimize import linear_sum_assignment  # takes a second to import
+
     distance = (x0.flatten(1)[:, None] - eps.flatten(1)[None]).norm(dim=2)
     return linear_sum_assignment(distance.double().cpu().numpy(), maximize=largest)[1]

@@ -1,7 +1,5 @@
 from typing import Any
 
-from scipy.optimize import linear_sum_assignment
-
 from fidrace.method import Draw, Ints, Method
 
 
@@ -16,6 +14,8 @@ class OtCoupling(Method, name="ot-coupling", source="arXiv 2302.00482 (torchcfm)
     axis = "seconds"
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
+        from scipy.optimize import linear_sum_assignment  # takes a second to import
+
         cost = (x0.flatten(1)[:, None] - eps.flatten(1)[None]).square().sum(2)
         partner = linear_sum_assignment(cost.double().cpu().numpy())[1]
         pairs = _with_replacement(draw, len(x0))

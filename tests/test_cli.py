@@ -109,6 +109,14 @@ def test_help_needs_neither_torch_nor_pandas() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_the_registry_imports_no_method_s_tools() -> None:
+    code = (
+        "import sys; from fidrace.method.registry import Registry; assert len(Registry().methods) > 50;"
+        "print(sorted({'torch', 'scipy', 'pytorch_optimizer'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_scoring_needs_no_torch(finished: Path) -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from fidrace.cli.main import app;"
