@@ -109,12 +109,15 @@ def test_help_needs_neither_torch_nor_pandas() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_the_registry_imports_no_method_s_tools() -> None:
+def test_methods_are_listed_without_their_tools_and_checked_without_the_compiler() -> None:
     code = (
         "import sys; from fidrace.method.registry import Registry; assert len(Registry().methods) > 50;"
-        "print(sorted({'torch', 'scipy', 'pytorch_optimizer'} & set(sys.modules)))"
+        "print(sorted({'torch', 'scipy', 'pytorch_optimizer'} & set(sys.modules)));"
+        "from fidrace.execute.preflight import check_methods; from fidrace.spec.study import load_study;"
+        "check_methods(load_study('digits', ['immiscible'], '1')); print('torch._dynamo' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\nFalse\n"
 
 
 def test_scoring_needs_no_torch(finished: Path) -> None:

@@ -9,11 +9,11 @@ import torch
 from fidrace.data.base import Data
 from fidrace.data.loading import load_data
 from fidrace.evaluate.evaluator import Evaluator
-from fidrace.execute.estimate import count_work
-from fidrace.method.registry import Registry
+from fidrace.method.registry import Registry, load_method
 from fidrace.score.claims import load_claims
 from fidrace.spec.task import Task, load_task, task_names
 from fidrace.storage.cache import sha256_of
+from fidrace.train.flops import step_flops
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 from tests.inception_weights import write_weights
@@ -86,7 +86,8 @@ def test_a_reduced_width_trains_a_step_and_is_evaluated(name: str, weights: Path
 
 def test_the_rates_that_claims_are_costed_by_follow_from_the_flops_of_a_step() -> None:
     """CIFAR-10's is ADM-128's published one by the FLOPs of an image; a forward pass is a third of them."""
-    flops = {name: count_work(load_task(name))[1] for name in ("cifar10", "imagenet128")}
+    tasks = {name: load_task(name) for name in ("cifar10", "imagenet128")}
+    flops = {name: step_flops(task, load_method("baseline")) / task.optimizer.batch for name, task in tasks.items()}
     assert flops["cifar10"] / 1e9 == pytest.approx(50.3, rel=1e-3)
     assert flops["imagenet128"] / 1e9 == pytest.approx(1841, rel=1e-3)
     rates = {claim.task: claim.rate for claim in load_claims() if claim.rate}

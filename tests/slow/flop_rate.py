@@ -9,9 +9,11 @@ from time import perf_counter
 
 import torch
 
-from fidrace.execute.estimate import count_work, random_training
+from fidrace.execute.estimate import random_training
+from fidrace.method.registry import load_method
 from fidrace.report.markdown import markdown_table
 from fidrace.spec.task import load_task
+from fidrace.train.flops import step_flops
 from fidrace.train.process_group import ProcessGroup
 
 SIZE = 1024  # of the square matrices, float32
@@ -30,12 +32,12 @@ def main(rounds: int) -> None:
     rows = []
     for channels, batch in CASES:
         task = load_task("digits-late", {"network.channels": channels, "optimizer.batch": batch})
-        _, flops, _ = count_work(task)
+        flops = step_flops(task, load_method("baseline"))
         training = random_training(task, batch, ProcessGroup(torch.device("cpu")))
         training.advance(3)
         times = [(seconds(training.advance, 3) / 3, seconds(torch.mm, left, right)) for _ in range(rounds)]
         step, product = (median(side) for side in zip(*times, strict=True))
-        rate, limit = flops * batch / step / 1e9, 2 * SIZE**3 / product / 1e9
+        rate, limit = flops / step / 1e9, 2 * SIZE**3 / product / 1e9
         cells = (channels, batch, f"{1e3 * step:.1f}", f"{rate:.1f}", f"{limit:.0f}", f"{100 * rate / limit:.0f} %")
         rows.append([str(cell) for cell in cells])
     print(markdown_table(["channels", "batch", "step, ms", "GFLOP/s", "sgemm", "of it"], rows))

@@ -1,7 +1,7 @@
 """What a step of each method costs on digits, against the baseline's: python tests/slow/step_time.py [BLOCKS]
 
-`ratio` is of whole steps that alternate with the baseline's in one process, as medians, taken twice; `hooks` is the time
-spent in the method itself per step (drawing, weighting, observing), and its share of a baseline step. Wants a quiet machine;
+`FLOPs` and `ratio` (of the time of whole steps that alternate with the baseline's in one process, as medians, taken twice)
+are relative to the baseline's; `hooks` is the time spent in the method itself per step (drawing, weighting, observing), and its share of a baseline step. Wants a quiet machine;
 the last table is in docs/methods.md.
 """
 
@@ -15,6 +15,7 @@ from fidrace.data.loading import load_data
 from fidrace.execute.method_trial import step_ratio
 from fidrace.method.registry import Registry
 from fidrace.spec.task import load_task
+from fidrace.train.flops import step_flops
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 
@@ -53,12 +54,14 @@ def main(blocks: int) -> None:
         baseline.advance(1)
         step.append(perf_counter() - start)
     pace = float(np.median(step))
-    print(f"a step of the baseline: {1000 * pace:.1f} ms\n\n| method | ratio | ratio again | hooks, µs | share of a step |")
-    print("|---|---|---|---|---|")
+    print(f"a step of the baseline: {1000 * pace:.1f} ms\n")
+    print("| method | FLOPs | ratio | ratio again | hooks, µs | share of a step |")
+    print("|---|---|---|---|---|---|")
     for name in (*REGISTRY.methods, *VARIANTS):
         ratios = " | ".join(f"{step_ratio(name, REGISTRY, blocks):.3f}" for _ in range(2))
-        cost = hooks(training(name))
-        print(f"| {name} | {ratios} | {1e6 * cost:.0f} | {cost / pace:.2%} |", flush=True)
+        trained = training(name)
+        flops, cost = step_flops(task, trained.method) / step_flops(task, baseline.method), hooks(trained)
+        print(f"| {name} | {flops:.3f} | {ratios} | {1e6 * cost:.0f} | {cost / pace:.2%} |", flush=True)
 
 
 if __name__ == "__main__":

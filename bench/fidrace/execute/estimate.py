@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
 from fidrace.data.base import Data
 from fidrace.execute.provenance import device_name
@@ -17,6 +16,7 @@ from fidrace.spec.study import Study
 from fidrace.spec.task import Task
 from fidrace.spec.user_input import BASELINE
 from fidrace.train.architectures import build_network
+from fidrace.train.flops import step_flops
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 
@@ -52,7 +52,7 @@ class Estimate:
 def estimate(study: Study, device: str) -> Estimate:
     """The cost of one baseline run of the study, measured on random images."""
     task, ranks = study.own_task, ProcessGroup(torch.device(device))
-    parameters, flops, activations = count_work(task)
+    parameters, activations = count_memory(task)
     step, forward = time_step_and_forward(task, ranks)
     peak = torch.cuda.max_memory_allocated(ranks.device) if ranks.device.type == "cuda" else None
     budget = task.budget
@@ -63,7 +63,7 @@ def estimate(study: Study, device: str) -> Estimate:
     state = 4 * 5 * parameters  # float32 weights, gradients, two moments and the average
     return Estimate(
         parameters,
-        flops * task.optimizer.batch,
+        step_flops(task, Registry().compose(BASELINE)),
         state,
         activations * task.microbatch_size(),
         peak,
@@ -74,8 +74,8 @@ def estimate(study: Study, device: str) -> Estimate:
     )
 
 
-def count_work(task: Task) -> tuple[int, float, int]:
-    """Parameters, FLOPs of a forward and backward pass of one example, and bytes of the activations it keeps, in float32."""
+def count_memory(task: Task) -> tuple[int, int]:
+    """Parameters, and bytes of the activations that one example keeps for the backward pass, in float32."""
     shape = task.data.shape
     with torch.device("meta"):
         network = build_network(task.network, shape, 0, task.diffusion.learned_sigma, task.speed.checkpointing)
@@ -90,11 +90,9 @@ def count_work(task: Task) -> tuple[int, float, int]:
             kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as counter:
-        with saved_tensors_hooks(pack, lambda tensor: tensor):
-            output = network(x, t, labels)
-        output.sum().backward()
-    return sum(p.numel() for p in network.parameters()), float(counter.get_total_flops()), sum(kept.values())
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        network(x, t, labels)
+    return sum(p.numel() for p in network.parameters()), sum(kept.values())
 
 
 def time_step_and_forward(task: Task, ranks: ProcessGroup) -> tuple[float, float]:

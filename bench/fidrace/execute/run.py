@@ -26,6 +26,7 @@ from fidrace.storage.atomic import Row
 from fidrace.storage.checked_tensors import Tensors
 from fidrace.storage.tables import CROSSED, GPU_HOURS, GRADIENT, WEIGHTS, utc_now
 from fidrace.train.checkpoint import Checkpoints
+from fidrace.train.flops import count_flops
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
 
@@ -276,6 +277,7 @@ class Run:
         columns = {name: np.array([row.get(name, np.nan) for row in self.evaluations], float) for name in COLUMNS}
         shown = signatures(columns, self.spec.target, self.task.budget.iterations, self.task.signatures)
         self.row.update(self.final, signatures="; ".join(shown), status=status, error=error, ended=utc_now())
+        self.row.update(backwards=self.training.iteration, flops=count_flops(self.training, self.report_note))
         self.write_row()
         if self.ranks.is_first:
             self.kept.clear()
