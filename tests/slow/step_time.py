@@ -1,8 +1,8 @@
 """What a step of each method costs on digits, against the baseline's: python tests/slow/step_time.py [BLOCKS]
 
-`FLOPs` and `ratio` (of the time of whole steps that alternate with the baseline's in one process, as medians, taken twice)
-are relative to the baseline's; `hooks` is the time spent in the method itself per step (drawing, weighting, observing), and its share of a baseline step. Wants a quiet machine;
-the last table is in docs/methods.md.
+`FLOPs` and `ratio` are relative to the baseline's, `ratio` of the time of whole steps that alternate with the baseline's in one
+process, as medians, taken twice; `hooks` is the time spent in the method itself per step (drawing, weighting, observing), and
+its share of a baseline step. Wants a quiet machine; the last table is in docs/methods.md.
 """
 
 import sys
