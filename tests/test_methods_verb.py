@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fidrace.method.registry import load_method
+from fidrace.report.methods import course_of
 from fidrace.spec.study import load_study
 from fidrace.train.architectures import check_network
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Fidrace
@@ -29,6 +31,18 @@ def test_methods_are_listed_explained_written_as_csv_and_drawn(fidrace: Fidrace,
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     fidrace("methods", "clts+mdlrc", *options, "--progress", "0.25")
     assert set(pd.read_csv(tmp_path / "out.csv")["progress"]) == {0.25}
+
+
+def test_a_method_is_explained_with_the_axes_that_it_is_judged_in(fidrace: Fidrace, tmp_path: Path) -> None:
+    assert "judged in: iterations\n" in fidrace("methods", "clts", "--plot", "clts.png").stdout
+    assert "judged in: iterations and seconds" in fidrace("methods", "muon", "--plot", "muon.png").stdout
+    assert "judged in: iterations; trains on noise that is not N(0, I)" in fidrace("methods", "offset-noise").stdout
+    assert "EMA decay" in fidrace("methods", "power-ema+wsd", "--plot", "both.png").stdout
+    heights = [int.from_bytes((tmp_path / f"{name}.png").read_bytes()[20:24]) for name in ("clts", "muon", "both")]
+    assert heights == [660, 660, 990]  # a third panel for what it sets over training
+    lines = course_of(load_method("power-ema+wsd"), "cosine-1000")
+    assert {*lines} == {"learning rate / the task's", "EMA decay"}
+    assert lines["learning rate / the task's"][[0, 100, 200]] == pytest.approx([1, 1, 0])
 
 
 def test_what_an_adaptive_method_says_is_shown_after_an_ideal_denoisers_losses(fidrace: Fidrace, tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ def methods(
         ),
     ] = [0.0, 0.5, 1.0],
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its arrays: t, abar, snr, p, w, progress.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Plot p and w over t.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Plot p and w over t, and learning rate, beta1 and average.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Run the checks that every method must pass.")] = False,
     methods_path: MethodsPath = [],
 ) -> None:

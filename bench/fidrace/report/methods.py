@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from fidrace.method import conformance
-from fidrace.method.base import TENSORS, Method
+from fidrace.method.base import TENSORS, Floats, Method
 from fidrace.method.composition import Composition
-from fidrace.method.profile import HORIZON, ProfilePoint
+from fidrace.method.profile import HORIZON, ProfilePoint, profile
 from fidrace.method.registry import Registry
 from fidrace.report.terminal import make_console
 from fidrace.storage.atomic import write_atomic
@@ -38,21 +38,26 @@ def explain(composition: Composition, grid: str, points: list[ProfilePoint]) -> 
         horizon = "yes, its curve before the budget depends on the budget" if part.depends_on_horizon() else "no"
         print(f"source: {part.source}" + (f" (claim: {part.claim})" if part.claim else ""))
         print(f"evidence: {part.evidence}; changes: {', '.join(part.aspects()) or 'nothing'}; horizon: {horizon}")
+        print(f"judged in: iterations{'' if part.axis == 'iterations' else f' and {part.axis}'}" + noise_note(part))
         for key in part.parameters():
             print(f"  {parameter_line(part, key)}")
         print()
     table = Table(
         "progress", "lr_scale", "beta1", "EMA decay", "share of timesteps, by tenths of T", "weight on the eps-MSE",
-        title=f"on {grid}{adaptive_note(composition)}", title_justify="left",
+        title=f"on {grid}, {HORIZON} iterations{adaptive_note(composition)}", title_justify="left",
     )  # fmt: skip
     for point in points:
         table.add_row(*point.row())
     make_console().print(table)
 
 
+def noise_note(part: Method) -> str:
+    return "" if part.keeps_noise else "; trains on noise that is not N(0, I)"
+
+
 def adaptive_note(composition: Composition) -> str:
     """How the arrays of an adaptive method, which depend on losses, were made; empty for others."""
-    return f"; it adapts: shown over {HORIZON} iterations of an ideal denoiser's losses" if composition.adaptive() else ""
+    return "; it adapts: shown with an ideal denoiser's losses" if composition.adaptive() else ""
 
 
 def parameter_line(part: Method, key: str) -> str:
@@ -73,9 +78,11 @@ def write_csv(composition: Composition, points: list[ProfilePoint], path: Path) 
 
 
 def write_plot(composition: Composition, grid: str, points: list[ProfilePoint], path: Path) -> None:
-    """Plot p and w over t, one line per progress."""
-    figure = Figure(figsize=(9, 6))
-    above, below = figure.subplots(2, 1, sharex=True)
+    """Plot p and w over t, one line per progress, and below them over training what a method makes of the learning rate, beta1
+    and the average."""
+    course = course_of(composition, grid) if {"optimizer", "average"} & composition.claims.keys() else {}
+    figure = Figure(figsize=(9, 9 if course else 6))
+    above, below, *last = figure.subplots(3 if course else 2, 1)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(points)))
     T = composition.parts[0].schedule.T
     widths = np.linspace(4, 1.2, len(points))  # thinner and thinner, so that equal lines all show
@@ -87,12 +94,28 @@ def write_plot(composition: Composition, grid: str, points: list[ProfilePoint], 
     above.legend()
     positive = all((point.w > 0).all() for point in points)
     below.set(xlabel="timestep t (0: clean)", ylabel="weight on the eps-MSE", yscale="log" if positive else "linear")
-    for axes in (above, below):
+    for axes in last:
+        for label, values in course.items():
+            axes.plot(np.linspace(0, 1, len(values)), values, label=label)
+        axes.set(xlabel="progress", ylim=(0, None))
+        axes.legend()
+    for axes in (above, below, *last):
         axes.grid(True, alpha=0.2)
     figure.tight_layout()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     write_atomic(path, buffer.getvalue())
+
+
+def course_of(composition: Composition, grid: str) -> dict[str, Floats]:
+    """The learning rate's multiplier, beta1 and the average's decay at even steps of training, those that a method sets."""
+    points = profile(composition, grid, [k / 200 for k in range(201)])
+    lines: dict[str, list[float | None]] = {
+        "learning rate / the task's": [point.lr_scale for point in points],
+        "beta1": [point.beta1 for point in points],
+        "EMA decay": [point.decay for point in points],
+    }
+    return {label: np.array(values, float) for label, values in lines.items() if {*values} - {None, 1.0}}
 
 
 def examine(registry: Registry, name: str, methods_path: Sequence[str]) -> tuple[int, int]:
