@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import pytorch_optimizer
 import torch
 from torch import Tensor, nn
 
@@ -78,6 +79,36 @@ def test_soap_starts_without_a_step_and_then_lowers_the_loss() -> None:
     assert all(not change.any() for _, _, change in first_step(one))
     one.advance(30)
     assert float(torch.stack(one.pending.loss[-3:] or [torch.ones(1)]).mean()) < 1
+
+
+ALONE = {
+    "muon": lambda p: pytorch_optimizer.Muon(
+        [{"params": [p], "use_muon": True, "lr": LR}], weight_decay=0, use_adjusted_lr=True
+    ),
+    "lion": lambda p: pytorch_optimizer.Lion([p], lr=0.1 * LR, betas=(0.9, 0.99), weight_decay=0),
+    "soap": lambda p: pytorch_optimizer.SOAP([p], lr=LR, betas=(0.95, 0.95), weight_decay=0, precondition_frequency=10),
+    "schedule-free": lambda p: pytorch_optimizer.ScheduleFreeAdamW([p], lr=LR, betas=(0.9, 0.999), weight_decay=0),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_tensor_of_the_network_moves_as_the_package_moves_it_alone(name: str) -> None:
+    """By the same gradients, over twelve steps, in which SOAP renews its basis."""
+    one = training(name)
+    inside = one.network.down[0][0].in_conv.weight
+    alone = nn.Parameter(inside.detach().clone())
+    optimizer = ALONE[name](alone)
+
+    def take_gradient(*_: object) -> None:
+        alone.grad = inside.grad.clone()
+
+    one.optimizer.register_step_pre_hook(take_gradient)  # some change the gradient in their step
+    for _ in range(12):
+        one.step()
+        optimizer.step()
+    rounding = 1e-8 if name == "schedule-free" else 0  # its mean is taken after each step, and the weights put back
+    torch.testing.assert_close(inside, alone, rtol=0, atol=rounding)
+    assert not torch.equal(alone, training(name).network.down[0][0].in_conv.weight)
 
 
 def test_parameters_are_grouped_by_what_they_do() -> None:
