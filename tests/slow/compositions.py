@@ -56,7 +56,7 @@ def together(steps: int) -> int:
     for pair in combinations(REGISTRY.methods, 2):
         try:
             composed = REGISTRY.compose("+".join(pair))
-            one, wrong = train(task, composed, steps)
+            _, wrong = train(task, composed, steps)
         except InputError:  # both claim one aspect, or one claims none
             found["refused"] += 1
             continue
