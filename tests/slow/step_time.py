@@ -1,4 +1,4 @@
-"""What a step of each method costs on digits, against the baseline's: python tests/slow/step_time.py [BLOCKS]
+"""What a step of each method costs on digits, against the baseline's: python tests/slow/step_time.py [BLOCKS] [METHOD...]
 
 `FLOPs` and `ratio` are relative to the baseline's, `ratio` of the time of whole steps that alternate with the baseline's in one
 process, as medians, taken twice; `hooks` is the time spent in the method itself per step (drawing, weighting, observing), and
@@ -38,7 +38,7 @@ def hooks(training: Training, steps: int = 500) -> float:
     return float(np.median(times[steps // 2 :]))
 
 
-def main(blocks: int) -> None:
+def main(blocks: int, *names: str) -> None:
     task = load_task("digits")
     data = load_data(task.data)
     torch.set_num_threads(task.budget.threads)
@@ -57,7 +57,7 @@ def main(blocks: int) -> None:
     print(f"a step of the baseline: {1000 * pace:.1f} ms\n")
     print("| method | FLOPs | ratio | ratio again | hooks, µs | share of a step |")
     print("|---|---|---|---|---|---|")
-    for name in (*REGISTRY.methods, *VARIANTS):
+    for name in names or (*REGISTRY.methods, *VARIANTS):
         ratios = " | ".join(f"{step_ratio(name, REGISTRY, blocks):.3f}" for _ in range(2))
         trained = training(name)
         flops, cost = step_flops(task, trained.method) / step_flops(task, baseline.method), hooks(trained)
@@ -65,4 +65,4 @@ def main(blocks: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15, *sys.argv[2:])
