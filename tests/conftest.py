@@ -80,8 +80,10 @@ def one_thread() -> Iterator[None]:
 
 
 def run_here(executor: LocalExecutor, specs: Iterable[RunSpec]) -> Generator[Event | Ended]:
-    """`LocalExecutor.execute` without worker processes: the runs go one after another in this one."""
-    yield from TorchrunExecutor(executor.root, ProcessGroup(torch.device("cpu"))).execute(specs)
+    """`LocalExecutor.execute` without worker processes: the runs go one after another in this one, each by an executor of its
+    own, because that one goes no further than a run that fails."""
+    for spec in specs:
+        yield from TorchrunExecutor(executor.root, ProcessGroup(torch.device("cpu"))).execute([spec])
 
 
 def command_here(

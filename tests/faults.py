@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from tests.conftest import COMMAND, ENVIRONMENT, TINY
+from tests.conftest import COMMAND, ENVIRONMENT, TINY, command_here
 
 TIMES = {"train_seconds", "eval_seconds", "started", "ended", "seconds_per_1000"}
 TABLES = ("runs.csv", "evals.csv", "speedups.csv", "guards.csv", "curve.csv", "leaderboard.csv")
@@ -38,12 +38,11 @@ class Study:
 
     def events(self) -> list[dict[str, Any]]:
         """What it has told so far."""
-        lines = self.out.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return events_in(self.out.read_text())
 
     def starts(self) -> list[tuple[str, int, int]]:
         """Method, seed and iteration of each run that it took up."""
-        return [(e["method"], e["seed"], e["iteration"]) for e in self.events() if e["event"] == "run_started"]
+        return starts_in(self.events())
 
     def trained(self, iterations: int) -> bool:
         """Whether it has told of a run that is so far."""
@@ -72,6 +71,22 @@ class Study:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def events_in(text: str) -> list[dict[str, Any]]:
+    """The events of whole lines."""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def starts_in(events: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
+    return [(one["method"], one["seed"], one["iteration"]) for one in events if one["event"] == "run_started"]
+
+
+def ended_here(words: Sequence[str | Path], folder: Path) -> list[tuple[str, int, int]]:
+    """What the command takes up in this process, and does, in a folder that others left: two processes less to start."""
+    done = command_here([*words, "--json"], folder)
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return starts_in(events_in(done.stdout))
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

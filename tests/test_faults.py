@@ -6,12 +6,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.conftest import HALVING, TINY, Refused
-from tests.faults import SMALL, Study, assert_same, killed_again_and_again, rows
+from tests.conftest import HALVING, TINY, Fidrace, Refused
+from tests.faults import SMALL, Study, assert_same, ended_here, rows
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 RUNS = [("baseline", 0), ("uncertainty+mdlrc", 0), ("baseline", 1), ("uncertainty+mdlrc", 1)]
@@ -24,12 +25,13 @@ from pathlib import Path
 rename, marker = os.replace, Path("struck")
 
 def replace(source, target, **options):
-    if "checkpoint-000000030" in str(target) and os.environ.get("STRIKE") and not marker.exists():
+    if "checkpoint-000000030" in str(target) and not marker.exists():
         marker.touch()
         os.killpg(0, signal.SIGKILL)
     rename(source, target, **options)
 
-os.replace = replace
+if os.environ.get("STRIKE"):
+    os.replace = replace
 """
 FILLS_THE_DISK = """
 import errno, os
@@ -46,29 +48,43 @@ if os.environ.get("FULL"):
 """
 MOUNT = ("mount", "-t", "tmpfs", "-o")
 FAULTS = {
-    "not-a-number": "float('nan') * self.schedule.abar",
     "memory": "(_ for _ in ()).throw(MemoryError('unable to allocate 1 PiB'))",
     "leaves": "__import__('sys').exit(3)",
     "killed": "__import__('os').kill(__import__('os').getpid(), 9)",
 }
+NO_NUMBER = {"not-a-number": "float('nan') * self.schedule.abar"}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    Study([*SMALL, "--out", "s"], folder).ended(0)
+    ended_here([*SMALL, "--out", "s"], folder)
     return folder / "s"
 
 
-def test_killed_between_a_checkpoints_write_and_its_rename_and_at_random_moments(undisturbed: Path, tmp_path: Path) -> None:
-    """One random moment here; 25 in tests/slow/kills.py."""
+def test_killed_between_a_checkpoints_write_and_its_rename_and_left_at_once_by_a_second_ctrl_c(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    """All processes are killed at the rename, then one worker at a random moment of its work, when a command leaves that does
+    not wait for it. 25 random moments of all processes are in tests/slow/kills.py."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "striking.py").write_text(KILLS_AT_RENAME)
-    words = [*SMALL, "--methods-path", "mine"]
-    Study([*words, "--out", "killed"], tmp_path, "struck", {"STRIKE": "1"}).ended(-signal.SIGKILL)
+    words = [*SMALL, "--methods-path", "mine", "--out", "killed"]
+    Study(words, tmp_path, "struck", {"STRIKE": "1"}).ended(-signal.SIGKILL)
     assert (tmp_path / "struck").exists()
     assert list(tmp_path.rglob(".checkpoint-*.tmp"))  # written, not renamed
-    taken = killed_again_and_again(tmp_path, [random.uniform(0.3, 1)], words, begun=True)
+    study = Study(words, tmp_path, "left")
+    study.until(lambda: study.trained(1))
+    time.sleep(random.uniform(0.3, 1))
+    (pid,) = {row["pid"] for row in rows(tmp_path / "killed") if row["status"] == "running"}
+    os.kill(pid, signal.SIGSTOP)  # it will never say that it has saved
+    study.send(signal.SIGINT)
+    study.until(lambda: "press Ctrl-C again to leave at once" in study.err.read_text())
+    start = time.monotonic()
+    study.send(signal.SIGINT)
+    study.ended(130, seconds=20)
+    assert time.monotonic() - start < 10
+    taken = study.starts() + ended_here(words, tmp_path)
     assert max(iteration for _, _, iteration in taken) > 0
     assert_same(tmp_path / "killed", undisturbed)
 
@@ -97,23 +113,40 @@ def test_two_commands_share_the_runs_and_wait_for_the_one_of_a_stopped_worker(un
     assert_same(tmp_path / "s", undisturbed)
 
 
-def test_a_killed_commands_run_is_taken_over_by_one_that_waits(undisturbed: Path, tmp_path: Path) -> None:
-    """Only the command is killed: its worker saves the run and goes. With all processes killed, the test of random moments."""
+def test_a_killed_workers_run_goes_on_with_retry_failed_and_a_killed_commands_is_taken_over_by_one_that_waits(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    """First the worker is killed, and another takes its place; then the command, and that worker saves its run and goes."""
     words = [*SMALL, "--out", "s"]
-    first = Study([*words], tmp_path, "first")
-    first.until(lambda: first.trained(20))
-    pid = rows(tmp_path / "s")[0]["pid"]
+    first = Study(words, tmp_path, "first")
+    first.until(lambda: ("baseline", 15) in [(event["method"], event["iteration"]) for event in first.events()])
+    os.kill(pid_of(tmp_path / "s", RUNS[0]), signal.SIGKILL)
+    first.until(lambda: any(run_of(event) == RUNS[1] and event["iteration"] >= 20 for event in first.events()))
+    pid = pid_of(tmp_path / "s", RUNS[1])
     os.kill(pid, signal.SIGSTOP)
-    second = Study(words, tmp_path, "second")
-    second.until(lambda: "waiting for baseline seed 0" in second.err.read_text())
+    failed = next(row for row in rows(tmp_path / "s") if run_of(row) == RUNS[0])
+    assert (failed["status"], failed["error"]) == ("failed", "worker killed by SIGKILL (no memory left?)")
+    second = Study([*words, "--retry-failed"], tmp_path, "second")
+    second.until(lambda: f"waiting for {RUNS[1][0]} seed 0" in second.err.read_text())
     first.send(signal.SIGKILL)
     first.ended(-signal.SIGKILL)
     os.kill(pid, signal.SIGCONT)
     second.ended(0)
     taken = {run[:2]: run[2] for run in second.starts()}
     assert taken.keys() == {*RUNS}
-    assert taken[RUNS[0]] >= 20
+    assert taken[RUNS[0]] >= 10  # from its checkpoint
+    assert taken[RUNS[1]] >= 20
     assert_same(tmp_path / "s", undisturbed)
+
+
+def run_of(told: dict[str, Any]) -> tuple[str, int]:
+    return told["method"], told["seed"]
+
+
+def pid_of(folder: Path, run: tuple[str, int]) -> int:
+    """The process that has taken up the run."""
+    (pid,) = (int(row["pid"]) for row in rows(folder) if run_of(row) == run)
+    return pid
 
 
 def test_signals_to_all_processes_leave_a_resumable_state_and_fresh_does_not_empty_a_folder_in_use(
@@ -135,28 +168,16 @@ def test_signals_to_all_processes_leave_a_resumable_state_and_fresh_does_not_emp
     second.ended(130)
     for study in (first, second):
         assert "the same command resumes" in study.err.read_text()
-    third = Study(words, tmp_path, "third").ended(0)
-    assert sorted({run[:2] for run in second.starts() + third.starts()}) == sorted(RUNS)
-    assert max(iteration for _, _, iteration in third.starts()) >= 20
+    third = ended_here(words, tmp_path)
+    assert sorted({run[:2] for run in second.starts() + third}) == sorted(RUNS)
+    assert max(iteration for _, _, iteration in third) >= 20
     assert_same(tmp_path / "s", undisturbed)
 
 
-def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
-    study = Study([*SMALL, "--out", "s"], tmp_path)
-    study.until(study.starts)
-    for row in rows(tmp_path / "s"):
-        os.kill(row["pid"], signal.SIGSTOP)  # these will never say that they have saved
-    study.send(signal.SIGINT)
-    study.until(lambda: "press Ctrl-C again to leave at once" in study.err.read_text())
-    start = time.monotonic()
-    study.send(signal.SIGINT)
-    study.ended(130, seconds=20)
-    assert time.monotonic() - start < 10
-
-
-def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(tmp_path: Path, fidrace: Fidrace) -> None:
+    """What is only a reason is looked at in this process."""
     (tmp_path / "mine").mkdir()
-    for name, body in FAULTS.items():
+    for name, body in (FAULTS | NO_NUMBER).items():
         text = HALVING.replace("Halving", name.title().replace("-", "")).replace("halving", name)
         body = f"print('noise') or ({body} if progress > 0.5 else 0 * self.schedule.abar + 1)"  # stdout stays JSON
         (tmp_path / "mine" / f"{name}.py").write_text("print('noise')\n" + text.replace("0 * self.schedule.abar + 0.5", body))
@@ -167,30 +188,19 @@ def test_what_goes_wrong_in_a_run_ends_it_with_its_reason_and_the_others_go_on(t
     runs = pd.read_csv(tmp_path / "s" / "runs.csv").set_index("method")
     assert runs["status"].to_dict() == {"baseline": "finished", **dict.fromkeys(FAULTS, "failed"), "p2": "finished"}
     reasons = runs["error"].to_dict()
-    assert "weight" in reasons["not-a-number"]
     assert reasons["memory"].startswith("MemoryError: unable to allocate 1 PiB")
     assert reasons["leaves"].startswith("SystemExit: 3")
     assert reasons["killed"] == "worker killed by SIGKILL (no memory left?)"
     pids = {row["method"]: row["pid"] for row in rows(tmp_path / "s")}
-    assert pids["baseline"] == pids["not-a-number"]
-    assert len({pids[name] for name in (*FAULTS, "p2")}) == 5  # nothing that a failed run leaves behind meets the next
+    assert pids["baseline"] == pids["memory"]
+    assert len({pids[name] for name in (*FAULTS, "p2")}) == 4  # nothing that a failed run leaves behind meets the next
     evals = pd.read_csv(tmp_path / "s" / "evals.csv")
     assert len(evals[evals["method"] == "memory"]) == 2  # what was measured before stays
-    assert "4 of 6 runs failed; --retry-failed resumes them" in study.err.read_text()
-
-
-def test_a_killed_workers_run_goes_on_from_its_checkpoint_with_retry_failed(undisturbed: Path, tmp_path: Path) -> None:
-    words = [*SMALL, "--out", "s"]
-    study = Study(words, tmp_path)
-    study.until(lambda: ("baseline", 15) in [(event["method"], event["iteration"]) for event in study.events()])
-    os.kill(rows(tmp_path / "s")[0]["pid"], signal.SIGKILL)
-    study.ended(4)
-    found = {(row["method"], row["seed"]): row["status"] for row in rows(tmp_path / "s")}
-    assert found == dict.fromkeys(RUNS, "finished") | {RUNS[0]: "failed"}
-    ((method, seed, iteration),) = Study([*words, "--retry-failed"], tmp_path, "again").ended(0).starts()
-    assert (method, seed) == RUNS[0]
-    assert iteration >= 10
-    assert_same(tmp_path / "s", undisturbed)
+    assert "3 of 5 runs failed; --retry-failed resumes them" in study.err.read_text()
+    fidrace("run", *TINY, "--seeds", "1", "--out", "t", "--methods-path", "mine", "-m", "not-a-number", code=4)
+    runs = pd.read_csv(tmp_path / "t" / "runs.csv").set_index("method")
+    assert runs["status"].to_dict() == {"baseline": "finished", "not-a-number": "failed"}
+    assert "weight" in runs.loc["not-a-number", "error"]
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(undisturbed: Path, tmp_path: Path) -> None:
@@ -209,7 +219,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(undisturbed: Path,
         assert not list((tmp_path / "disk").rglob("*.tmp"))
         if mounted:
             subprocess.run([*MOUNT, "remount,size=64m", "disk"], cwd=tmp_path, check=True)
-        Study(words, tmp_path, "again").ended(0)
+        ended_here(words, tmp_path)
         assert_same(tmp_path / "disk" / "s", undisturbed)
     finally:
         if mounted:
