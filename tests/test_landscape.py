@@ -25,12 +25,13 @@ from fidrace.analyses.landscape.interpolation import ALPHAS, barrier, interpolat
 from fidrace.cli.main import app
 from fidrace.data.loading import load_data
 from fidrace.errors import InputError
+from fidrace.execute.local import LocalExecutor
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.spec.task import Task, load_task
 from fidrace.storage import checked_tensors
 from fidrace.train import unet
 from fidrace.train.architectures import build_network
-from tests.conftest import TINY, Refused
+from tests.conftest import TINY, Refused, run_here
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = {  # an eps-network of 288 parameters, with attention
@@ -55,7 +56,8 @@ def analyze(folder: Path, look: str) -> str:
     changes = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
     words = [*TINY, "--set", "budget.evaluations=1", *changes, "--examples", str(EXAMPLES), *look.split()]
     kernels = attention_kernels()
-    with pytest.MonkeyPatch.context() as patch:  # a held-out loss for each pair and alpha costs most
+    with pytest.MonkeyPatch.context() as patch:  # a held-out loss for each pair and alpha costs most, and a process of its own
+        patch.setattr(LocalExecutor, "execute", run_here)
         for module in (interpolation, tables):
             patch.setattr(module, "ALPHAS", FEW_ALPHAS)
         result = CliRunner().invoke(app, ["analyze", "landscape", "--out", str(folder), *words])

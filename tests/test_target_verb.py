@@ -11,18 +11,21 @@ import pytest
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
+from fidrace.execute.local import LocalExecutor
 from fidrace.score.leaderboard import score_folder
 from fidrace.spec.study import load_study
 from fidrace.storage.study_folder import StudyFolder
-from tests.conftest import TINY, Refused
+from tests.conftest import TINY, Refused, run_here
 from tests.published import DIGITS, excerpt
 
 SEEDS = (0, 1, 2, 3, 4)
 
 
 def call(*words: str | Path, code: int = 0) -> tuple[str, str]:
-    """stdout and stderr of the command, in this process."""
-    result = CliRunner().invoke(app, list(map(str, words)))
+    """stdout and stderr of the command and of its runs, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalExecutor, "execute", run_here)
+        result = CliRunner().invoke(app, list(map(str, words)))
     assert result.exit_code == code, result.output
     return result.stdout, result.stderr
 
