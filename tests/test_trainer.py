@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from fidrace.errors import InputError
 from fidrace.spec.study import load_study
 from fidrace.storage.manifest import read_manifest
-from tests.conftest import COMMAND, ENVIRONMENT
+from tests.conftest import command_here
 from tests.trainer_study import OWN_FID, RUN, errors, held_by, study, table
 
 
@@ -19,14 +18,7 @@ from tests.trainer_study import OWN_FID, RUN, errors, held_by, study, table
 def finished(tmp_path_factory) -> Path:
     """A finished study, in a folder with blanks in its name."""
     folder = tmp_path_factory.mktemp("a folder")
-    done = subprocess.run(
-        [*COMMAND, "run", str(study(folder)), "--out", str(folder / "two words")],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        cwd=folder,
-        check=False,
-    )
+    done = command_here(["run", study(folder), "--out", folder / "two words"], folder)
     assert done.returncode == 0, done.stderr
     return folder / "two words"
 
@@ -84,10 +76,10 @@ def test_the_same_command_on_a_finished_folder_trains_nothing(finished: Path, fi
 def test_prove_measures_what_the_seed_fixes_and_what_the_adapter_changes(tmp_path: Path, fidrace) -> None:
     arguments = {"native": "--method slow", "baseline": "--method slow", "fast": "--method fast", "*": "--method {method}"}
     command = f"{RUN} train {{out}} --seed {{seed}} {{arguments}} --steps {{budget}}"
-    trainer = OWN_FID | {"command": command, "methods": arguments}
-    path = study(tmp_path, ["native", "fast"], seeds=2, top={"baseline": "native"}, trainer=trainer)
+    trainer, top = OWN_FID | {"command": command, "methods": arguments}, {"baseline": "native", "evaluations": 2}
+    path = study(tmp_path, ["native", "fast"], seeds=2, top=top, trainer=trainer)
     said = fidrace("run", path, "--prove", "--out", tmp_path / "s").stderr
-    assert "native seed 0 twice: equal to the last digit at 8 steps" in said
+    assert "native seed 0 twice: equal to the last digit at 2 steps" in said
     held = (
         table(tmp_path / "s", "provenance")
         .query("method == 'fast'")
@@ -103,13 +95,13 @@ def test_prove_measures_what_the_seed_fixes_and_what_the_adapter_changes(tmp_pat
     assert (held_by(tmp_path / "s", "fast")[["same chances", "adapter inert"]] == ["said", "unknown"]).all()
 
     trainer["methods"] = arguments | {"native": "--method drifts", "baseline": "--method slow"}
-    path = study(tmp_path, ["native", "fast"], seeds=2, top={"baseline": "native"}, trainer=trainer)
+    path = study(tmp_path, ["native", "fast"], seeds=2, top=top, trainer=trainer)
     said = fidrace("run", path, "--prove", "--out", tmp_path / "t").stderr
-    assert re.search(r"native seed 0 twice: [\d.]+ and [\d.]+ at step 10", said)
+    assert re.search(r"native seed 0 twice: [\d.]+ and [\d.]+ at step 40", said)
     assert "unknown: same code, same chances, adapter inert" in table(tmp_path / "t").query("method == 'fast'")["flags"].iloc[0]
 
     trainer["methods"] = arguments | {"baseline": "--method fails"}
-    path = study(tmp_path, ["native", "fast"], seeds=2, top={"baseline": "native"}, trainer=trainer)
+    path = study(tmp_path, ["native", "fast"], seeds=2, top=top, trainer=trainer)
     said = fidrace("run", path, "--prove", "--out", tmp_path / "u", code=4).stderr
     assert "--prove: baseline seed 0" in said
 
@@ -183,13 +175,13 @@ def test_a_target_given_after_the_runs_stays_post_hoc(tmp_path: Path, fidrace) -
 
 
 def test_a_target_is_set_by_the_rule_from_the_baseline_alone(tmp_path: Path, fidrace, refused) -> None:
-    path = study(tmp_path, top={"target": None}, trainer=OWN_FID)
+    path = study(tmp_path, top={"target": None, "evaluations": 4}, trainer=OWN_FID)
     assert f"race its baseline alone with `fidrace run {path} -m BASELINE" in refused("target", path)
     fidrace("run", path, "-m", "slow", "--seeds", "100,101,102,103,104", "--out", tmp_path / "s")
     fidrace("target", tmp_path / "s")
     manifest = read_manifest(tmp_path / "s/study.json")
     assert manifest.target == pytest.approx(100 * np.exp(-0.6), abs=1.5)
-    fidrace("run", path, "--seeds", "2", "--out", tmp_path / "s")
+    fidrace("run", path, "--seeds", "1", "--out", tmp_path / "s")
     held = table(tmp_path / "s", "provenance").query("guarantee == 'target before'")
     assert {*held["held_by"]} == {"harness"}
     assert held["how"].str.startswith("median FD of 5 baseline runs").all()
