@@ -3,7 +3,6 @@
 tests/slow/folder.py runs it with its own defaults, tests/slow/photographs.py trains it longer.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
+from fidrace.execute.local import LocalExecutor
 from fidrace.spec.random_streams import VERSION
 from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
-from tests.conftest import Refused
+from tests.conftest import Refused, run_here
 from tests.photographs import crops
 from tests.slow.photographs import set_options, shuffled_distances
 
@@ -57,17 +57,16 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def race(*words: str | Path) -> str:
-    """What the command says on stderr; it must end with 0."""
-    result = CliRunner().invoke(app, list(map(str, words)))
+    """What the command says on stderr, its runs in this process; it must end with 0."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalExecutor, "execute", run_here)
+        result = CliRunner().invoke(app, list(map(str, words)))
     assert result.exit_code == 0, result.output
     return result.stderr
 
 
-def test_a_folder_of_images_is_raced_on(
-    pictures: Path, tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_images_is_raced_on(pictures: Path, tmp_path: Path, refused: Refused) -> None:
     """After 80 iterations samples are nearer to the training images than these are with their pixels shuffled among them."""
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # for the worker process
     where = ["--set", f"data.root={pictures}", "--out", tmp_path / "first"]
     assert "ema.decay" not in race(*RUN, *where)
     rows = pd.read_csv(tmp_path / "first" / "evals.csv")

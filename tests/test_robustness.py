@@ -17,6 +17,7 @@ from fidrace.analyses.robustness.settings import Setting, Settings
 from fidrace.analyses.robustness.tables import idle_clip_lines, p_of_slower
 from fidrace.cli.main import app
 from fidrace.errors import InputError
+from fidrace.execute.local import LocalExecutor
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.base import Floats
 from fidrace.score.crossings import TargetCost
@@ -26,7 +27,7 @@ from fidrace.score.speedups import speedup
 from fidrace.score.target_rule import target_of
 from fidrace.spec.study import load_study
 from fidrace.spec.task import load_task
-from tests.conftest import Refused
+from tests.conftest import Refused, run_here
 from tests.simulation import Side, World, costs, outcome, too_few, too_many
 
 TASK = load_task("digits")
@@ -45,15 +46,16 @@ STUDIES = 600
 
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the command has raced one setting, and then, as after an interruption, that one and another."""
+    """A folder in which the command has raced one setting, by a worker, and then, as after an interruption, another too."""
     folder = tmp_path_factory.mktemp("robustness") / "out"
-    assert "6 runs; into" in analyze(folder, "none")
+    assert "6 runs; into" in analyze(folder, "none", workers=True)
     said = analyze(folder, "none,0.05")
     assert "2 studies, 12 runs, 6 of them there already" in said
     return folder
 
 
-def analyze(folder: Path, clip: str) -> str:
+def analyze(folder: Path, clip: str, workers: bool = False) -> str:
+    """What the command says; its runs go on in this process unless worker processes are asked for."""
     short = [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
     words = [
         "analyze",
@@ -70,7 +72,10 @@ def analyze(folder: Path, clip: str) -> str:
         "cpu",
     ]
     words += ["--out", str(folder), "--clip", clip, *SETTING, *short]
-    result = CliRunner().invoke(app, words)
+    with pytest.MonkeyPatch.context() as patch:
+        if not workers:
+            patch.setattr(LocalExecutor, "execute", run_here)
+        result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     return result.output
 
