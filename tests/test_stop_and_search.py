@@ -17,7 +17,7 @@ from fidrace.spec.study import RunSpec, load_study
 from fidrace.spec.task import load_task
 from fidrace.storage.tables import CROSSED, GPU_HOURS, KEPT
 from tests.conftest import TINY, Fidrace, Refused
-from tests.faults import Study, assert_same
+from tests.faults import Study, assert_same, ended_here
 from tests.search_simulation import bracket, look, thin_tables
 from tests.test_run import ALONE, run
 
@@ -195,7 +195,7 @@ def test_a_study_that_stops_and_searches_has_the_verdict_of_one_that_does_not(tm
     killed = Study([*STUDY, *BOTH, "--out", "killed"], tmp_path)
     killed.until(lambda: killed.trained(8))
     killed.gone()
-    Study([*STUDY, *BOTH, "--out", "killed"], tmp_path, "last").ended(0)
+    ended_here([*STUDY, *BOTH, "--out", "killed"], tmp_path)
     assert_same(tmp_path / "killed", tmp_path / "both")
 
 
