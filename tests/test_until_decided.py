@@ -25,7 +25,21 @@ from fidrace.method import Method
 class Same(Method, name="same", source="a test", evidence="inferred"):
     """The baseline under another name: identical, which one look shows."""
 '''
-SMALL = (*TINY, "--set", "budget.evaluations=1", "--methods-path", "own", "-m", "same", "-m", "clts", "--target", "60")
+SHALLOW = ("--set", "network.multipliers=[1]", "--set", "quality.samples=40")
+SMALL = (
+    *TINY,
+    "--set",
+    "budget.evaluations=1",
+    *SHALLOW,
+    "--methods-path",
+    "own",
+    "-m",
+    "same",
+    "-m",
+    "clts",
+    "--target",
+    "60",
+)
 STUDY = ("run", *SMALL, "--until-decided", "--looks", "3,4", "--out", "s")
 TABLES = ("runs.csv", "evals.csv", "speedups.csv", "curve.csv", "leaderboard.csv", "study.json")
 
