@@ -128,45 +128,67 @@ def test_a_search_under_torchrun_ends_where_its_crossing_is_confirmed(tmp_path: 
     assert curve.iteration[-1] - curve.iteration[-3] == 10  # neighbours on the grid
 
 
-FAILS_ONCE = """
+FAILS = """
 import os
+from pathlib import Path
+
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+ERRORS = [  # of each command in turn, and the step at which it fails
+    (7, torch.OutOfMemoryError("CUDA out of memory. Tried 2.00 GiB")),
+    (7, OSError(28, "No space left on device")),
+    (11, RuntimeError("an illegal access")),
+]
+
 def fail(optimizer, arguments, keywords):
     counts[0] += 1
-    if counts[0] == 7 and not os.path.exists("struck"):
-        open("struck", "w").close()
-        raise ERROR
+    if counts[0] == step:
+        Path(f"struck-{struck}").touch()
+        raise error
 
-counts = [0]
+counts, struck = [0], len(list(Path().glob("struck-*")))
+step, error = ERRORS[struck]
 if os.environ.get("RANK") == "1":
     register_optimizer_step_pre_hook(fail)
 """
 
 
-def run_with_an_error_in_rank_1(error: str, folder: Path, code: int = 4) -> tuple[list[str], str]:
-    """A command under torchrun and what it said: the seventh step of rank 1 raises `error`, the first time it is run."""
-    (folder / "methods").mkdir()
-    (folder / "methods" / "full.py").write_text(FAILS_ONCE.replace("ERROR", error))
-    words = ["fidrace", "run", "digits", "-m", "baseline", "--seeds", "1", *TINY[: TINY.index("--workers")], "--target", "60"]
-    words += ["--methods-path", "methods", "--out", "s"]
+def failed(folder: Path, words: list[str], code: int, about: str) -> list[str]:
+    """A command under torchrun whose rank 1 fails, and its lines about that."""
     said = torchrun(folder, *words, code=1).stderr  # torchrun's own code, whatever its processes' are
     assert said.count("Traceback") == 1  # torchrun's own
     assert f"exitcode  : {code}" in said
     assert "gloo" not in said
-    return words, said
+    return [line for line in said.splitlines() if about in line]
 
 
-def test_a_rank_without_memory_is_named_in_one_line_and_the_same_command_resumes(tmp_path: Path) -> None:
-    words, said = run_with_an_error_in_rank_1("torch.OutOfMemoryError('CUDA out of memory. Tried 2.00 GiB')", tmp_path)
-    (line,) = (line for line in said.splitlines() if "out of memory" in line)
+def test_what_goes_wrong_in_one_rank_is_named_in_one_line_and_the_same_command_resumes(tmp_path: Path) -> None:
+    """Rank 1 has no memory, then no disk, then, in the second run, an error that is the run's own."""
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "full.py").write_text(FAILS)
+    words = ["fidrace", "run", "digits", "-m", "baseline", "--seeds", "2", *TINY[: TINY.index("--workers")], "--target", "60"]
+    words += ["--methods-path", "methods", "--out", "s"]
+    (line,) = failed(tmp_path, words, 4, "out of memory")
     assert line.startswith("fidrace: baseline seed 0: rank 1 of 2: OutOfMemoryError: CUDA out of memory. Tried 2.00 GiB")
     assert line.endswith("; the same command resumes")
-    (row,) = (json.loads(path.read_text()) for path in (tmp_path / "s").glob("runs/*/*/*/run.json"))
-    assert (row["status"], row["iterations"]) == ("running", 4)
-    torchrun(tmp_path, *words)
-    assert list(pd.read_csv(tmp_path / "s" / "runs.csv")["status"]) == ["finished"]
+    assert status(tmp_path) == [("running", 4)]
+
+    (line,) = failed(tmp_path, words, 2, "no space left")
+    assert line.startswith("fidrace: rank 1 of 2: no space left for ")
+    assert status(tmp_path) == [("running", 8)]
+
+    lines = failed(tmp_path, words, 4, "an illegal access")
+    assert any("baseline seed 1: rank 1 of 2: RuntimeError: an illegal access" in line for line in lines)
+    runs = pd.read_csv(tmp_path / "s" / "runs.csv")
+    assert list(runs["status"]) == ["finished", "failed"]
+    assert runs["error"][1].startswith("rank 1 of 2: RuntimeError: an illegal access")
+
+
+def status(folder: Path) -> list[tuple[str, int]]:
+    """What the runs that have begun say of themselves."""
+    rows = (json.loads(path.read_text()) for path in folder.glob("s/runs/*/*/*/run.json"))
+    return [(row["status"], row["iterations"]) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -176,14 +198,6 @@ def test_a_rank_without_memory_is_named_in_one_line_and_the_same_command_resumes
 def test_other_words_for_no_memory_are_known(words: str) -> None:
     assert is_out_of_memory(f"rank 3 of 8: RuntimeError: {words} (loop.py:1)", ProcessGroup(ALONE.device, 0, 8))
     assert not is_out_of_memory(f"RuntimeError: {words} (loop.py:1)", ALONE)  # a run of its own has failed
-
-
-def test_a_rank_that_cannot_write_is_named_and_the_same_command_resumes(tmp_path: Path) -> None:
-    words, said = run_with_an_error_in_rank_1("OSError(28, 'No space left on device')", tmp_path, code=2)
-    (line,) = (line for line in said.splitlines() if "no space left" in line)
-    assert line.startswith("fidrace: rank 1 of 2: no space left for ")
-    torchrun(tmp_path, *words)
-    assert list(pd.read_csv(tmp_path / "s" / "runs.csv")["status"]) == ["finished"]
 
 
 def test_a_failure_that_another_rank_told_is_not_written_over(tmp_path: Path) -> None:
@@ -203,12 +217,6 @@ def test_a_failure_that_another_rank_told_is_not_written_over(tmp_path: Path) ->
     folder.record_failure(spec, "rank 1 of 2: RuntimeError")
     Run(spec, tmp_path, ProcessGroup(ALONE.device, store=Told()), lambda event: None).execute(lambda: False)
     assert (folder.row(spec) or {})["status"] == "failed"
-
-
-def test_another_error_in_one_rank_is_the_reason_why_the_run_failed(tmp_path: Path) -> None:
-    _, said = run_with_an_error_in_rank_1("RuntimeError('an illegal access')", tmp_path)
-    assert "baseline seed 0: rank 1 of 2: RuntimeError: an illegal access" in said
-    assert pd.read_csv(tmp_path / "s" / "runs.csv")["error"][0].startswith("rank 1 of 2: RuntimeError: an illegal access")
 
 
 def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
