@@ -14,7 +14,7 @@ from fidrace.execute.provenance import packages
 from fidrace.execute.ray.task import Order, find_mismatch
 from fidrace.spec.study import load_study
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Refused
-from tests.faults import SMALL, Study, assert_same, rows
+from tests.faults import SMALL, Study, assert_same, ended_here, rows
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 NODE = dict(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
@@ -54,7 +54,7 @@ def at_work_on(node: Any, folder: Path) -> bool:
 def test_a_node_that_is_lost_costs_no_run_and_changes_no_table(cluster: Any, second: Any, tmp_path: Path) -> None:
     """A run on each node; the one whose node is lost waits for the other's end."""
     words = [*SMALL, "--budget", "90", "--seeds", "1"]
-    Study([*words, "--out", "local"], tmp_path, "local").ended(0)
+    ended_here([*words, "--out", "local"], tmp_path)
     study = Study(on(cluster, *words, "--out", "s"), tmp_path)
     study.until(lambda: at_work_on(second, tmp_path / "s"))
     cluster.remove_node(second, allow_graceful=False)
