@@ -13,7 +13,7 @@ class Muon(Method, name="muon", source="arXiv 2502.16982 (Moonlight); pytorch-op
     """
 
     lr: float = param(1.0, "learning rate of the matrices, as a multiple of the task's", low=0, open=True)
-    momentum: float = param(0.95, "momentum of the matrices", low=0, high=1)
+    momentum: float = param(0.95, "momentum of the matrices", low=0, high=0.9999)
     axis = "seconds"
 
     def build_optimizer(self, groups: Mapping[str, Any], lr: float, betas: tuple[float, float], weight_decay: float) -> Any:

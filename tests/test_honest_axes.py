@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from fidrace.method.registry import Registry
+from fidrace.score.decisions import decide_at
+from fidrace.score.leaderboard import score_folder
 from tests.curves import DECLARED, study, write
 
 
@@ -70,3 +72,50 @@ def test_a_composition_has_the_axes_of_its_parts(tmp_path: Path, fidrace) -> Non
     evals = pd.read_csv(tmp_path / "s/evals.csv").set_index(["method", "iteration"])["images"]
     assert evals["baseline", 4] == 4 * 64
     assert evals["scaled-noise+stable-target[n=80]", 4] == 4 * 80
+
+
+@pytest.mark.parametrize("axis", ["images", "forwards"])
+def test_no_other_axis_is_a_way_round(tmp_path: Path, fidrace, axis: str) -> None:
+    """Images and forward passes repeat the factors of iterations."""
+    folder = tables(tmp_path / "t", ["seconds"], {"train_seconds": 3.0})
+    assert "fastest: fast" not in fidrace("score", folder, "--axis", axis).stdout
+    rows = score_folder(folder, axis=axis).speedups.set_index("axis")
+    assert rows.loc[axis, "verdict"] == "faster per iteration only"
+
+
+def test_seconds_of_different_devices_show_nothing(tmp_path: Path, fidrace) -> None:
+    folder = tables(tmp_path / "t", ["seconds"], {})
+    runs = pd.read_csv(folder / "runs.csv")
+    runs.assign(device=["fast one" if method == "fast" else "slow one" for method in runs["method"]]).to_csv(
+        folder / "runs.csv", index=False
+    )
+    assert "fastest: fast" not in fidrace("score", folder).stdout
+    row = pd.read_csv(folder / "speedups.csv").set_index("axis").loc["iterations"]
+    assert row["verdict"] == "faster per iteration only"
+    assert "mixed devices" in row["flags"]
+
+
+def test_a_look_decides_on_the_honest_axes(tmp_path: Path) -> None:
+    for price, verdict in ((1.5, "faster"), (3.0, "faster per iteration only")):
+        folder = tables(tmp_path / str(price), ["seconds"], {"train_seconds": price})
+        content = json.loads((folder / "study.json").read_text())
+        looks = {"looks": [3, 4], "spending": [0.7, 1.0], "futility": 1.05, "levels": [0.015, 0.02]}
+        (folder / "study.json").write_text(json.dumps(content | {"until_decided": looks}))
+        (decision,) = decide_at(folder, 3)
+        assert decision.verdict == verdict
+        assert decision.is_made == (verdict == "faster")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("axis = 'second'", "axis 'second'; did you mean 'seconds'"),
+        ("keeps_noise = 'no'", "keeps_noise is True or False"),
+        ("taps = 'middle'", "taps is a tuple of places"),
+    ],
+)
+def test_what_a_method_says_of_itself_is_read(line: str, named: str, tmp_path: Path, refused) -> None:
+    (tmp_path / "mine").mkdir()
+    text = f"from fidrace.method import Method\n\nclass X(Method, name='x', source='', evidence='inferred'):\n    {line}\n"
+    (tmp_path / "mine" / "x.py").write_text(text + "    def loss_weight(self, progress):\n        return None\n")
+    assert named in refused("methods", "x", "--methods-path", "mine")

@@ -41,7 +41,7 @@ def draws(n: int = 0) -> tuple[Draws, Tensor, Tensor]:
     """What hooks may draw in step n, and its images and noise."""
     batches = training("baseline").batches
     batch = batches.at(n)
-    return Draws(batches, n, batch), batch.x0, batch.eps
+    return Draws(batches, n, batch, "noise"), batch.x0, batch.eps
 
 
 def examples_of(name: str, n: int = 0) -> Examples:
@@ -73,7 +73,7 @@ def test_ot_pairs_come_from_another_library_s_plan_and_a_third_of_the_images_is_
     assert all(plan[i, j] == pytest.approx(1 / len(x0)) for i, j in partner.items())
     absent = []
     for n in range(200):
-        draw, x0, eps = draws(n) if n < 3 else (Draws(draw._batches, n, draw._batches.at(n)), x0, eps)
+        draw, x0, eps = draws(n) if n < 3 else (Draws(draw._batches, n, draw._batches.at(n), "noise"), x0, eps)
         order, own = part("duplicates").couple(x0, eps, draw)
         assert own is eps
         absent.append(1 - len({*order}) / len(x0))
@@ -243,7 +243,7 @@ WRONG = {
     "noise has dtype torch.float64": "return None, eps.double()",
     "noise is ndarray, not a tensor": "return None, eps.numpy()",
     "noise is not finite": "return None, eps / 0",
-    "images are [3], not 64 places": "return [0, 1, 2], eps",
+    "images' places are int64[3] up to 2, not 64 whole numbers below 64": "return [0, 1, 2], eps",
 }
 
 
@@ -276,3 +276,33 @@ def test_what_does_not_go_together_is_refused(tmp_path) -> None:
         Training(TASK, Registry([tmp_path]).compose("off"), 0, DATA, ProcessGroup(torch.device("cpu")))
     with pytest.raises(ValueError, match="the task has classes"):
         training("stable-target", **{"network.classes": 10}).step()
+
+
+def test_noise_and_target_draw_independently() -> None:
+    """immiscible-knn's candidates are not ddpm-ip's perturbation."""
+    one = training("immiscible-knn+ddpm-ip[gamma=1.0]")
+    found = []
+    for n in range(20):
+        batch = one.batches.at(n)
+        examples = one.make_examples(batch, torch.from_numpy(one.method.timesteps(batch.uniforms, n)), n)
+        further = examples.shown - examples.eps
+        found.append(float((further * examples.eps).mean()))
+    assert abs(np.mean(found)) < 4 / np.sqrt(20 * examples.eps.numel())
+
+
+@pytest.mark.parametrize(
+    ("hook", "named"),
+    [
+        ("def prediction(self):\n        return 'velocity'", "prediction 'velocity'"),
+        ("def feedback(self, n):\n        return 'no'", "feedback is 'no', not True or False"),
+        ("def couple(self, x0, eps, draw):\n        return draw.uniforms() * 64, eps", "images' places are float64[64]"),
+        ("def auxiliary(self, predicted, wanted, taps, gather):\n        return wanted.square().mean()", "has no gradient"),
+        ("def auxiliary(self, predicted, wanted, taps, gather):\n        return predicted.mean() / 0 ", "is not finite"),
+    ],
+)
+def test_other_hooks_that_return_nonsense_are_named(hook: str, named: str, tmp_path) -> None:
+    text = f"from fidrace.method import Method\n\nclass Odd(Method, name='odd', source='', evidence='inferred'):\n    {hook}\n"
+    (tmp_path / "odd.py").write_text(text)
+    with pytest.raises(ValueError, match=r"^odd: .*") as refusal:
+        Training(TASK, Registry([tmp_path]).compose("odd"), 0, DATA, ProcessGroup(torch.device("cpu"))).advance(1)
+    assert named in str(refusal.value)

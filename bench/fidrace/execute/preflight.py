@@ -23,7 +23,9 @@ from fidrace.spec.study import Study
 from fidrace.spec.task import Task
 from fidrace.storage.cache import sha256_of
 from fidrace.train.architectures import build_network, check_network
+from fidrace.train.examples import check_fit
 from fidrace.train.optimizers import build_optimizer
+from fidrace.train.taps import module_at
 
 MIB = 2**20
 
@@ -117,14 +119,20 @@ def check_space(study: Study, folder: Path, runs: int) -> None:
 def check_methods(study: Study) -> None:
     """Raise InputError if a method of this study cannot prepare for the task's timesteps, or fails at iteration 0."""
     task, registry = study.own_task, Registry(study.methods_path)
+    with torch.device("meta"):
+        network = build_network(task.network, task.data.shape, 0, task.diffusion.learned_sigma)
     for name in study.methods:
         method = registry.compose(name)
+        check_fit(task, method)
         try:
             with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
                 method.prepare(task.noise_schedule())
                 method.timestep_density(0), method.loss_weight(0), method.optimizer(0), method.decay(1)
+                method.prediction(task.noise_schedule().prediction)
                 if "algorithm" in method.claims:  # torch takes two seconds to make its first AdamW
-                    build_optimizer(task.optimizer, method, torch.nn.Linear(2, 2), fused=False)
+                    build_optimizer(task.optimizer, method, network, fused=False)
+                for place in method.auxiliary.taps:
+                    module_at(network, place, method.auxiliary)
         except InputError:
             raise
         except (Exception, SystemExit) as error:

@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fidrace.errors import InputError
+from fidrace.errors import InputError, nearest
 from fidrace.method.base import ASPECTS, Floats, Ints, Method, NoiseSchedule, Prediction, distribution
 from fidrace.method.baseline import Baseline
 
@@ -67,6 +67,8 @@ class Composition:
         """What the network predicts if the task's predicts `own`; raises ValueError if that is a flow's velocity, and a part
         says otherwise."""
         chosen = self._prediction.prediction()
+        if chosen is not None and chosen not in get_args(Prediction):
+            raise ValueError(f"{self._prediction}: prediction {chosen!r}{nearest(str(chosen), get_args(Prediction))}")
         if chosen is not None and (own == "flow") != (chosen == "flow"):
             raise ValueError(f"{self._prediction}: the network of a flow predicts its velocity, and no other does")
         return chosen or own
@@ -117,7 +119,10 @@ class Composition:
         return None if value is None else float(value)
 
     def feedback(self, n: int) -> bool:
-        return bool(self._average.feedback(n))
+        takes = self._average.feedback(n)
+        if not isinstance(takes, bool | np.bool_):
+            raise ValueError(f"{self._average}: feedback is {takes!r}, not True or False")
+        return bool(takes)
 
     def observe(self, t: Ints, loss: Floats) -> None:
         for part in self.parts:

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from fidrace.errors import InputError, nearest
-from fidrace.method.base import Evidence, Limits, Method
+from fidrace.method.base import Axis, Evidence, Limits, Method
 from fidrace.method.baseline import Baseline
 from fidrace.method.composition import Composition
 from fidrace.packaged import packaged_folder
@@ -102,6 +102,11 @@ def check_definition(method: type[Method]) -> None:
         raise InputError(f"{where}: a name has letters, digits, '.', '_' and '-' only, and begins with a letter")
     if method.evidence not in typing.get_args(Evidence):
         raise InputError(f"{where}: evidence {method.evidence!r}{nearest(str(method.evidence), typing.get_args(Evidence))}")
+    if method.axis not in typing.get_args(Axis):
+        raise InputError(f"{where}: axis {method.axis!r}{nearest(str(method.axis), typing.get_args(Axis))}")
+    keeps, taps = vars(method).get("keeps_noise", True), vars(method).get("taps", ())
+    if not isinstance(keeps, bool) or not isinstance(taps, tuple | list):
+        raise InputError(f"{where}: keeps_noise is True or False, and taps is a tuple of places")
     if not isinstance(method.source, str) or not isinstance(method.claim, str):
         raise InputError(f"{where}: source and claim must be strings")
     try:

@@ -19,6 +19,7 @@ from fidrace.score.windows import Window
 from fidrace.spec.user_input import Target
 
 Crossings = dict[int, Crossing | None]
+MIXED = "mixed devices"
 CUT = 0.5  # the share of a window below which a row says so
 
 
@@ -64,6 +65,16 @@ class RunTable:
         """The axes on which the method must be faster too, without those whose factors repeat the unit's."""
         record = self.rules.methods.get(method)
         return tuple(axis for axis in (record.axes if record else ()) if axis not in self.redundant_axes)
+
+    def has_mixed_devices(self, method: str) -> bool:
+        """True if runs of the method and of the baseline are of different devices, so that their seconds do not compare."""
+        runs = [*self.usable[method].values(), *self.usable[self.rules.baseline].values()]
+        return len({curve.about.get("device") for curve in runs}) > 1
+
+    def axes_to_hold(self, method: str) -> tuple[str, ...]:
+        """The honest axes of the method, and what no row shows if seconds among them do not compare."""
+        axes = self.honest_axes(method)
+        return (*axes, MIXED) if "seconds" in axes and self.has_mixed_devices(method) else axes
 
     @property
     def family(self) -> int:

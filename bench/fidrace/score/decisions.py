@@ -10,7 +10,7 @@ from fidrace.errors import NothingToConclude
 from fidrace.score.leaderboard import SPEEDUP_COLUMNS, read_run_table
 from fidrace.score.run_tables import make_run_table
 from fidrace.score.speedups import FASTER, IDENTICAL, SLOWER
-from fidrace.score.verdicts import adjust_p_values
+from fidrace.score.verdicts import adjust_p_values, judge_on_honest_axes
 
 UNDECIDED = "undecided"
 
@@ -56,13 +56,16 @@ def decide_at(folder: Path, seeds: int) -> list[Decision]:
         return []
     methods = [method for method in table.methods if method != rules.baseline]
     rows: list[dict[str, Any]] = [
-        {"method": method, "axis": rules.unit, **table.compare(method, rules.unit).figures()} for method in methods
+        {"method": method, "axis": axis, **table.compare(method, axis).figures()}
+        for method in methods
+        for axis in (rules.unit, *table.honest_axes(method))
     ]
     family = len({*rules.methods, *methods} - {rules.baseline})
-    judged = adjust_p_values(rows, SPEEDUP_COLUMNS, family).to_dict("records")
+    judged = adjust_p_values(rows, SPEEDUP_COLUMNS, family)
+    judged = judge_on_honest_axes(judged, {method: table.axes_to_hold(method) for method in methods})
     return [
         Decision(row["method"], row["verdict"], row["speedup"], row["ci_low"], row["ci_high"], design.futility)
-        for row in judged
+        for row in judged[judged["axis"] == rules.unit].to_dict("records")
     ]
 
 

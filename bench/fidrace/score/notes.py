@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fidrace.score.comparison import RunTable
+from fidrace.score.comparison import MIXED, RunTable
 from fidrace.score.crossings import TargetCost, is_flat
 from fidrace.score.curves import Curve
 from fidrace.score.grids import distinct_runs
@@ -34,7 +34,6 @@ def notes_of(
     declared = table.rules.declared_seeds
     goals = table.usable[baseline] if table.rules.target == FINAL and table.rules.paired else table.usable[method]
     aimed = [curve for seed, curve in table.usable[method].items() if seed in goals]
-    devices = {curve.about.get("device") for curve in [*table.usable[method].values(), *table.usable[baseline].values()]}
     grid = table.rules.evaluations_at if table.rules.searched else ()
     unmeasured, theirs = ({*table.crossings(name)} - {*table.costs(name, axis)} for name in (method, baseline))
     notes = {
@@ -44,7 +43,7 @@ def notes_of(
         "as reconstructed": record.evidence == "reconstructed",
         "noise not N(0, I)": not record.keeps_noise,
         "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed), grid) for c in aimed]) > 0.5,
-        "mixed devices": axis == "seconds" and len(devices) > 1,
+        MIXED: "seconds" in (axis, *table.honest_axes(method)) and table.has_mixed_devices(method),
         f"{len(unmeasured)} without {axis}": bool(unmeasured),
         f"baseline: {len(theirs)} without {axis}": bool(theirs) and method != baseline == reference,
     }

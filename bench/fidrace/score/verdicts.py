@@ -32,12 +32,12 @@ def adjusted_verdict(row: dict[Any, Any]) -> str:
     return str(row["verdict"]) + ("" if adjusted < LEVEL else ", unadjusted") if isinstance(row["verdict"], str) else ""
 
 
-def judge_on_honest_axes(judged: pd.DataFrame, unit: str, honest: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """A table of verdicts in which a method that costs more than iterations is `faster` in the table's unit only if it is so on
+def judge_on_honest_axes(judged: pd.DataFrame, honest: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """A table of verdicts in which a method that costs more than iterations is `faster` on another axis only if it is so on
     each of its `honest` axes too, those whose factors are not the unit's own; else it is so per iteration only."""
 
     def verdict(row: dict[Any, Any]) -> str:
-        if row["axis"] != unit or row["verdict"] != FASTER:
+        if row["axis"] in honest.get(row["method"], ()) or row["verdict"] != FASTER:
             return str(row["verdict"])
         rows = judged[judged["method"] == row["method"]]
         if "control" in judged:

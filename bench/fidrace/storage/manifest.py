@@ -11,6 +11,7 @@ import pydantic
 from pydantic import Field, PlainSerializer
 
 from fidrace.errors import InputError
+from fidrace.method.base import Axis
 from fidrace.spec.looks import Design
 from fidrace.spec.user_input import BASELINE, Goal, Model, WindowRatio, validate
 from fidrace.storage.atomic import read_record, write_json
@@ -35,7 +36,7 @@ class MethodRecord(_Record):
     hash: str | None = None
     horizon: bool = False
     evidence: str = ""
-    axes: list[str] = Field(default=[])
+    axes: list[Axis] = Field(default=[])
     keeps_noise: bool = True
 
     @classmethod

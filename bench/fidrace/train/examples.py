@@ -8,25 +8,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fidrace.errors import InputError
 from fidrace.method.base import Floats
 from fidrace.method.composition import Composition
+from fidrace.spec.task import Task
 from fidrace.train.batches import Batch, Batches
 from fidrace.train.diffusion import Diffusion, Examples
 from fidrace.train.noise import draw_normals
 from fidrace.train.process_group import ProcessGroup
 
 
-class Draws:
-    """What the hooks of step n draw besides the batch (fidrace.method.base.Draw)."""
+def check_fit(task: Task, method: Composition) -> None:
+    """Raise InputError for a method whose hooks do not fit how the task trains."""
+    if method.auxiliary.taps and task.microbatch_size() < task.optimizer.batch:
+        raise InputError(f"{method.auxiliary}: it looks at the whole batch, and speed.microbatch passes parts of it")
+    if "target" in method.claims and task.diffusion.learned_sigma:
+        raise InputError(f"{method.target}: it changes the target, and a learned variance is trained beside the usual one")
 
-    def __init__(self, batches: Batches, n: int, batch: Batch):
+
+class Draws:
+    """What the hook of one aspect draws in step n besides the batch, independently of others (fidrace.method.base.Draw)."""
+
+    def __init__(self, batches: Batches, n: int, batch: Batch, aspect: str):
         self._batches, self._n, self._shape, self.labels = batches, n, tuple(batch.x0.shape), batch.labels
+        self._aspect = aspect
 
     def normals(self, k: int = 1) -> Tensor:
-        return draw_normals(self._batches.streams, f"further noise {k}", self._n, self._shape, self._batches.device)
+        return draw_normals(
+            self._batches.streams, f"further noise {k} of the {self._aspect}", self._n, self._shape, self._batches.device
+        )
 
     def uniforms(self, k: int = 1) -> Floats:
-        return self._batches.streams.uniform(f"further uniforms {k}", self._n, self._shape[0])
+        return self._batches.streams.uniform(f"further uniforms {k} of the {self._aspect}", self._n, self._shape[0])
 
     def images(self, count: int) -> Tensor:
         return self._batches.further_images(self._n, count)
@@ -39,19 +52,25 @@ def make_examples(
     t[B] of the whole batch. Raises ValueError if a hook returns what cannot be used."""
     if not method.changes_batch:
         return Examples(batch.x0, batch.eps, ranks.slice_of(t), batch.labels)
-    draws = Draws(batches, n, batch)
     with torch.no_grad():
-        order, eps = method.noise.couple(batch.x0, batch.eps, draws)
+        order, eps = method.noise.couple(batch.x0, batch.eps, Draws(batches, n, batch, "noise"))
         check(f"{method.noise}: noise", eps, batch.eps)
         x0, labels = batch.x0, batch.labels
         if order is not None:
-            place = torch.from_numpy(np.asarray(order, dtype=np.int64)).to(x0.device)
-            if place.shape != t.shape or place.min() < 0 or place.max() >= len(t):
-                raise ValueError(f"{method.noise}: images are {list(place.shape)}, not {len(t)} places below {len(t)}")
+            places = np.asarray(order)
+            whole_numbers = np.issubdtype(places.dtype, np.integer)
+            if not whole_numbers or places.shape != t.shape or places.min() < 0 or places.max() >= len(t):
+                found = f"{places.dtype}{list(places.shape)}" + (
+                    f" up to {places.max()}" if whole_numbers and places.size else ""
+                )
+                raise ValueError(f"{method.noise}: the images' places are {found}, not {len(t)} whole numbers below {len(t)}")
+            place = torch.from_numpy(places.astype(np.int64)).to(x0.device)
             x0, labels = x0[place], None if labels is None else labels[place]
         whole = Examples(x0, eps, t, labels)
         if "target" in method.claims:
-            shown, *wanted = method.target.target(x0, eps, diffusion.signal[t], diffusion.noise[t], draws)
+            shown, *wanted = method.target.target(
+                x0, eps, diffusion.signal[t], diffusion.noise[t], Draws(batches, n, batch, "target")
+            )
             for what, value in zip(("noise of x_t", "target's x0", "target's eps"), (shown, *wanted), strict=True):
                 check(f"{method.target}: {what}", value, eps)
             whole = Examples(x0, eps, t, labels, shown, (wanted[0], wanted[1]))

@@ -29,7 +29,7 @@ from fidrace.train.architectures import build_network
 from fidrace.train.batches import Batch, Batches, to_device
 from fidrace.train.checkpoint import add_prefix, load_optimizer, optimizer_tensors, strip_prefix
 from fidrace.train.diffusion import Diffusion, Examples
-from fidrace.train.examples import make_examples
+from fidrace.train.examples import check_fit, make_examples
 from fidrace.train.optimizers import build_optimizer, evaluation_weights, load_state, settings_of, state_tensors
 from fidrace.train.precision import apply_layout, autocast, break_cycle, set_float32
 from fidrace.train.process_group import ProcessGroup
@@ -58,10 +58,7 @@ class Training:
         self.task, self.method, self.ranks, self.device = task, method, ranks, ranks.device
         if task.optimizer.batch % ranks.count:
             raise InputError(f"a batch of {task.optimizer.batch} does not divide among {ranks.count} processes")
-        if method.auxiliary.taps and task.microbatch_size() < task.optimizer.batch:
-            raise InputError(f"{method.auxiliary}: it looks at the whole batch, and speed.microbatch passes parts of it")
-        if "target" in method.claims and task.diffusion.learned_sigma:
-            raise InputError(f"{method.target}: it changes the target, and a learned variance is trained beside the usual one")
+        check_fit(task, method)
         self.streams = Streams(seed)
         self.batches = Batches(task, data, self.streams, ranks, method.changes_batch)
         schedule, sigma = task.noise_schedule(), task.diffusion.learned_sigma

@@ -35,9 +35,9 @@ def build_optimizer(config: OptimizerConfig, method: Composition, network: nn.Mo
     missing = [name for name, parameter in network.named_parameters() if id(parameter) not in trained]
     if missing:
         raise ValueError(f"{part}: the optimizer does not train {missing[0]}")
-    if method.optimizer(0)[1] is not None and not all("betas" in group for group in built.param_groups):
+    if method.optimizer(0)[1] is not None and not isinstance(built, torch.optim.Adam):  # others mean something else by betas
         setter = method.claims["optimizer"]
-        raise InputError(f"{setter} sets Adam's beta1, and {part} trains parameters without one: they do not compose")
+        raise InputError(f"{setter} sets Adam's beta1, and {part} is another optimizer than Adam: they do not compose")
     return built
 
 

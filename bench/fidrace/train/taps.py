@@ -34,6 +34,10 @@ class Taps:
         if not isinstance(value, Tensor) or value.shape not in ((), losses.mse.shape):
             found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{self.method}: auxiliary is {found}, not one loss or one for each of {len(losses.mse)} examples")
+        if torch.is_grad_enabled() and not value.requires_grad:
+            raise ValueError(f"{self.method}: auxiliary has no gradient, so it trains nothing")
+        if value.device.type == "cpu" and losses.mse.isfinite().all() and not value.isfinite().all():
+            raise ValueError(f"{self.method}: auxiliary is not finite")
         return value.mean()
 
 
