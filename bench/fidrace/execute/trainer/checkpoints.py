@@ -1,7 +1,10 @@
 """The checkpoints that a foreign trainer leaves, by the optimizer steps that their names tell."""
 
+import hashlib
 import os
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fidrace.errors import InputError
@@ -63,3 +66,20 @@ def checkpoint_at(step: int, found: dict[int, Path], trainer: TrainerConfig) -> 
             f"no checkpoint at step {step}: there are {there}; choose budget and evaluations so that each evaluation has one"
         )
     return found[nearest]
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a checkpoint: of what torch.save wrote the tensors' bytes alone, and else the whole file.
+
+    torch.save pickles everything around the tensors, and how a pickle refers to equal objects changes with a resumption:
+    two files of equal content would differ. A damaged archive counts as a file.
+    """
+    digest = hashlib.sha256()
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        tensors = [name for name in archive.namelist() if name.partition("/")[2].startswith("data/")]
+        if tensors and archive.testzip() is None:
+            for name in tensors:
+                digest.update(f"{name.partition('/')[2]}\n".encode() + archive.read(name))
+            return digest.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

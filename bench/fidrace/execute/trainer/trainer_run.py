@@ -23,7 +23,7 @@ from fidrace.evaluate.image_sets import read_image_set
 from fidrace.evaluate.sample_distance import SampleDistance, reference_of
 from fidrace.execute.events import Event
 from fidrace.execute.run_files import RunFiles
-from fidrace.execute.trainer.checkpoints import choose_checkpoints, find_checkpoints
+from fidrace.execute.trainer.checkpoints import choose_checkpoints, content_hash, find_checkpoints
 from fidrace.execute.trainer.own_config import read_config, share_config
 from fidrace.execute.trainer.process import CommandFailed, end_left_behind, run_command
 from fidrace.spec.command import command_words
@@ -68,8 +68,8 @@ class TrainerRun:
                 self.write_row()
         found = find_checkpoints(self.out, self.trainer)
         self.checkpoints = choose_checkpoints(self.task.budget.evaluation_steps(), found, self.trainer)
-        last = hash_of(found[max(found)])
-        self.row |= {"trained": True, "start_sha256": hash_of(found[0]) if 0 in found else "", "end_sha256": last}
+        last = content_hash(found[max(found)])
+        self.row |= {"trained": True, "start_sha256": content_hash(found[0]) if 0 in found else "", "end_sha256": last}
         self.write_row()
         if self.trainer.config:
             share_config(self.root, f"{self.spec.method} seed {self.spec.seed}", self.config())
@@ -123,7 +123,7 @@ class TrainerRun:
     def is_trained(self, before: Row) -> bool:
         """True if an earlier attempt trained to the end and its last checkpoint is still there (people remove damaged ones)."""
         found = find_checkpoints(self.out, self.trainer) if before.get("trained") else {}
-        return bool(found) and hash_of(found[max(found)]) == before.get("end_sha256")
+        return bool(found) and content_hash(found[max(found)]) == before.get("end_sha256")
 
     def values(self, **more: object) -> dict[str, object]:
         """The fields of a command's template."""
@@ -291,8 +291,3 @@ def describe_source(folder: str) -> tuple[str, str]:
             changed += f"\n+++ {name}\n" + (root / name).read_text(encoding="utf-8", errors="replace")
     dirty = f"-dirty-{hashlib.sha256(changed.encode()).hexdigest()[:8]}" if changed else ""
     return head + dirty, changed
-
-
-def hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
