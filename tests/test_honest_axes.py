@@ -93,6 +93,9 @@ def test_seconds_of_different_devices_show_nothing(tmp_path: Path, fidrace) -> N
     row = pd.read_csv(folder / "speedups.csv").set_index("axis").loc["iterations"]
     assert row["verdict"] == "faster per iteration only"
     assert "mixed devices" in row["flags"]
+    said = fidrace("check", folder, "--require", "fast>=1.1", code=3).stdout
+    assert "fast >= 1.1x in seconds" in said
+    assert "mixed devices: their seconds do not compare" in said
 
 
 def test_a_look_decides_on_the_honest_axes(tmp_path: Path) -> None:

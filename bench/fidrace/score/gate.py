@@ -12,7 +12,7 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude, nearest
 from fidrace.packaged import find_tables
 from fidrace.score.checks import SPEEDUP, Check, decide, warnings
-from fidrace.score.comparison import RunTable
+from fidrace.score.comparison import MIXED, RunTable
 from fidrace.score.curves import check_axis
 from fidrace.score.estimates import FAILS, NOTHING, estimate_of
 from fidrace.score.grids import common_iterations
@@ -137,11 +137,14 @@ def compare_to_baseline(table: RunTable, method: str, axis: str) -> MethodCompar
 def check_requirement(table: RunTable, method: str, factor: float, axis: str) -> Check:
     """Check that the method's factor is at least `factor`, and that none of its runs is dead: no factor makes up for that."""
     comparison = compare_to_baseline(table, method, axis)
-    check = Check(SPEEDUP, method, axis, f"{method} >= {factor:g}x", factor, FAILS, comparison.speedup)
+    where = "" if axis == table.rules.unit else f" in {axis}"
+    check = Check(SPEEDUP, method, axis, f"{method} >= {factor:g}x{where}", factor, FAILS, comparison.speedup)
     runs = [curve for curve in table.curves if curve.method == method]
     if dead := sum(curve.is_dead for curve in runs):
         return replace(check, notes=(f"{dead} of {len(runs)} runs diverged or end no lower than they began",))
     if comparison.speedup is None or comparison.why_nothing:
         return replace(check, outcome=NOTHING, now=None, notes=(comparison.why_nothing,))
+    if axis == "seconds" and MIXED in table.axes_to_hold(method):
+        return replace(check, outcome=NOTHING, now=None, notes=(f"{MIXED}: their seconds do not compare",))
     result, needed, seeds = decide(estimate_of(comparison), factor)
     return replace(check, outcome=result, notes=(*seeds, *warnings(table, method, axis, comparison)), seeds_needed=needed)
