@@ -4,7 +4,7 @@ from typing import Any
 from fidrace.method import Method, param
 
 
-class Direction(Method, name="direction", source="LightningDiT, arXiv 2501.01423", evidence="published"):
+class Direction(Method, name="direction", source="LightningDiT, arXiv 2501.01423", evidence="reconstructed"):
     """A further loss on the direction: w (1 - cos(prediction, target)), the angle taken over all numbers of an example.
 
     Over the channels of each pixel, as released for latents, it would have no gradient on images of one channel. A network

@@ -13,9 +13,9 @@ class Cosine(Method, name="cosine", source="arXiv 1608.03983", evidence="publish
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2, None
 
 
-class Wsd(Method, name="wsd", source="arXiv 2404.06395 (MiniCPM)", evidence="published"):
-    """Warm-up, stable, decay: the learning rate stays until the last share of training, then falls linearly. The warm-up is the
-    task's."""
+class Wsd(Method, name="wsd", source="arXiv 2404.06395 (MiniCPM)", evidence="reconstructed"):
+    """Warm-up, stable, decay: the learning rate stays until the last share of training, then falls linearly, where
+    MiniCPM lets it fall exponentially. The warm-up is the task's."""
 
     cooldown: float = param(0.2, "share of training in which it falls", low=0, high=1, open=True)
     final: float = param(0.0, "share of the learning rate that is left", low=0, high=1)

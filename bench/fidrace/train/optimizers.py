@@ -25,7 +25,8 @@ def build_optimizer(config: OptimizerConfig, method: Composition, network: nn.Mo
     try:
         built = part.build_optimizer(roles_of(network), config.lr, betas, config.weight_decay)
     except ImportError as error:
-        raise InputError(f"method {str(part)!r}: {error}; pip install 'fidrace[optimizers]'") from error
+        ours = "pytorch_optimizer" in str(error)
+        raise InputError(f"method {str(part)!r}: {error}" + ("; pip install 'fidrace[optimizers]'" if ours else "")) from error
     if built is None:
         return torch.optim.AdamW(network.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=fused)
     for name in ("param_groups", "step", "state_dict", "load_state_dict"):
