@@ -188,14 +188,3 @@ def test_what_is_no_adam_takes_no_beta1(name: str) -> None:
     for other in ("demon", "mdlrc"):
         with pytest.raises(InputError, match="another optimizer than Adam: they do not compose"):
             training(f"{name}+{other}")
-
-
-def test_what_does_not_fit_the_task_is_refused_before_anything_runs(refused, tmp_path) -> None:
-    assert "looks at the whole batch" in refused("run", "digits", "-m", "dispersive", "--set", "speed.microbatch=16")
-    (tmp_path / "mine").mkdir()
-    text = "from fidrace.method import Method\n\nclass Odd(Method, name='odd', source='', evidence='inferred'):\n"
-    text += (
-        "    taps = ('midle',)\n    def auxiliary(self, predicted, wanted, taps, gather):\n        return predicted.mean()\n"
-    )
-    (tmp_path / "mine" / "odd.py").write_text(text)
-    assert "no place 'midle'; did you mean 'middle'" in refused("run", "digits", "-m", "odd", "--methods-path", "mine")

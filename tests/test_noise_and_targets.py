@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fidrace.data.base import to_unit_range
 from fidrace.data.loading import load_data
-from fidrace.errors import InputError
 from fidrace.execute.batch_checks import measure_noise
 from fidrace.method import Method
 from fidrace.method.noise_schedule import cosine_abar
@@ -238,46 +237,6 @@ def test_dispersive_is_the_log_mean_of_all_pairs() -> None:
     assert float(found) == pytest.approx(2 * math.log(np.mean(pairs)), rel=1e-5)
 
 
-WRONG = {
-    "noise has shape torch.Size([64, 1, 8, 7])": "return None, eps[..., :7]",
-    "noise has dtype torch.float64": "return None, eps.double()",
-    "noise is ndarray, not a tensor": "return None, eps.numpy()",
-    "noise is not finite": "return None, eps / 0",
-    "images' places are int64[3] up to 2, not 64 whole numbers below 64": "return [0, 1, 2], eps",
-}
-
-
-@pytest.mark.parametrize("line", WRONG)
-def test_a_hook_that_returns_what_cannot_be_used_is_named(line: str, tmp_path) -> None:
-    (tmp_path / "wrong.py").write_text(
-        "from fidrace.method import Method\n\nclass Wrong(Method, name='wrong', source='', evidence='inferred'):\n"
-        f"    '''Wrong.'''\n    def couple(self, x0, eps, draw):\n        {WRONG[line]}\n"
-    )
-    one = Training(TASK, Registry([tmp_path]).compose("wrong"), 0, DATA, ProcessGroup(torch.device("cpu")))
-    with pytest.raises(ValueError, match=r"^wrong: ") as refusal:
-        one.step()
-    assert line in str(refusal.value)
-
-
-def test_what_does_not_go_together_is_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match="the network of a flow predicts its velocity"):
-        training("v-prediction", **{"diffusion.schedule": "flow", "diffusion.prediction": "flow", "sampler.kind": "euler"})
-    with pytest.raises(InputError, match="a learned variance is trained beside the usual one"):
-        training("ddpm-ip", **{"diffusion.learned_sigma": True})
-    with pytest.raises(InputError, match=r"speed\.microbatch passes parts"):
-        training("dispersive", **{"speed.microbatch": 16})
-    with pytest.raises(InputError, match="'immiscible' and 'shuffle' both claim the noise"):
-        Registry().compose("immiscible+shuffle")
-    (tmp_path / "off.py").write_text(
-        "from fidrace.method import Method\n\nclass Off(Method, name='off', source='', evidence='inferred'):\n"
-        "    '''Off.'''\n    taps = ('midle',)\n    def auxiliary(self, predicted, wanted, taps, gather):\n        return 0\n"
-    )
-    with pytest.raises(ValueError, match=r"no place 'midle'; did you mean 'middle'"):
-        Training(TASK, Registry([tmp_path]).compose("off"), 0, DATA, ProcessGroup(torch.device("cpu")))
-    with pytest.raises(ValueError, match="the task has classes"):
-        training("stable-target", **{"network.classes": 10}).step()
-
-
 def test_noise_and_target_draw_independently() -> None:
     """immiscible-knn's candidates are not ddpm-ip's perturbation."""
     one = training("immiscible-knn+ddpm-ip[gamma=1.0]")
@@ -288,21 +247,3 @@ def test_noise_and_target_draw_independently() -> None:
         further = examples.shown - examples.eps
         found.append(float((further * examples.eps).mean()))
     assert abs(np.mean(found)) < 4 / np.sqrt(20 * examples.eps.numel())
-
-
-@pytest.mark.parametrize(
-    ("hook", "named"),
-    [
-        ("def prediction(self):\n        return 'velocity'", "prediction 'velocity'"),
-        ("def feedback(self, n):\n        return 'no'", "feedback is 'no', not True or False"),
-        ("def couple(self, x0, eps, draw):\n        return draw.uniforms() * 64, eps", "images' places are float64[64]"),
-        ("def auxiliary(self, predicted, wanted, taps, gather):\n        return wanted.square().mean()", "has no gradient"),
-        ("def auxiliary(self, predicted, wanted, taps, gather):\n        return predicted.mean() / 0 ", "is not finite"),
-    ],
-)
-def test_other_hooks_that_return_nonsense_are_named(hook: str, named: str, tmp_path) -> None:
-    text = f"from fidrace.method import Method\n\nclass Odd(Method, name='odd', source='', evidence='inferred'):\n    {hook}\n"
-    (tmp_path / "odd.py").write_text(text)
-    with pytest.raises(ValueError, match=r"^odd: .*") as refusal:
-        Training(TASK, Registry([tmp_path]).compose("odd"), 0, DATA, ProcessGroup(torch.device("cpu"))).advance(1)
-    assert named in str(refusal.value)

@@ -1,6 +1,6 @@
 """Every method by itself for 200 steps on digits, and every allowed composition of two for 20: none may fail.
 
-    python -m tests.slow.compositions [STEPS]      its last figures are in docs/methods.md
+    python -m tests.slow.compositions [STEPS]
 
 Alone a method trains as the task says and is evaluated; together two train on batches of 16. A run fails if a hook raises, or
 if a loss or a weight of the average is not finite.

@@ -127,8 +127,7 @@ def check_methods(study: Study) -> None:
         try:
             with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
                 method.prepare(task.noise_schedule())
-                method.timestep_density(0), method.loss_weight(0), method.optimizer(0), method.decay(1)
-                method.prediction(task.noise_schedule().prediction)
+                method.timestep_density(0), method.loss_weight(0), method.optimizer(0), method.decay(1), method.feedback(1)
                 if "algorithm" in method.claims:  # torch takes two seconds to make its first AdamW
                     build_optimizer(task.optimizer, method, network, fused=False)
                 for place in method.auxiliary.taps:

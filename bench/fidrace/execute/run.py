@@ -26,17 +26,13 @@ from fidrace.storage.atomic import Row
 from fidrace.storage.checked_tensors import Tensors
 from fidrace.storage.tables import CROSSED, GPU_HOURS, GRADIENT, WEIGHTS, utc_now
 from fidrace.train.checkpoint import Checkpoints
-from fidrace.train.flops import count_flops
+from fidrace.train.flops import count_work
 from fidrace.train.loop import OBSERVE_EVERY, Diverged, Training
 from fidrace.train.process_group import ProcessGroup
 
 
 class Interrupted(Exception):
     """The run was asked to stop and has saved its state."""
-
-
-def never() -> bool:
-    return False
 
 
 class Run:
@@ -65,7 +61,7 @@ class Run:
         self.checkpoints = Checkpoints(self.directory, str(spec.directory))
         self.has_diverged = False
         self.saved, self.saved_at = (-1, -1), monotonic()  # progress at the last checkpoint, and its time
-        self.should_stop: Callable[[], bool] = never
+        self.should_stop: Callable[[], bool] = lambda: False
 
     def execute(self, should_stop: Callable[[], bool]) -> Row:
         """Train and evaluate to the end of the grid; returns the row of runs.csv. Raises Interrupted if asked to stop."""
@@ -74,7 +70,7 @@ class Run:
             self.start()
             self.train_and_measure()
         finally:  # of cycles that would outlive this run
-            self.should_stop = never  # what was given may refer to it
+            self.should_stop = lambda: False  # what was given may refer to it
             self.training.release()
         return self.row
 
@@ -276,8 +272,8 @@ class Run:
             self.write_weights("ema.safetensors")
         columns = {name: np.array([row.get(name, np.nan) for row in self.evaluations], float) for name in COLUMNS}
         shown = signatures(columns, self.spec.target, self.task.budget.iterations, self.task.signatures)
-        self.row.update(self.final, signatures="; ".join(shown), status=status, error=error, ended=utc_now())
-        self.row.update(backwards=self.training.iteration, flops=count_flops(self.training, self.report_note))
+        work = count_work(self.training, self.report_note)
+        self.row.update(self.final | work, signatures="; ".join(shown), status=status, error=error, ended=utc_now())
         self.write_row()
         if self.ranks.is_first:
             self.kept.clear()

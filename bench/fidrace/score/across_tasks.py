@@ -137,7 +137,7 @@ def factor_table(task: str, table: RunTable, compared: Comparisons) -> pd.DataFr
             found = comparison if axis == unit else table.compare(method, axis)
             rows.append({**about, "method": method, **found.figures()})
     judged = adjust_p_values(rows, [*FACTOR_COLUMNS, "p_value", "p_slower"], table.family)
-    judged = judge_on_honest_axes(judged, {method: table.axes_to_hold(method) for method in table.methods})
+    judged = judge_on_honest_axes(judged, honest)
     return judged.loc[judged["axis"] == unit, FACTOR_COLUMNS]
 
 

@@ -11,7 +11,7 @@ from fidrace.score.costs import Costs, grid_bracket, known_costs
 from fidrace.score.crossings import Crossing, TargetCost, cost_of_crossing, find_crossing
 from fidrace.score.curves import NO_SEED, Curve, axes_of, redundant_axes
 from fidrace.score.grids import Grids, are_coarse, common_iterations, distinct_runs
-from fidrace.score.method_comparison import MethodComparison
+from fidrace.score.method_comparison import MIXED, MethodComparison
 from fidrace.score.rules import FINAL, Rules
 from fidrace.score.sequential import Look, look_at, notes_of_look, within
 from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, speedup
@@ -19,7 +19,6 @@ from fidrace.score.windows import Window
 from fidrace.spec.user_input import Target
 
 Crossings = dict[int, Crossing | None]
-MIXED = "mixed devices"
 CUT = 0.5  # the share of a window below which a row says so
 
 
@@ -65,16 +64,6 @@ class RunTable:
         """The axes on which the method must be faster too, without those whose factors repeat the unit's."""
         record = self.rules.methods.get(method)
         return tuple(axis for axis in (record.axes if record else ()) if axis not in self.redundant_axes)
-
-    def has_mixed_devices(self, method: str) -> bool:
-        """True if runs of the method and of the baseline are of different devices, so that their seconds do not compare."""
-        runs = [*self.usable[method].values(), *self.usable[self.rules.baseline].values()]
-        return len({curve.about.get("device") for curve in runs}) > 1
-
-    def axes_to_hold(self, method: str) -> tuple[str, ...]:
-        """The honest axes of the method, and what no row shows if seconds among them do not compare."""
-        axes = self.honest_axes(method)
-        return (*axes, MIXED) if "seconds" in axes and self.has_mixed_devices(method) else axes
 
     @property
     def family(self) -> int:
@@ -195,8 +184,8 @@ class RunTable:
 
         Runs are paired by seed if seeds share their chances; otherwise, or with too few pairs, the two groups are compared. A
         failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
-        reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations. In
-        a study that declares looks, the runs are those of the last look that both sides have raced."""
+        reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations,
+        and seconds of different devices not at all. In a study that declares looks, the runs are those of the last look that both sides have raced."""
         reference = reference or self.rules.baseline
         look = self.look(method, reference)
         failed, lost_references = (within(look, self.failed_runs(name)) for name in (method, reference))
@@ -211,8 +200,10 @@ class RunTable:
             ours = theirs = shared
         sides = [[runs[seed] for seed in seeds] for runs, seeds in ((our_runs, ours), (their_runs, theirs))]
         full = [self.side(method, axis, ours, failed=True), self.side(reference, axis, theirs)]
-        if not ours or not theirs:
-            return MethodComparison(ours, full[0], full[1], None, paired, tuple(notes_of_look(look)))
+        mixed = axis == "seconds" and len({curve.about.get("device") for side in sides for curve in side}) > 1
+        if not ours or not theirs or mixed:
+            notes = [*notes_of_look(look), *([MIXED] if mixed else [])]
+            return MethodComparison(ours, full[0], full[1], None, paired, tuple(notes))
         identical = len(ours) == len(theirs) and all(
             a.cost == b.cost and one.equals(other) for a, b, one, other in zip(*full, *sides, strict=True)
         )

@@ -62,7 +62,7 @@ def decide_at(folder: Path, seeds: int) -> list[Decision]:
     ]
     family = len({*rules.methods, *methods} - {rules.baseline})
     judged = adjust_p_values(rows, SPEEDUP_COLUMNS, family)
-    judged = judge_on_honest_axes(judged, {method: table.axes_to_hold(method) for method in methods})
+    judged = judge_on_honest_axes(judged, {method: table.honest_axes(method) for method in methods})
     return [
         Decision(row["method"], row["verdict"], row["speedup"], row["ci_low"], row["ci_high"], design.futility)
         for row in judged[judged["axis"] == rules.unit].to_dict("records")

@@ -12,7 +12,7 @@ import numpy as np
 from fidrace.errors import InputError, NothingToConclude, nearest
 from fidrace.packaged import find_tables
 from fidrace.score.checks import SPEEDUP, Check, decide, warnings
-from fidrace.score.comparison import MIXED, RunTable
+from fidrace.score.comparison import RunTable
 from fidrace.score.curves import check_axis
 from fidrace.score.estimates import FAILS, NOTHING, estimate_of
 from fidrace.score.grids import common_iterations
@@ -144,7 +144,5 @@ def check_requirement(table: RunTable, method: str, factor: float, axis: str) ->
         return replace(check, notes=(f"{dead} of {len(runs)} runs diverged or end no lower than they began",))
     if comparison.speedup is None or comparison.why_nothing:
         return replace(check, outcome=NOTHING, now=None, notes=(comparison.why_nothing,))
-    if axis == "seconds" and MIXED in table.axes_to_hold(method):
-        return replace(check, outcome=NOTHING, now=None, notes=(f"{MIXED}: their seconds do not compare",))
     result, needed, seeds = decide(estimate_of(comparison), factor)
     return replace(check, outcome=result, notes=(*seeds, *warnings(table, method, axis, comparison)), seeds_needed=needed)

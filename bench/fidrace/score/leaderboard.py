@@ -146,7 +146,7 @@ def score_tables(folder: Path, asked: Question, axis: str | None = None, contras
         CONTRAST_COLUMNS + added,
         len(table.rules.contrasts) if table.rules.until_decided else 0,
     )
-    honest = {method: table.axes_to_hold(method) for method in table.methods}
+    honest = {method: table.honest_axes(method) for method in table.methods}
     speedups, against_controls = (judge_on_honest_axes(one, honest) for one in (speedups, against_controls))
     return Scores(
         speedups,

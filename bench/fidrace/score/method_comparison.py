@@ -12,6 +12,7 @@ from fidrace.score.grids import Grids
 from fidrace.score.speedups import MIN_PAIRS, NAN, ONE_SIDED, Speedup
 
 NO_SCATTER_NOTE = "costs without any scatter are rounded or copies, and show nothing"
+MIXED = "mixed devices"
 NO_LOOK = "no look is over yet"
 OPEN = "costs that are not known, on both sides, leave both limits open"
 
@@ -19,7 +20,7 @@ OPEN = "costs that are not known, on both sides, leave both limits open"
 @dataclass(frozen=True)
 class MethodComparison:
     """The costs of a method's and a reference's runs, over the window if there is one, and the speedup that follows; None if a
-    side has no runs. `seeds`: of the method's runs, and of both sides' if they are `paired`.
+    side has no runs, or if seconds of different devices would be compared. `seeds`: of the method's runs, and of both sides' if they are `paired`.
     `notes`: what the comparison itself found. `lost`: if runs that failed, of the method and of the reference, are not among
     them. `grids`: how far these costs can be compared. `at_common`: both sides' costs at their common evaluations, from which
     the speedup follows where grids differ. `level`: the chance that either limit may miss; NaN before the first look of a
@@ -75,6 +76,8 @@ class MethodComparison:
     @property
     def why_nothing(self) -> str:
         """The reason why nothing was measured; empty if an interval bounds the factor."""
+        if MIXED in self.notes:
+            return f"{MIXED}: their seconds do not compare"
         if self.is_too_small:
             return f"{self.size}; an interval takes {MIN_PAIRS}{'' if self.paired else ' of each'}"
         if np.isnan(self.level):

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fidrace.score.comparison import MIXED, RunTable
+from fidrace.score.comparison import RunTable
 from fidrace.score.crossings import TargetCost, is_flat
 from fidrace.score.curves import Curve
 from fidrace.score.grids import distinct_runs
 from fidrace.score.imports import notes_on_imports
-from fidrace.score.method_comparison import MethodComparison
+from fidrace.score.method_comparison import MIXED, MethodComparison
 from fidrace.score.provenance import weakest
 from fidrace.score.rules import FINAL
 from fidrace.score.signatures import SIGNATURES, SLOW, signatures
@@ -43,7 +43,7 @@ def notes_of(
         "as reconstructed": record.evidence == "reconstructed",
         "noise not N(0, I)": not record.keeps_noise,
         "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed), grid) for c in aimed]) > 0.5,
-        MIXED: "seconds" in (axis, *table.honest_axes(method)) and table.has_mixed_devices(method),
+        MIXED: axis != "seconds" in table.honest_axes(method) and MIXED in table.compare(method, "seconds", reference).notes,
         f"{len(unmeasured)} without {axis}": bool(unmeasured),
         f"baseline: {len(theirs)} without {axis}": bool(theirs) and method != baseline == reference,
     }

@@ -58,12 +58,11 @@ def make_examples(
         x0, labels = batch.x0, batch.labels
         if order is not None:
             places = np.asarray(order)
-            whole_numbers = np.issubdtype(places.dtype, np.integer)
-            if not whole_numbers or places.shape != t.shape or places.min() < 0 or places.max() >= len(t):
-                found = f"{places.dtype}{list(places.shape)}" + (
-                    f" up to {places.max()}" if whole_numbers and places.size else ""
-                )
-                raise ValueError(f"{method.noise}: the images' places are {found}, not {len(t)} whole numbers below {len(t)}")
+            if places.dtype.kind not in "iu" or places.shape != t.shape:
+                found = f"{places.dtype}{list(places.shape)}"
+                raise ValueError(f"{method.noise}: the images' places are {found}, not {len(t)} whole numbers")
+            if outside := [int(place) for place in places if not 0 <= place < len(t)]:
+                raise ValueError(f"{method.noise}: an image's place is {outside[0]}, not one of 0 to {len(t) - 1}")
             place = torch.from_numpy(places.astype(np.int64)).to(x0.device)
             x0, labels = x0[place], None if labels is None else labels[place]
         whole = Examples(x0, eps, t, labels)

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fidrace.method.composition import Composition
 from fidrace.spec.task import Task
+from fidrace.storage.atomic import Row
 from fidrace.train.architectures import build_network
 from fidrace.train.diffusion import Diffusion, Examples
 from fidrace.train.loop import Training
@@ -27,19 +28,21 @@ def step_flops(task: Task, method: Composition) -> float:
     of matrices, and how a method pairs or draws noise.
     """
     task_key = task.model_dump_json(include={"data", "network", "optimizer", "diffusion", "speed"})
-    key = (task_key, str(method.algorithm), str(method.auxiliary))
+    key = (task_key, *(f"{type(part).__module__} {part}" for part in (method.algorithm, method.auxiliary)))
     if key not in _known:
         _known[key] = _count_pass(task, method) + _count_update(task, method)
     return _known[key]
 
 
-def count_flops(training: Training, note: Callable[[str], None]) -> float | str:
-    """FLOPs of the iterations so far; empty, and `note` is told why, if torch cannot count those of this method."""
+def count_work(training: Training, note: Callable[[str], None]) -> Row:
+    """Backward passes and FLOPs of the iterations so far; if torch cannot count those of this method, none, and `note` is told
+    why."""
+    flops: float | str = ""
     try:
-        return training.iteration * step_flops(training.task, training.method)
+        flops = training.iteration * step_flops(training.task, training.method)
     except Exception as error:  # in a method's own optimizer or loss, on tensors without content
         note(f"FLOPs not counted: {type(error).__name__}: {error}")
-        return ""
+    return {"backwards": training.iteration, "flops": flops}
 
 
 def _network(task: Task) -> nn.Module:
@@ -49,10 +52,8 @@ def _network(task: Task) -> nn.Module:
 
 def _count_pass(task: Task, method: Composition) -> float:
     network, schedule = _network(task), task.noise_schedule()
-    diffusion, taps = (
-        Diffusion(schedule.abar, schedule.prediction, META, task.diffusion.learned_sigma),
-        Taps(network, method.auxiliary),
-    )
+    diffusion = Diffusion(schedule.abar, schedule.prediction, META, task.diffusion.learned_sigma)
+    taps = Taps(network, method.auxiliary)
     with FlopCounterMode(display=False) as counter, META:
         x0 = torch.zeros(task.optimizer.batch, *task.data.shape)
         t = torch.zeros(len(x0), dtype=torch.int64)
