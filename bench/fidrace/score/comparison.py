@@ -182,11 +182,11 @@ class RunTable:
     def compare(self, method: str, axis: str, reference: str = "") -> MethodComparison:
         """`method` against `reference` (default: the baseline).
 
-        Runs are paired by seed if seeds share their chances; otherwise, or with too few pairs, the two groups are compared. A
-        failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
+        Runs are paired by seed if seeds share their chances; otherwise, or with too few pairs, the two groups are compared.
+        A failed run of the method counts as one that never arrives, because failures are not missing at random; one of the
         reference is left out, and leaves `slower` open. Runs on grids that differ are compared at their common evaluations,
-        and seconds of different devices not at all. In a study that declares looks, the runs are those of the last look that
-        both sides have raced."""
+        and seconds of different devices not at all. In a study that declares looks, the runs are those of the last look
+        that both sides have raced."""
         reference = reference or self.rules.baseline
         look = self.look(method, reference)
         failed, lost_references = (within(look, self.failed_runs(name)) for name in (method, reference))

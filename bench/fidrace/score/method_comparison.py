@@ -19,12 +19,12 @@ OPEN = "costs that are not known, on both sides, leave both limits open"
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The costs of a method's and a reference's runs, over the window if there is one, and the speedup that follows; None if a
-    side has no runs, or if seconds of different devices would be compared. `seeds`: of the method's runs, and of both sides' if
-    they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that failed, of the method and of the reference,
-    are not among them. `grids`: how far these costs can be compared. `at_common`: both sides' costs at their common evaluations, from which
-    the speedup follows where grids differ. `level`: the chance that either limit may miss; NaN before the first look of a
-    study that is raced until it is decided."""
+    """The costs of a method's and a reference's runs, over the window if there is one, and the speedup that follows; None
+    if a side has no runs, or if seconds of different devices would be compared. `seeds`: of the method's runs, and of both
+    sides' if they are `paired`. `notes`: what the comparison itself found. `lost`: if runs that failed, of the method and
+    of the reference, are not among them. `grids`: how far these costs can be compared. `at_common`: both sides' costs at
+    their common evaluations, from which the speedup follows where grids differ. `level`: the chance that either limit may
+    miss; NaN before the first look of a study that is raced until it is decided."""
 
     seeds: list[int]
     ours: Sequence[TargetCost]
