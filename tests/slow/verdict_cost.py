@@ -1,8 +1,8 @@
 """What it costs to decide the seven default methods of digits: a fixed number of seeds of whole runs, and less.
 
-python -m tests.slow.verdict_cost [STUDIES]     prints the tables of docs/statistics.md (200 studies: three minutes)
+python -m tests.slow.verdict_cost [STUDIES] [--results DIR]     prints the tables of docs/statistics.md (200: three minutes)
 
-Seeds are drawn from the ten published ones of results/digits: each is a random mixture of what two of them leave over the means
+Seeds are drawn from the ten of DIR/digits (DIR: results): each is a random mixture of what two of them leave over the means
 of their methods, which keeps the scatter of every method and what the methods of one seed have in common. A cost is counted in
 forward passes of one image: three for a training image, sampler.steps for a sample.
 """
@@ -31,7 +31,7 @@ from tests.simulation import curves
 
 TASK = load_task("digits")
 TARGET, WINDOW, BUDGET = float(TASK.target.fd), TASK.target.window, float(TASK.budget.iterations)
-EVALS = Path(__file__).parents[2] / "results/digits/evals.csv"
+RESULTS = Path(__file__).parents[2] / "results"
 POWER, MOST = 0.9, 40
 FORWARDS_OF_TRAINING = 3  # a backward pass is about two
 Factors = Callable[[int, int, float], Speedup]
@@ -55,8 +55,10 @@ class World:
         return np.exp(self.mean + np.cos(turn) * self.left[one] + np.sin(turn) * self.left[other]).swapaxes(0, 1)
 
 
-def published() -> World:
-    logs = np.log(pd.read_csv(EVALS).pivot_table(index=["method", "seed"], columns="iteration", values="fd"))
+def published(results: Path) -> World:
+    logs = np.log(
+        pd.read_csv(results / "digits/evals.csv").pivot_table(index=["method", "seed"], columns="iteration", values="fd")
+    )
     methods = sorted(logs.index.unique("method"), key=lambda method: method != "baseline")
     values = np.stack([logs.loc[method].to_numpy() for method in methods], axis=1)
     mean, seeds = values.mean(axis=0), len(values)
@@ -178,8 +180,8 @@ def number(seeds: int | None) -> str:
     return f"more than {MOST}" if seeds is None else str(seeds)
 
 
-def main(studies: int) -> None:
-    world, design, rng = published(), resolve(Looks()), np.random.default_rng(0)
+def main(studies: int, results: Path) -> None:
+    world, design, rng = published(results), resolve(Looks()), np.random.default_rng(0)
     raced = [world.study(rng, MOST) for _ in range(studies)]
     found = {
         way: cost_of(way, world.n, raced, design)
@@ -213,4 +215,5 @@ def main(studies: int) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("studies", nargs="?", type=int, default=200)
+    arguments.add_argument("--results", type=Path, default=RESULTS)
     main(**vars(arguments.parse_args()))

@@ -1,6 +1,6 @@
 """What a window of targets does to intervals: the tables of docs/statistics.md, from simulated studies and published runs.
 
-python -m tests.slow.windows [STUDIES] [PROCESSES]     prints them as Markdown (4,000 studies a cell: minutes)
+python -m tests.slow.windows [STUDIES] [PROCESSES] [--results DIR]     prints them as Markdown (4,000 studies a cell: minutes)
 """
 
 import argparse
@@ -79,10 +79,10 @@ def pairs_of(table: RunTable, method: str) -> Floats:
     return (log_costs(found.theirs) - log_costs(found.ours))[known]
 
 
-def published_row(name: str, ratio: float) -> list[str]:
+def published_row(folder: Path, ratio: float) -> list[str]:
     """The scatter of published pairs relative to that at the target alone, and how far factors move, over all methods with at
     least four pairs that arrive."""
-    alone, windowed = (read_run_table(RESULTS / name, Question(window=one)) for one in (1.0, ratio))
+    alone, windowed = (read_run_table(folder, Question(window=one)) for one in (1.0, ratio))
     ratios, moves = [], []
     for method in alone.methods[1:]:
         before, after = pairs_of(alone, method), pairs_of(windowed, method)
@@ -91,10 +91,10 @@ def published_row(name: str, ratio: float) -> list[str]:
             moves.append(abs(after.mean() - before.mean()))
     mean, median = np.exp(np.mean(np.log(ratios))), np.median(ratios)
     told = [f"{mean:.2f}", f"{median:.2f}", f"{min(ratios):.2f} – {max(ratios):.2f}"]
-    return [name, f"{ratio:g}", str(len(ratios)), *told, percent(float(np.median(moves))), percent(max(moves))]
+    return [folder.name, f"{ratio:g}", str(len(ratios)), *told, percent(float(np.median(moves))), percent(max(moves))]
 
 
-def main(studies: int, processes: int) -> None:
+def main(studies: int, processes: int, results: Path) -> None:
     print(f"{studies} studies a cell.\n")
     every = worlds(SEEDS)
     shapes = [replace(world, factor=factor) for world in worlds((5,))[::2] for factor in (1.0, 1.5)]
@@ -103,7 +103,7 @@ def main(studies: int, processes: int) -> None:
         rows = list(pool.map(scatter_row, [(world, max(1, studies // 10)) for world in shapes]))
         print(markdown_table(headings, rows))
         headings = ["published runs", "window", "methods", "scatter, mean", "median", "all", "% moved, median", "most"]
-        published = [(name, ratio) for name in ("digits-field", "digits", "digits-controls") for ratio in RATIOS[1:]]
+        published = [(results / name, ratio) for name in ("digits-field", "digits", "digits-controls") for ratio in RATIOS[1:]]
         print(f"\n{markdown_table(headings, [published_row(*one) for one in published])}")
         headings = [*"family,correlation,% censored,seeds,1×,1.25×,1.5×,false alarms,power at 1.25×,… alone".split(",")]
         print(f"\n{markdown_table(headings, list(pool.map(interval_row, [(world, studies) for world in every])))}")
@@ -113,4 +113,5 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("studies", nargs="?", type=int, default=4000)
     arguments.add_argument("processes", nargs="?", type=int, default=1)
+    arguments.add_argument("--results", type=Path, default=RESULTS, help="the folder of published runs")
     main(**vars(arguments.parse_args()))
