@@ -29,7 +29,7 @@ def stopped(run: Run, target: float) -> Run:
 
 
 def averaged(theirs: Run, ours: Run, target: float) -> tuple[float, float]:
-    """The cost of the baseline over that of the method, logarithmic, averaged over the window; and the share of it that is left."""
+    """ln of the baseline's cost over the method's, averaged over the window; and the share of the window that is left."""
     sides = [curves(n, fd[None]) for n, fd in (theirs, ours)]
     window = Window(CHOSEN, target, "iterations", max(theirs[0][-1], ours[0][-1]))
     costs = [[cost_of_target(curve, target, window.axis, window.budget) for curve in side] for side in sides]
