@@ -43,6 +43,10 @@ GpuHours = Annotated[float | None, Option(metavar="H", help="Also end a run afte
 Target = Annotated[str | None, Option(metavar="FD|baseline-final", help="The distance to reach. Default: the task's.")]
 Change = Annotated[list[str], Option("--set", metavar="KEY=VALUE", help="Change the task: optimizer.lr=1e-4. Repeat.")]
 
+Tuned = Annotated[
+    Path | None, Option("--tuned", metavar="DIR", help="Race methods as `fidrace tune` chose them in DIR, and those of -m.")
+]
+
 # run and analyze: where it is trained
 StudyOut = Annotated[Path | None, Option(metavar="DIR", help="Default: results/local/<study>.")]
 AnalysisOut = Annotated[Path | None, Option(metavar="DIR", help="Default: results/local/<analysis>-<task>.")]

@@ -38,6 +38,7 @@ class StudyOptions:
     changes: list[str]
     methods_path: list[str]
     looks: LookOptions
+    tuned: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def run(
     device: options.Device = "auto",
     change: options.Change = [],
     methods_path: options.MethodsPath = [],
+    tuned: options.Tuned = None,
     retry_failed: options.RetryFailed = False,
     fresh: options.Fresh = False,
     yes: options.Yes = False,
@@ -93,7 +95,9 @@ def run(
     Finished runs in DIR are not repeated, and interrupted ones resume. Under torchrun its processes train each run together."""
     require_training("fidrace run")
     by_looks = LookOptions(until_decided, looks, spending, futility)
-    study = parse_study(StudyOptions(source, method, seeds, budget, gpu_hours, target, window, change, methods_path, by_looks))
+    study = parse_study(
+        StudyOptions(source, method, seeds, budget, gpu_hours, target, window, change, methods_path, by_looks, tuned)
+    )
     place = parse_place(Place(executor, address, gpus, device, workers))
     race(study, place, FolderOptions(out, retry_failed, fresh, yes), OutputOptions(dry_run, as_json, show, prove))
 
@@ -151,6 +155,9 @@ def parse_study(options: StudyOptions) -> "Study":
     from fidrace.spec.study import load_study
     from fidrace.spec.user_input import parse_assignment, parse_target
 
+    if options.tuned:
+        from fidrace.score.tuning import read_tuning
+
     changes = dict(map(parse_assignment, options.changes))
     if options.gpu_hours is not None:
         changes["budget.gpu_hours"] = options.gpu_hours
@@ -165,6 +172,7 @@ def parse_study(options: StudyOptions) -> "Study":
         options.methods_path,
         options.window,
         options.looks.given(),
+        read_tuning(options.tuned) if options.tuned else None,
     )
 
 
@@ -172,9 +180,12 @@ def plan(study: "Study", folder: FolderOptions, dry_run: bool) -> "StudyRunner":
     """The study in its folder. If the task leaves its data open, their content is read and becomes part of the study; a dry
     run decodes no images and only knows the content that study.json has recorded."""
     from fidrace.execute.study_runner import StudyRunner, default_out
+    from fidrace.spec.tuning import FILE as TUNING
     from fidrace.storage.study_folder import StudyFolder
 
     directory = StudyFolder(folder.out or default_out(study))
+    if (directory.path / TUNING).exists():
+        raise InputError(f"{directory.path} holds the runs of `fidrace tune`; race into another --out")
     if study.task.has_open_content:
         from fidrace.execute.preflight import resolve_content
 

@@ -123,7 +123,7 @@ def check_methods(study: Study) -> None:
         network = build_network(task.network, task.data.shape, 0, task.diffusion.learned_sigma)
     for name in study.methods:
         method = registry.compose(name)
-        check_fit(task, method)
+        check_fit(task.with_settings(method.settings()), method)
         try:
             with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
                 method.prepare(task.noise_schedule())

@@ -32,6 +32,7 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "auxiliary": ("auxiliary",),
     "algorithm": ("build_optimizer",),
     "average": ("decay", "feedback"),
+    "settings": ("settings",),
 }
 TENSORS = frozenset({"noise", "target", "auxiliary", "algorithm"})
 
@@ -205,6 +206,10 @@ class Method:
     def feedback(self, n: int) -> bool:
         """Whether the average takes the place of the weights after step n."""
         return False
+
+    def settings(self) -> Mapping[str, float]:
+        """Fields of the task's optimizer that take the place of the task's own, by their dotted names."""
+        return {}
 
     def observe(self, t: Ints, loss: Floats) -> None:
         """For adaptive methods: timesteps t[B] and unweighted eps-MSEs loss[B] of one iteration, in global sample order.

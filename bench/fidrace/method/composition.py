@@ -58,6 +58,10 @@ class Composition:
         """The evidence of its least certain part."""
         return min((part.evidence for part in self.parts), key=["inferred", "reconstructed", "published"].index)
 
+    def settings(self) -> Mapping[str, float]:
+        """Fields of the task's optimizer that the part which claims them sets."""
+        return self.claims["settings"].settings() if "settings" in self.claims else {}
+
     @property
     def changes_batch(self) -> bool:
         """True if a part pairs images and noise, or changes the target: its hooks take the global batch."""

@@ -33,7 +33,7 @@ HOOKS = (*CLAIMING, "prepare", "aspects", "observe", "state_dict", "load_state_d
 
 Check = Callable[[Registry, str], None]
 Answers = dict[int, list[Floats]]  # by iteration, in the order of ANSWERED
-ANSWERED = ("density", "weight", "optimizer", "timesteps", "average", "prediction")
+ANSWERED = ("density", "weight", "optimizer", "timesteps", "average", "prediction", "settings")
 
 
 class Unfit(Exception):
@@ -190,7 +190,7 @@ def worst_deviation(observed: Ints, expected: Floats) -> float:
 
 def answers(composition: Composition, n: int) -> list[Floats]:
     """What a composition answers at iteration n: p[T], w[T], (learning-rate multiplier, beta1 or NaN), t[EXAMPLES], and of the
-    update after it (the average's decay or NaN, 1 if it is fed back)."""
+    update after it (the average's decay or NaN, 1 if it is fed back), the prediction's number, the optimizer's settings."""
     T = composition.parts[0].schedule.T
     p, w, (scale, beta1) = composition.timestep_density(n), composition.loss_weight(n), composition.optimizer(n)
     t = composition.timesteps(np.random.default_rng(n).random(EXAMPLES), n)
@@ -202,6 +202,7 @@ def answers(composition: Composition, n: int) -> list[Floats]:
         np.array(t, dtype=np.float64),
         np.array([np.nan if decay is None else decay, composition.feedback(n + 1)]),
         np.array([PREDICTIONS.index(composition.schedule.prediction)]),
+        np.array([*composition.settings().values()], dtype=np.float64),
     ]
 
 

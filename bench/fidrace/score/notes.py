@@ -42,6 +42,8 @@ def notes_of(
         "horizon": record.horizon,
         "as reconstructed": record.evidence == "reconstructed",
         "noise not N(0, I)": not record.keeps_noise,
+        f"tuned by {record.tuned_by} trials": bool(record.tuned_by),
+        "untuned": not record.tuned_by and any(one.tuned_by for one in table.rules.methods.values()),
         "flat at target": bool(aimed) and np.mean([is_flat(c, table.target(c.seed), grid) for c in aimed]) > 0.5,
         MIXED: axis != "seconds" in table.honest_axes(method) and MIXED in table.compare(method, "seconds", reference).notes,
         f"{len(unmeasured)} without {axis}": bool(unmeasured),

@@ -15,7 +15,8 @@ LONGEST_METHOD = 100  # letters of a name that another trainer's study gives
 @dataclasses.dataclass(frozen=True)
 class ResolvedMethod:
     """A method by its canonical name, with what a manifest records: the hash of its code, whether its schedule depends on
-    the budget, how well its formula is known, what it costs besides iterations, and whether its noise is N(0, I)."""
+    the budget, how well its formula is known, what it costs besides iterations, and whether its noise is N(0, I), and in how
+    many trials it was tuned."""
 
     name: str
     hash: str
@@ -23,6 +24,7 @@ class ResolvedMethod:
     evidence: str
     axes: tuple[str, ...] = ()
     keeps_noise: bool = True
+    tuned_by: int = 0
 
     @classmethod
     def of(cls, composition: Composition) -> "ResolvedMethod":

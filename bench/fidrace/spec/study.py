@@ -16,6 +16,7 @@ from fidrace.spec.resolved_methods import ResolvedMethod, check_method_name, res
 from fidrace.spec.study_file import StudyFile, find_study
 from fidrace.spec.task import Task, load_task
 from fidrace.spec.trainer import TrainerBudget, TrainerQuality, TrainerTask, baseline_of, identity_of, metric_of, reference_hash
+from fidrace.spec.tuning import Tuning
 from fidrace.spec.user_input import (
     BASELINE,
     Target,
@@ -76,7 +77,7 @@ class Study:
     """A task, methods (the baseline first) and seeds; `target` is a number or baseline-final, `target_given` says whether
     the user or the study file named it, and so of the `window` around it and of the seeds; `contrasts` are pairs of a method
     and the control that it must beat; `until_decided`: the looks of a study that is raced until it is decided; `baseline`: the
-    method that factors are measured against."""
+    method that factors are measured against; `tuning_seeds`: those that methods were tuned with."""
 
     name: str
     task: Task | TrainerTask
@@ -93,6 +94,7 @@ class Study:
     until_decided: Looks | None = None
     seeds_given: bool = False
     baseline: str = BASELINE
+    tuning_seeds: tuple[int, ...] = ()
 
     @property
     def own_task(self) -> Task:
@@ -122,15 +124,18 @@ def load_study(
     methods_path: Sequence[str] = (),
     window: float | None = None,
     until_decided: Mapping[str, Any] | None = None,
+    tuning: Tuning | None = None,
 ) -> Study:
     """The study that `source` (a task, a packaged study or a study's TOML file) and the options given beside it describe.
 
     Options win over the file, the file over the task's defaults. `seeds`: a count, a list, or either as --seeds has it.
-    `until_decided`: fields of `Looks` that the user gave; the looks are then the seeds. Raises InputError.
+    `until_decided`: fields of `Looks` that the user gave; the looks are then the seeds. `tuning`: methods are raced as it chose
+    them, each also against the tuned baseline, and then those of `methods`. Raises InputError.
     """
     file, name = find_study(str(source))
     if file.trainer:
-        for option, given in {"--set": bool(changes), "--until-decided": until_decided is not None}.items():
+        ours = {"--set": bool(changes), "--until-decided": until_decided is not None, "--tuned": tuning is not None}
+        for option, given in ours.items():
             if given:
                 raise InputError(f"{option}: {name} is a study of another trainer, which has no such thing")
         return load_trainer_study(file, Path(source), methods, seeds, budget, target, methods_path, window)
@@ -140,7 +145,7 @@ def load_study(
     task = load_task(file.task, merged)
     if task.remark and not is_as_packaged(task):  # which the remark is about
         task = task.model_copy(update={"remark": ""})
-    names = methods or file.methods or task.defaults.methods
+    names = [*tuning.chosen.values(), *methods] if tuning else methods or file.methods or task.defaults.methods
     looks = find_looks(file, until_decided, seeds is not None, name)
     seeds_given = looks is None and (seeds is not None or file.seeds is not None)
     if looks:
@@ -148,8 +153,18 @@ def load_study(
     elif seeds is None:
         seeds = file.seeds if file.seeds is not None else task.defaults.seeds
     registry = Registry(methods_path)
-    resolved = resolve_methods(names, registry)
-    pairs = () if methods else file.contrasts if file.methods else file.contrasts or task.defaults.contrasts
+    resolved = resolve_methods(list(dict.fromkeys(names)) if tuning else names, registry)
+    if tuning:
+        resolved = tuple(dataclasses.replace(one, tuned_by=tuning.trials_of(one.name)) for one in resolved)
+    pairs = (
+        tuning.contrasts()
+        if tuning
+        else ()
+        if methods
+        else file.contrasts
+        if file.methods
+        else file.contrasts or task.defaults.contrasts
+    )
     contrasts = resolve_contrasts(pairs, registry, [method.name for method in resolved])
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
     check_known_target(value, task)
@@ -157,18 +172,22 @@ def load_study(
     added = BASELINE not in map(str.strip, names)
     check_window(window)
     around = window if window is not None else file.window
+    raced = list_seeds(seeds)
+    if tuning and (both := sorted({*raced} & {*tuning.seeds})):
+        raise InputError(f"--seeds: {both[0]} was a tuning seed; race with others")
     if looks and len(resolved) < 2:
         raise InputError(f"{name}: the baseline alone has nothing to decide; name a method (-m)")
     return Study(
         name,
         task,
         resolved,
-        list_seeds(seeds),
+        raced,
         value,
         how,
         target_given,
         methods_path=paths,
         baseline_added=added,
+        tuning_seeds=tuning.seeds if tuning else (),
         contrasts=contrasts,
         window=task.target.window if around is None else around,
         window_given=around is not None,

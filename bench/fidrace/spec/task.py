@@ -213,6 +213,17 @@ class Task(Model):
         count = len(self.budget.evaluation_steps()) if evaluations is None else evaluations
         return (count * self.quality.samples + (self.quality.final_samples or 0)) * self.sampler.forwards
 
+    def with_settings(self, settings: Mapping[str, float]) -> "Task":
+        """The task with fields of its optimizer set otherwise, by dotted names. Raises InputError for other fields."""
+        fields = {}
+        for key, value in settings.items():
+            section, _, field = key.partition(".")
+            if section != "optimizer" or field in ("", "batch"):
+                raise InputError(f"{key}: a method may set fields of the optimizer other than its batch")
+            fields[field] = value
+        table = self.model_dump() | {"optimizer": self.optimizer.model_dump() | fields}
+        return validate(Task, table, f"task {self.name}") if fields else self
+
     def ema_warning(self) -> str | None:
         """One line if the average of the weights remembers more than EMA_SHARE of the budget, and the decay that does not."""
         memory, allowed = 1 / (1 - self.ema.decay), EMA_SHARE * self.budget.iterations

@@ -30,19 +30,21 @@ class _Record(Model):
 
 class MethodRecord(_Record):
     """What a manifest records of one method: the hash of its code when it was run (None: unknown), whether its schedule
-    depends on the budget, how well its formula is known, and, unless usual, what it costs besides iterations and that its
-    noise is not N(0, I)."""
+    depends on the budget, how well its formula is known, and, unless usual, what it costs besides iterations, that its
+    noise is not N(0, I), and in how many trials it was tuned."""
 
     hash: str | None = None
     horizon: bool = False
     evidence: str = ""
     axes: list[Axis] = Field(default=[])
     keeps_noise: bool = True
+    tuned_by: int = 0
 
     @classmethod
     def of(cls, method: "ResolvedMethod") -> "MethodRecord":
         unusual: dict[str, Any] = {"axes": list(method.axes)} if method.axes else {}
         unusual |= {} if method.keeps_noise else {"keeps_noise": False}
+        unusual |= {"tuned_by": method.tuned_by} if method.tuned_by else {}
         return cls(hash=method.hash, horizon=method.horizon, evidence=method.evidence, **unusual)
 
     def same_code(self, other: "MethodRecord") -> bool:
@@ -53,7 +55,7 @@ class MethodRecord(_Record):
 class Manifest(_Record):
     """The content of study.json. `target_by_rule`: the target was set from this folder's baseline runs (`fidrace target`),
     and later commands adopt it. `methods_path`: folders of the user's own method files, by absolute path. `until_decided`: the
-    looks of a study that is raced until it is decided."""
+    looks of a study that is raced until it is decided. `tuning_seeds`: those that its methods were tuned with."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     name: str = ""
@@ -74,6 +76,7 @@ class Manifest(_Record):
     methods_path: list[str] = Field(default=[])
     until_decided: Design | None = None
     baseline: str = BASELINE
+    tuning_seeds: list[int] = Field(default=[])
 
     @classmethod
     def of(cls, study: "Study") -> "Manifest":
@@ -100,6 +103,8 @@ class Manifest(_Record):
             content["baseline"] = study.baseline
         if study.methods_path:
             content["methods_path"] = list(study.methods_path)
+        if study.tuning_seeds:
+            content["tuning_seeds"] = list(study.tuning_seeds)
         if isinstance(study.until_decided, Design):
             content["until_decided"] = study.until_decided
         return cls.model_validate(content)
@@ -122,6 +127,8 @@ class Manifest(_Record):
             changes |= {"target_how": self.target_how}  # that a file names it now does not make it one that was declared before
         if folders := list(dict.fromkeys([*self.methods_path, *new.methods_path])):
             changes |= {"methods_path": folders}
+        if seeds := sorted({*self.tuning_seeds, *new.tuning_seeds}):
+            changes |= {"tuning_seeds": seeds}
         if self.until_decided:
             changes |= {"until_decided": self.until_decided}
         return new.model_copy(update=changes)
@@ -136,8 +143,11 @@ class Manifest(_Record):
 
 
 def extend_record(old: MethodRecord | None, new: MethodRecord) -> MethodRecord:
-    """`new` with the fields of `old` that this version does not know."""
-    return new.model_copy(update=old.model_extra) if old and old.model_extra else new
+    """`new` with what `old` says of tuning, and with its fields that this version does not know."""
+    if old is None:
+        return new
+    tuned = {"tuned_by": old.tuned_by} if old.tuned_by and not new.tuned_by else {}
+    return new.model_copy(update=tuned | (old.model_extra or {}))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -164,6 +174,8 @@ def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
     if new.until_decided and old.until_decided and not old.until_decided.same_plan(new.until_decided):
         looks = f"other looks ({old.until_decided}) than {new.until_decided}"
         raise InputError(f"{path} declares {looks}, and looks must be declared before the first run; {remedy}")
+    for seed in sorted({*new.seeds, *old.seeds} & {*new.tuning_seeds, *old.tuning_seeds}):
+        raise InputError(f"{path}: seed {seed} was a tuning seed; race with others")
     if old.baseline != new.baseline:
         raise InputError(f"{path} measures against {old.baseline!r}, not {new.baseline!r}; {remedy}")
     for method in old.methods.keys() & new.methods.keys():

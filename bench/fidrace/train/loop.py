@@ -55,6 +55,7 @@ class Training:
     ranks, all of them make the same calls at the same time."""
 
     def __init__(self, task: Task, method: Composition, seed: int, data: Data, ranks: ProcessGroup):
+        task = task.with_settings(method.settings())
         self.task, self.method, self.ranks, self.device = task, method, ranks, ranks.device
         if task.optimizer.batch % ranks.count:
             raise InputError(f"a batch of {task.optimizer.batch} does not divide among {ranks.count} processes")
