@@ -23,6 +23,7 @@ from fidrace.cli.shared import USAGE, Verb, guard_errors
 from fidrace.cli.target import target
 from fidrace.cli.tasks import tasks
 from fidrace.cli.tune import tune
+from fidrace.cli.verify import verify
 from fidrace.console import make_printable
 
 SHELLS = ("bash", "zsh", "fish")
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, tune, plan, target, score, leaderboard, report, check, claims, merge, methods, tasks, doctor):
+for verb in (run, tune, plan, target, score, leaderboard, report, check, verify, claims, merge, methods, tasks, doctor):
     app.command(cls=Verb)(guard_errors(verb))
 app.command("import", cls=Verb)(guard_errors(import_logs))
 app.command(cls=Verb)(guard_errors(fid))

@@ -8,14 +8,21 @@ from fidrace.score.leaderboard import Scores
 from fidrace.storage.atomic import write_all
 from fidrace.storage.tables import csv_text
 
+TABLES = ("speedups.csv", "contrasts.csv", "guards.csv", "curve.csv", "leaderboard.csv", "leaderboard.md")
+
+
+def table_texts(scores: Scores) -> dict[str, str]:
+    """The texts of TABLES. One without rows (no contrasts, no guards) is no file."""
+    tables = {"speedups": scores.speedups, "contrasts": scores.contrasts, "guards": scores.guards, "curve": scores.curve}
+    kept = {name: table for name, table in tables.items() if len(table) or name == "speedups"} | {
+        "leaderboard": scores.leaderboard
+    }
+    return {f"{name}.csv": csv_text(table) for name, table in kept.items()} | {"leaderboard.md": markdown(scores)}
+
 
 def publish(folder: Path, scores: Scores) -> None:
-    """Write all tables and plots made from runs.csv and evals.csv into `folder`. A table without rows (no contrasts, no
-    guards) gets no file."""
-    tables = {"speedups": scores.speedups, "contrasts": scores.contrasts, "guards": scores.guards, "curve": scores.curve}
-    kept = {name: table for name, table in tables.items() if len(table) or name == "speedups"}
-    files: dict[str, bytes | str] = {f"{name}.csv": csv_text(table) for name, table in kept.items()}
-    files |= {"leaderboard.csv": csv_text(scores.leaderboard), "leaderboard.md": markdown(scores)}
-    write_all(folder, files | {"fd.png": fd_png(scores), "speedup.png": speedup_png(scores)})
-    for name in tables.keys() - kept.keys():
-        (folder / f"{name}.csv").unlink(missing_ok=True)
+    """Write all tables and plots made from runs.csv and evals.csv into `folder`."""
+    texts = table_texts(scores)
+    write_all(folder, {**texts, "fd.png": fd_png(scores), "speedup.png": speedup_png(scores)})
+    for name in {*TABLES} - texts.keys():
+        (folder / name).unlink(missing_ok=True)
