@@ -15,6 +15,8 @@ from tests.conftest import Refused
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 AUXILIARY = "def auxiliary(self, predicted, wanted, taps, gather): return "
+TARGET = "def target(self, x0, eps, signal, noise, draw): return "
+OPTIMIZER = "def build_optimizer(self, groups, lr, betas, weight_decay): return "
 COUPLE = "def couple(self, x0, eps, draw): return "
 
 
@@ -42,6 +44,11 @@ def write_method(folder: Path, *lines: str) -> Registry:
         (COUPLE + "(draw.uniforms() * 64, eps)", "images' places are float64[64], not 64 whole numbers"),
         (COUPLE + "([*range(63), 64], eps)", "an image's place is 64, not one of 0 to 63"),
         (COUPLE + "([*range(63), -1], eps)", "an image's place is -1, not one of 0 to 63"),
+        (COUPLE + "(None, eps.mul_(0.9))", "it writes into a tensor"),
+        (COUPLE + "(x0.zero_() is None or None, eps)", "it writes into a tensor"),
+        (TARGET + "eps.add_(0.1 * draw.normals()), x0, eps", "it writes into a tensor"),
+        (AUXILIARY + "(predicted.mean(), wanted.mul_(2))[0]", "it writes into a tensor"),
+        (OPTIMIZER + "[__import__('torch').nn.init.zeros_(p) for p in groups['output']] and None", "it writes into a tensor"),
         (AUXILIARY + "wanted.square().mean()", "auxiliary has no gradient"),
         (AUXILIARY + "predicted.mean() / 0", "auxiliary is not finite"),
         ("def prediction(self): return 'velocity'", "prediction 'velocity'"),

@@ -4,12 +4,15 @@ A method pairs and changes the global batch, so every rank makes all of it, and 
 the same examples.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from fidrace.errors import InputError
-from fidrace.method.base import Floats
+from fidrace.method.base import Floats, Method
 from fidrace.method.composition import Composition
 from fidrace.spec.task import Task
 from fidrace.train.batches import Batch, Batches
@@ -53,7 +56,8 @@ def make_examples(
     if not method.changes_batch:
         return Examples(batch.x0, batch.eps, ranks.slice_of(t), batch.labels)
     with torch.no_grad():
-        order, eps = method.noise.couple(batch.x0, batch.eps, Draws(batches, n, batch, "noise"))
+        with refuse_writes(method.noise, batch.x0, batch.eps):
+            order, eps = method.noise.couple(batch.x0, batch.eps, Draws(batches, n, batch, "noise"))
         check(f"{method.noise}: noise", eps, batch.eps)
         x0, labels = batch.x0, batch.labels
         if order is not None:
@@ -67,14 +71,23 @@ def make_examples(
             x0, labels = x0[place], None if labels is None else labels[place]
         whole = Examples(x0, eps, t, labels)
         if "target" in method.claims:
-            shown, *wanted = method.target.target(
-                x0, eps, diffusion.signal[t], diffusion.noise[t], Draws(batches, n, batch, "target")
-            )
+            signal, noise = diffusion.signal[t], diffusion.noise[t]
+            with refuse_writes(method.target, x0, eps, signal, noise):
+                shown, *wanted = method.target.target(x0, eps, signal, noise, Draws(batches, n, batch, "target"))
             for what, value in zip(("noise of x_t", "target's x0", "target's eps"), (shown, *wanted), strict=True):
                 check(f"{method.target}: {what}", value, eps)
             whole = Examples(x0, eps, t, labels, shown, (wanted[0], wanted[1]))
     share = len(t) // ranks.count
     return whole[ranks.rank * share : (ranks.rank + 1) * share]
+
+
+@contextmanager
+def refuse_writes(part: Method, *tensors: Tensor) -> Iterator[None]:
+    """Raise ValueError if `part` writes into one of `tensors`, which others read after it. A tensor's version counts writes."""
+    before = [tensor._version for tensor in tensors]
+    yield
+    if before != [tensor._version for tensor in tensors]:
+        raise ValueError(f"{part}: it writes into a tensor that it was given; return another one")
 
 
 def check(what: str, value: object, like: Tensor) -> None:

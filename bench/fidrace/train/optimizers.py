@@ -14,6 +14,7 @@ from fidrace.errors import InputError
 from fidrace.method.composition import Composition
 from fidrace.spec.task import OptimizerConfig
 from fidrace.storage.checked_tensors import Tensors
+from fidrace.train.examples import refuse_writes
 
 NUMBERS = {"float": float, "int": int, "bool": bool}  # of a state, besides tensors
 
@@ -23,7 +24,8 @@ def build_optimizer(config: OptimizerConfig, method: Composition, network: nn.Mo
     beta1 that the optimizer has not, ValueError for what is no optimizer."""
     betas, part = (config.beta1, config.beta2), method.algorithm
     try:
-        built = part.build_optimizer(roles_of(network), config.lr, betas, config.weight_decay)
+        with refuse_writes(part, *network.parameters()):
+            built = part.build_optimizer(roles_of(network), config.lr, betas, config.weight_decay)
     except ImportError as error:
         ours = "pytorch_optimizer" in str(error)
         raise InputError(f"method {str(part)!r}: {error}" + ("; pip install 'fidrace[optimizers]'" if ours else "")) from error

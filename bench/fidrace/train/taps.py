@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from fidrace.errors import nearest
 from fidrace.method.base import Method
 from fidrace.train.diffusion import Losses
+from fidrace.train.examples import refuse_writes
 from fidrace.train.process_group import ProcessGroup
 
 MIDDLE = "middle"  # of any network: the bottom of a U-Net, or the block half-way
@@ -30,7 +31,8 @@ class Taps:
             return z if ranks.count == 1 else torch.cat(list(across_ranks.all_gather(z.contiguous())))
 
         taps, self.last = dict(self.last), {}
-        value = self.method.auxiliary(losses.prediction, losses.target, taps, gather)
+        with refuse_writes(self.method, losses.prediction, losses.target, *taps.values()):
+            value = self.method.auxiliary(losses.prediction, losses.target, taps, gather)
         if not isinstance(value, Tensor) or value.shape not in ((), losses.mse.shape):
             found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{self.method}: auxiliary is {found}, not one loss or one for each of {len(losses.mse)} examples")
