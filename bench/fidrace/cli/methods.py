@@ -30,6 +30,9 @@ def methods(
         Path | None, typer.Option(metavar="FILE.png", help="Plot p and w over t, and learning rate, beta1 and average.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Run the checks that every method must pass.")] = False,
+    cards: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page on each method, with how it fared in published races.")
+    ] = None,
     methods_path: MethodsPath = [],
 ) -> None:
     """List the methods, explain one, or check your own.
@@ -43,10 +46,17 @@ def methods(
     """
     from fidrace.method.profile import profile
     from fidrace.method.registry import Registry
+    from fidrace.packaged import published_tables
+    from fidrace.report.cards import raced_line, write_cards
     from fidrace.report.methods import examine, explain, print_methods, write_csv, write_plot
 
     registry = Registry(methods_path)
     files = [file for file in (csv, plot) if file]
+    if cards and (name or files or check):
+        raise InputError("--cards is of all methods, and takes no NAME, --csv, --plot or --check")
+    if cards:
+        write_cards(cards, registry, published_tables())
+        return
     if name is None:
         if files or check:
             raise InputError("--csv, --plot and --check need the NAME of a method")
@@ -70,3 +80,4 @@ def methods(
     if plot:
         write_plot(composition, grid, points, plot)
     explain(composition, grid, points)
+    print(f"raced: {raced_line(str(composition), published_tables())}")
