@@ -13,6 +13,7 @@ class Dispersive(Method, name="dispersive", source="arXiv 2506.09027", evidence=
     lam: float = param(0.5, "its weight", low=0)
     tau: float = param(0.5, "temperature", low=0, open=True)
     taps = ("middle",)
+    axis = "seconds"
 
     def auxiliary(self, predicted: Any, wanted: Any, taps: Mapping[str, Any], gather: Any) -> Any:
         z = gather(taps["middle"].float().flatten(1))

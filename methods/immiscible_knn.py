@@ -11,6 +11,7 @@ class ImmiscibleKnn(Method, name="immiscible-knn", source="arXiv 2505.18521", ev
     """
 
     k: int = param(4, "draws for each image", low=1, high=1024)
+    axis = "seconds"
     keeps_noise = False
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
@@ -21,6 +22,7 @@ class KnnNorm(Method, name="knn-norm", source="control", evidence="inferred"):
     """The control of `immiscible-knn` that does not look at the image: the shortest of k noises."""
 
     k: int = param(4, "draws for each image", low=1, high=1024)
+    axis = "seconds"
     keeps_noise = False
 
     def couple(self, x0: Any, eps: Any, draw: Draw) -> tuple[Ints | None, Any]:
