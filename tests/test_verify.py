@@ -19,8 +19,11 @@ Edit = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def raced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with other settings than its task, a whole section among them."""
     folder = tmp_path_factory.mktemp("raced")
-    done = command_here(["run", *TINY, "-m", "p2", "--seeds", "3", "--target", "119.5", "--out", "s"], folder)
+    done = command_here(
+        ["run", *TINY, "--set", "speed.microbatch=8", "-m", "p2", "--seeds", "3", "--target", "119.5", "--out", "s"], folder
+    )
     assert done.returncode == 0, done.stderr
     return folder / "s"
 

@@ -67,9 +67,9 @@ class Retrained:
         return sum(losses) > len(losses) / 2
 
     def faults(self) -> list[str]:
-        """What cannot be due to rounding, a line each."""
-        limit = 0.0 if self.same_arithmetic else 1.0
-        return [*self.missing, *(str(cell) for cell in self.cells if cell.off > limit)]
+        """What cannot be due to rounding, a line each; of equal arithmetic a digit that changes no number either."""
+        wrong = (cell for cell in self.cells if (not cell.is_equal if self.same_arithmetic else cell.off > 1))
+        return [*self.missing, *map(str, wrong)]
 
     def describe(self) -> str:
         """One line: how much is equal, and what is furthest off."""
@@ -82,8 +82,7 @@ class Retrained:
 
     def furthest(self) -> Cell | None:
         """The cell that is furthest off, if one is."""
-        worst = max(self.cells, key=lambda cell: cell.off, default=None)
-        return worst if worst and worst.off > 0 else None
+        return max((cell for cell in self.cells if not cell.is_equal), key=lambda cell: cell.off, default=None)
 
 
 def compare(published: Sequence[Row], again: Sequence[Row]) -> Retrained:

@@ -184,9 +184,11 @@ def check_same_study(path: Path, old: Manifest, new: Manifest) -> None:
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, old and new value of each leaf in which two nested tables differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            yield from differences(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))
+    """Dotted name, old and new value of each leaf in which two nested tables differ, or that only one of them has."""
+    tables = [one for one in (old, new) if isinstance(one, dict)]
+    if len(tables) == 2 or (any(tables) and None in (old, new)):
+        ours, theirs = (one or {} for one in (old, new))
+        for key in sorted({*ours, *theirs}):
+            yield from differences(ours.get(key), theirs.get(key), f"{prefix}.{key}".lstrip("."))
     elif old != new:
         yield prefix, old, new
