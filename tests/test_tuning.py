@@ -166,6 +166,8 @@ def test_a_study_is_tuned_resumed_and_raced(fidrace: Fidrace, tmp_path: Path) ->
         (("--over", "optimizer.beta2=lin:0.9:1.5"), "outside [0, 1]"),
         (("--over", LR, "--over", LR), "given twice"),
         (("--over", LR, "--trials", "1"), "two at least"),
+        (("--over", LR, "--trials", "99999999"), "at most 1000"),
+        (("--over", "ema.decay=lin:0.98:0.981"), "too narrow for 8 trials"),
         ((), "name at least one range"),
         (("--over", "ema.decay=lin:0.5:0.9", "-m", "power-ema"), "both claim the average"),
         (("--over", LR, "--target", "baseline-final"), "known before"),

@@ -22,6 +22,7 @@ KEYS = {
     "ema.decay": "ema",
 }
 FILE = "tuning.csv"
+MOST_TRIALS = 1000
 SEED = 0  # of the scrambling
 
 
@@ -109,12 +110,15 @@ def trials_of(methods: Sequence[str], ranges: Sequence[Range], trials: int, task
         raise InputError("--over: name at least one range, as optimizer.lr=log:1e-4:1e-2")
     if len({*keys}) < len(keys):
         raise InputError(f"--over: {max(keys, key=keys.count)} is given twice")
-    if trials < 2:
-        raise InputError(f"--trials {trials}: two at least, the task's own setting and another")
+    if not 2 <= trials <= MOST_TRIALS:
+        raise InputError(f"--trials {trials}: two at least, the task's own setting and another, and at most {MOST_TRIALS}")
     own = tuple(float(getattr(getattr(task, key.partition(".")[0]), key.partition(".")[2])) for key in keys)
     names = list(dict.fromkeys(str(registry.compose(name)) for name in methods))
     found = [Trial(name, 0, name, own) for name in names]
-    for number, values in enumerate(points(ranges, trials), 1):
+    tried = points(ranges, trials)
+    if len({*tried}) < len(tried):
+        raise InputError(f"--over {', '.join(map(str, ranges))}: too narrow for {trials} trials, which have three figures each")
+    for number, values in enumerate(tried, 1):
         written = (round(value) if key == "optimizer.warmup" else value for key, value in zip(keys, values, strict=True))
         part = f"{PART}[{','.join(f'{KEYS[key]}={value}' for key, value in zip(keys, written, strict=True))}]"
         for name in names:
