@@ -7,7 +7,7 @@ from fidrace.method import Method, param
 class Dispersive(Method, name="dispersive", source="arXiv 2506.09027", evidence="published"):
     """Dispersive loss: activations of the network's middle are driven apart.
 
-    + lam log mean_ij exp(-|z_i - z_j|^2 / (D tau)),  z[B, D], over the global batch, i = j among them
+    loss + lam log mean_ij exp(-|z_i - z_j|^2 / (D tau)),  z[B, D], over the global batch, i = j among them
     """
 
     lam: float = param(0.5, "its weight", low=0)

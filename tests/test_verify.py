@@ -92,6 +92,8 @@ def rename(folder: Path) -> None:
         (lambda at: edit_study(at, fixed_hash="0" * 64), "`fixed` is not what `fixed_hash`"),
         (lambda at: edit_cell(at, "runs.csv", "method_hash", 4, last_digit), "was run with other code than study.json says"),
         (lambda at: (at / "guards.csv").unlink(), "guards.csv: missing"),
+        (lambda at: (at / "speedups.csv").write_text(""), "speedups.csv: it is empty"),
+        (lambda at: (at / "curve.csv").write_bytes(b"\xff" + (at / "curve.csv").read_bytes()), "curve.csv: "),
     ],
 )
 def test_an_edit_that_the_tables_show_is_named(edit: Edit, named: str, copy: Path, fidrace: Fidrace) -> None:
@@ -140,6 +142,11 @@ def test_what_rounding_may_do_is_told_from_what_it_may_not() -> None:
     assert len(elsewhere(3e-8, recall=0.03)) == 1
     assert len(elsewhere(0, recall=0.002)) == 1  # the same arithmetic leaves nothing to rounding
     assert len(elsewhere(0.01)) > 50
+    assert len(elsewhere(3e-8, fd=1.0, fd_se=float("inf"))) == 2  # an infinite error allows nothing
+    assert (
+        "column recall is not there" in compare([{k: v for k, v in row.items() if k != "recall"} for row in run], run).faults()
+    )
+    assert compare([], run).faults() == ["it has no evaluations"]
     assert compare(run, run[:-1]).faults() == [f"iteration {run[-1]['iteration']} is in one of both only"]
 
 

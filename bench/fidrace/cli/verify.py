@@ -26,7 +26,7 @@ def verify(
     change: options.Change = [],
     methods_path: options.MethodsPath = [],
 ) -> None:
-    """Check published tables: train some of their runs again, and make every table anew from evals.csv.
+    """Train published runs again, and make every table anew.
 
     A run that is trained again must give every number of its rows: to the last digit on the same kind of CPU with the same
     torch, and elsewhere within a tenth of its standard error. Each difference is a line; exit code 1 if there is one.
@@ -51,6 +51,8 @@ def verify(
 
         drawn = draw_runs(place, runs, int(seed or 0), changed)
         faults += verify_runs(place, drawn, out, workers, device, change, methods_path)
+    if changed and not tables_only and not faults:
+        raise NothingToConclude(f"{folder}: nothing was verified of {', '.join(changed)}, whose code has changed")
     if faults:
         fail(f"{folder}: {faults} {'difference' if faults == 1 else 'differences'}", GATE)
 

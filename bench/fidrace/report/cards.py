@@ -108,18 +108,23 @@ def fared(own: list[dict[str, Any]], against: list[dict[str, Any]], lost: list[d
 
 def raced_line(name: str, tables: Mapping[str, Path]) -> str:
     """The factors of the method or composition `name` in published races, on one line."""
-    own = [row for row in Races.read(tables).speedups if row["method"] == name]
-    cells = ((row["race"], *factor_cells(row)) for row in own)
-    return (
-        "; ".join(f"{race} {factor} ({interval}) {verdict}" for race, factor, interval, _, verdict in cells)
-        or "in no published race"
-    )
+    told = []
+    for row in Races.read(tables).speedups:
+        if row["method"] == name:
+            factor, interval, _, verdict = factor_cells(row)
+            told.append(f"{row['race']} {factor} ({interval}) {verdict}{harm(row)}")
+    return "; ".join(told) or "in no published race"
+
+
+def harm(row: Mapping[str, Any]) -> str:
+    """The guards that a factor was paid with, as a row's notes say."""
+    return "".join(f"; {flag}" for flag in str(row["flags"]).split("; ") if flag.startswith(("loses", "memorises")))
 
 
 def overview(registry: Registry, races: Races) -> str:
     """The list of all cards: what each method changes, and its factor by itself in each race."""
     names = list(dict.fromkeys(row["race"] for row in races.speedups))
-    factors = {(row["race"], row["method"]): f"{format_factor(row)} {row['verdict']}" for row in races.speedups}
+    factors = {(row["race"], row["method"]): f"{format_factor(row)} {row['verdict']}{harm(row)}" for row in races.speedups}
     lines = []
     for name in sorted(registry.methods, key=lambda name: (name != BASELINE, name)):
         changes = ", ".join(registry.methods[name]().aspects()) or "nothing"

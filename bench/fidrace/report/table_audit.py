@@ -35,7 +35,9 @@ def table_faults(folder: Path) -> Iterator[str]:
                 yield f"{name}: missing"
         elif name not in texts:
             yield f"{name}: nothing follows for it from evals.csv"
-        elif difference := first_difference(path.read_text(encoding="utf-8"), texts[name], name.endswith(".csv")):
+        elif difference := first_difference(
+            path.read_text(encoding="utf-8", errors="replace"), texts[name], name.endswith(".csv")
+        ):
             yield f"{name}: {difference}"
 
 
@@ -48,12 +50,16 @@ def first_difference(published: str, follows: str, is_table: bool) -> str:
             if one != other:
                 return f"line {number} is {one.strip()[:60]!r}, and {other.strip()[:60]!r} follows"
         return ""
+    if not published.strip():
+        return "it is empty"
     (head, *rows), (other_head, *other_rows) = (list(csv.reader(text.splitlines())) for text in (published, follows))
     if head != other_head:
         return f"its columns are not those of this fidrace: {', '.join(sorted({*head} ^ {*other_head})) or 'their order'}"
     if len(rows) != len(other_rows):
         return f"{len(rows)} rows, and {len(other_rows)} follow"
     for row, other_row in zip(rows, other_rows, strict=True):
+        if len(row) != len(head):
+            return f"a row has {len(row)} cells, not {len(head)}"
         for column, one, other in zip(head, row, other_row, strict=True):
             if not equal(one, other):
                 label = " ".join(cell for name, cell in zip(head, row, strict=True) if name in LABELS)

@@ -76,5 +76,8 @@ def read_tuning(folder: Path) -> Tuning:
     names = dict(zip(chosen["method"], chosen["raced_as"], strict=True)) if len(chosen) else {}
     if BASELINE not in names or len(names) < len(chosen):
         raise InputError(f"{path}: not a table of `fidrace tune`, which chooses once for each method and the baseline")
-    seeds = {int(seed) for cell in table["seeds"] for seed in str(cell).split()}
-    return Tuning(names, int(table["trial"].max()) + 1, tuple(sorted(seeds)))
+    try:
+        seeds = {int(seed) for cell in table["seeds"] for seed in str(cell).split()}
+        return Tuning(names, int(table["trial"].max()) + 1, tuple(sorted(seeds)))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
