@@ -10,7 +10,7 @@ from scipy import stats
 
 from fidrace.data.loading import load_data
 from fidrace.method.registry import Registry
-from fidrace.score.tuning import read_tuning, tabulate, write_tuning
+from fidrace.score.tuning import read_tuning, tabulate
 from fidrace.spec.task import load_task
 from fidrace.spec.tuning import Range, parse_range, points, trials_of
 from fidrace.train.loop import Training
@@ -19,6 +19,7 @@ from tests.conftest import TINY, Fidrace, Refused
 
 TASK, REGISTRY = load_task("digits"), Registry()
 LR = "optimizer.lr=log:1e-4:1e-2"
+SEEDS = (200, 201)
 
 
 def test_settings_fill_the_range_evenly_and_more_trials_keep_the_earlier_ones() -> None:
@@ -66,7 +67,7 @@ def write_landscape(folder: Path, best: dict[str, float], rng: np.random.Generat
     trials = trials_of([*best], ranges, 8, TASK, REGISTRY)
     runs, rows = [], []
     for trial in trials:
-        for seed in (200, 201):
+        for seed in SEEDS:
             cost = 200 * np.exp(0.3 * np.log(trial.values[0] / best[trial.method]) ** 2 + 0.02 * rng.standard_normal())
             about = {"task": "digits", "method": trial.raced_as, "seed": seed}
             runs.append({**about, "status": "finished", "iterations": 550})
@@ -88,14 +89,12 @@ def test_the_planted_optimum_is_found_by_each_method_for_itself(tmp_path: Path) 
         }
         folder = tmp_path / str(study)
         trials = write_landscape(folder, best, rng)
-        table = tabulate(folder, trials, [parse_range(LR)])
-        write_tuning(folder, table)
-        found = read_tuning(folder)
-        assert found.trials == 8
-        assert found.seeds == (200, 201)
+        table = tabulate(folder, trials, [parse_range(LR)], SEEDS)
+        best_rows = table[table["chosen"] == "yes"]
+        found = dict(zip(best_rows["method"], best_rows["raced_as"], strict=True))
         for method, optimum in best.items():
             away = {one.raced_as: abs(np.log(one.values[0] / optimum)) for one in trials if one.method == method}
-            assert away[found.chosen[method]] < min(away.values()) + 0.15  # of two as near as each other the scatter decides
+            assert away[found[method]] < min(away.values()) + 0.15  # of two as near as each other the scatter decides
         spent = table.groupby("method")["spent"].sum()
         assert spent["baseline"] == spent["lion"] == 8 * 2 * 550
         lr = np.array([trial.values[0] for trial in trials])
@@ -108,7 +107,7 @@ def test_the_planted_optimum_is_found_by_each_method_for_itself(tmp_path: Path) 
 
 def test_a_method_that_never_arrives_is_chosen_by_its_final_distance(tmp_path: Path) -> None:
     trials = write_landscape(tmp_path / "s", {"baseline": 1e-3, "lion": 100.0}, np.random.default_rng(1))
-    table = tabulate(tmp_path / "s", trials, [parse_range(LR)])
+    table = tabulate(tmp_path / "s", trials, [parse_range(LR)], SEEDS)
     lion = table[table["method"] == "lion"]
     assert (lion["reached"] == 0).all()
     assert lion["iterations"].isna().all()
@@ -152,6 +151,13 @@ def test_a_study_is_tuned_resumed_and_raced(fidrace: Fidrace, tmp_path: Path) ->
         assert pd.read_csv(contrasts)[["method", "control"]].to_numpy().tolist()[0] == [chosen["lion"], chosen["baseline"]]
     assert "200 was a tuning seed" in fidrace(*race, "--seeds", "200,", "--out", "other", code=2).stderr
     assert "seed 200 was a tuning seed" in fidrace(*race[:-2], "--seeds", "200,", "--out", "r", code=2).stderr
+    assert "tuned to the target 115.0" in fidrace(*race[:-4], "--target", "114", *race[-2:], "--out", "o", code=2).stderr
+    assert "another fixed part" in fidrace(*race, "--budget", "13", "--out", "o", code=2).stderr
+    fidrace(*words[:-2], "--seeds", "200,201,", "--out", "t")
+    again = fidrace(*words)
+    assert pd.read_csv(tmp_path / "t" / "tuning.csv")["seeds"].astype(str).tolist() == ["200"] * 4, (
+        again.stdout
+    )  # not unequal ones
     assert "race into another --out" in fidrace(*race, "--seeds", "1", "--out", "t", code=2).stderr
     assert "not the tuning tune-digits" in fidrace(*words[:-1], "r", code=2).stderr
 

@@ -161,13 +161,12 @@ def parse_study(options: StudyOptions) -> "Study":
     changes = dict(map(parse_assignment, options.changes))
     if options.gpu_hours is not None:
         changes["budget.gpu_hours"] = options.gpu_hours
-    target = parse_target(options.target)
     return load_study(
         options.source,
         options.methods,
         options.seeds,
         options.budget,
-        target,
+        parse_target(options.target),
         changes,
         options.methods_path,
         options.window,

@@ -79,7 +79,7 @@ def tune(
     refuse_other_study(folder, study.name)
     say(f"{len(names)} methods x {trials} trials, over {', '.join(map(str, ranges))}; seeds {', '.join(map(str, numbers))}")
     run_series({"": study}, folder, workers, device, retry_failed)
-    table = tabulate(folder, tried, ranges)
+    table = tabulate(folder, tried, ranges, numbers)
     print_tuning(table, len(numbers))
     say(f"all trials: {write_tuning(folder, table)}")
     again = [word for text in change for word in ("--set", text)] + (["--budget", str(budget)] if budget else [])
@@ -109,8 +109,7 @@ def print_tuning(table: "pd.DataFrame", seeds: int) -> None:
         rows.append([str(method), before, after, factor, arrived, best["settings"], spent])
         edges += [f"{method}: {best['at_edge']}"] if best["at_edge"] else []
     heading = ["method", "untuned", "tuned", "best / best", "reached", "settings", "iterations spent"]
-    console = make_console()
-    print_in_parts(console, "iterations to the target, by the task's own setting and by the best", heading, rows)
-    console.print("best / best: of the seeds that they were chosen by, so it flatters both; race them for a factor.")
+    print_in_parts(make_console(), "iterations to the target, by the task's own setting and by the best", heading, rows)
+    print("best / best: of the seeds that they were chosen by, so it flatters both; race them for a factor.")
     if edges:
-        console.print(f"the lowest or highest that was tried: {'; '.join(edges)}. A wider range may hold a better one.")
+        print(f"the lowest or highest that was tried: {'; '.join(edges)}. A wider range may hold a better one.")

@@ -8,23 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fidrace.errors import InputError
+from fidrace.errors import InputError, nearest
 from fidrace.score.comparison import RunTable
 from fidrace.score.leaderboard import final_fd, median_known, read_run_table
 from fidrace.spec.tuning import FILE, Range, Trial, Tuning
 from fidrace.spec.user_input import BASELINE
+from fidrace.storage.manifest import read_manifest
 from fidrace.storage.tables import write_table
 
 COLUMNS = "method trial raced_as settings at_edge seeds reached iterations final_fd spent factor chosen".split()
 
 
-def tabulate(folder: Path, trials: Sequence[Trial], ranges: Sequence[Range]) -> pd.DataFrame:
-    """A row for each trial, from the runs in `folder`: settings whose value is the lowest or highest that was tried, how many
-    runs came to the target, the geometric mean of their iterations, the median FD at the end, iterations spent, the factor
-    over the baseline's best, and whether it is the method's best: the most runs that arrive, then the fewest iterations; if
-    none arrives anywhere, the lowest final FD. Ties go to the earlier trial."""
+def tabulate(folder: Path, trials: Sequence[Trial], ranges: Sequence[Range], seeds: Sequence[int]) -> pd.DataFrame:
+    """A row for each trial, from its runs with `seeds` in `folder`, the same for all: settings whose value is the lowest or
+    highest that was tried, how many runs came to the target, the geometric mean of their iterations, the median FD at the end,
+    iterations spent, the factor over the baseline's best, and whether it is the method's best: the most runs that arrive, then
+    the fewest iterations; if none arrives anywhere, the lowest final FD. Ties go to the earlier trial."""
     table = read_run_table(folder)
-    rows = [row_of(table, trial, ranges) for trial in trials]
+    rows = [row_of(table, trial, ranges, seeds) for trial in trials]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         min(own, key=rank)["chosen"] = "yes"
@@ -37,9 +38,10 @@ def tabulate(folder: Path, trials: Sequence[Trial], ranges: Sequence[Range]) -> 
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
-def row_of(table: RunTable, trial: Trial, ranges: Sequence[Range]) -> dict[str, Any]:
-    costs = [cost.cost for cost in table.costs(trial.raced_as, table.rules.unit).values() if not cost.censored]
-    runs = [curve for curve in table.curves if curve.method == trial.raced_as]
+def row_of(table: RunTable, trial: Trial, ranges: Sequence[Range], seeds: Sequence[int]) -> dict[str, Any]:
+    found = table.costs(trial.raced_as, table.rules.unit)
+    costs = [cost.cost for seed, cost in found.items() if seed in seeds and not cost.censored]
+    runs = [curve for curve in table.curves if curve.method == trial.raced_as and curve.seed in seeds]
     settings = "; ".join(f"{one.key}={value:g}" for one, value in zip(ranges, trial.values, strict=True))
     return {
         "method": trial.method,
@@ -66,7 +68,8 @@ def write_tuning(folder: Path, table: pd.DataFrame) -> Path:
 
 
 def read_tuning(folder: Path) -> Tuning:
-    """What the table that `write_tuning` wrote has chosen. Raises InputError if there is none, or it is none."""
+    """What the table that `write_tuning` wrote has chosen, of the runs that study.json there declares. Raises InputError if
+    there is none, or it is none."""
     path = folder / FILE
     try:
         table = pd.read_csv(path, dtype={"seeds": str, "chosen": str}).fillna({"chosen": "", "seeds": ""})
@@ -76,8 +79,13 @@ def read_tuning(folder: Path) -> Tuning:
     names = dict(zip(chosen["method"], chosen["raced_as"], strict=True)) if len(chosen) else {}
     if BASELINE not in names or len(names) < len(chosen):
         raise InputError(f"{path}: not a table of `fidrace tune`, which chooses once for each method and the baseline")
+    manifest = read_manifest(folder / "study.json")
+    for name in names.values():
+        if name not in manifest.methods:
+            raise InputError(f"{path}: {name!r} was not tried there{nearest(name, manifest.methods)}")
     try:
         seeds = {int(seed) for cell in table["seeds"] for seed in str(cell).split()}
-        return Tuning(names, int(table["trial"].max()) + 1, tuple(sorted(seeds)))
+        trials = int(table["trial"].max()) + 1
+        return Tuning(names, trials, tuple(sorted(seeds)), manifest.task, manifest.fixed_hash, manifest.target)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error

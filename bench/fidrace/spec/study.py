@@ -145,7 +145,9 @@ def load_study(
     task = load_task(file.task, merged)
     if task.remark and not is_as_packaged(task):  # which the remark is about
         task = task.model_copy(update={"remark": ""})
-    names = [*tuning.chosen.values(), *methods] if tuning else methods or file.methods or task.defaults.methods
+    names = (
+        [*dict.fromkeys([*tuning.chosen.values(), *methods])] if tuning else methods or file.methods or task.defaults.methods
+    )
     looks = find_looks(file, until_decided, seeds is not None, name)
     seeds_given = looks is None and (seeds is not None or file.seeds is not None)
     if looks:
@@ -153,18 +155,13 @@ def load_study(
     elif seeds is None:
         seeds = file.seeds if file.seeds is not None else task.defaults.seeds
     registry = Registry(methods_path)
-    resolved = resolve_methods(list(dict.fromkeys(names)) if tuning else names, registry)
+    resolved = resolve_methods(names, registry)
     if tuning:
         resolved = tuple(dataclasses.replace(one, tuned_by=tuning.trials_of(one.name)) for one in resolved)
-    pairs = (
-        tuning.contrasts()
-        if tuning
-        else ()
-        if methods
-        else file.contrasts
-        if file.methods
-        else file.contrasts or task.defaults.contrasts
-    )
+    if tuning or methods:
+        pairs = tuning.contrasts() if tuning else ()
+    else:
+        pairs = file.contrasts or (() if file.methods else task.defaults.contrasts)
     contrasts = resolve_contrasts(pairs, registry, [method.name for method in resolved])
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
     check_known_target(value, task)
@@ -173,8 +170,8 @@ def load_study(
     check_window(window)
     around = window if window is not None else file.window
     raced = list_seeds(seeds)
-    if tuning and (both := sorted({*raced} & {*tuning.seeds})):
-        raise InputError(f"--seeds: {both[0]} was a tuning seed; race with others")
+    if tuning:
+        tuning.check(task, value, raced)
     if looks and len(resolved) < 2:
         raise InputError(f"{name}: the baseline alone has nothing to decide; name a method (-m)")
     return Study(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fidrace.errors import InputError, nearest
 from fidrace.method.registry import Registry
 from fidrace.spec.task import Task
-from fidrace.spec.user_input import BASELINE
+from fidrace.spec.user_input import BASELINE, Target
 
 PART = "tuned"  # the method whose parameters are tuned
 KEYS = {
@@ -86,11 +86,26 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What tuning has chosen: the name that each method is raced as, in how many trials, and with which seeds."""
+    """What tuning has chosen: the name that each method is raced as, in how many trials, and with which seeds, of which task
+    and to which target."""
 
     chosen: Mapping[str, str]
     trials: int
     seeds: tuple[int, ...]
+    task: str
+    fixed_hash: str
+    target: Target
+
+    def check(self, task: Task, target: Target, seeds: Sequence[int]) -> None:
+        """Raise InputError if a race is of another task or target than this tuning, or of one of its seeds."""
+        if task.name != self.task or (task.fixed_hash() != self.fixed_hash and not task.has_open_content):
+            raise InputError(
+                f"--tuned: it was tuned on {self.task} with another fixed part (task, --set, --budget) than this race"
+            )
+        if target != self.target:
+            raise InputError(f"--tuned: it was tuned to the target {self.target}, and this race has {target}")
+        if both := sorted({*seeds} & {*self.seeds}):
+            raise InputError(f"--seeds: {both[0]} was a tuning seed; race with others")
 
     def trials_of(self, raced_as: str) -> int:
         return self.trials if raced_as in self.chosen.values() else 0
