@@ -134,7 +134,7 @@ def test_what_rounding_may_do_is_told_from_what_it_may_not() -> None:
             for row in run
         ]
         moved[4] |= {name: repr(float(moved[4][name]) + value) for name, value in edited.items()}
-        return compare(run, moved).faults()
+        return compare(moved, run).faults()
 
     assert elsewhere(3e-8) == []
     assert len(elsewhere(3e-8, fd=1.0)) == 1
