@@ -56,7 +56,7 @@ def test_a_thousand_runs_are_scored_in_seconds(benchmark: BenchmarkFixture, larg
 def test_a_thousand_runs_are_scored_within_memory(large: Path) -> None:
     """By the high-water mark of the scoring process's own memory: getrusage would count what this one had when it began it."""
     code = (
-        f"import fidrace; fidrace.score_folder({str(large)!r}, 10.0); "
+        f"from fidrace.score.leaderboard import score_folder; score_folder({str(large)!r}, 10.0); "
         "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

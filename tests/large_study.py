@@ -8,7 +8,7 @@ import torch
 
 from fidrace.evaluate.sample_grid import frame_png
 from fidrace.method.registry import Registry
-from fidrace.spec.study import Study, load_study
+from fidrace.spec.study import Study, define_study
 from fidrace.storage.manifest import Manifest
 from fidrace.storage.study_folder import directory_of
 from fidrace.storage.tables import BINS, FRAME
@@ -17,7 +17,7 @@ from fidrace.storage.tables import BINS, FRAME
 def large_study(folder: Path) -> Study:
     """Write study.json, runs.csv, evals.csv and the pictures of seed 0; each run's FD falls at a pace of its own."""
     methods = sorted(Registry().methods)[:20]
-    study = load_study("digits", methods, "10", 400, 34.0, {"budget.evaluations": 40})
+    study = define_study("digits", methods, "10", 400, 34.0, {"budget.evaluations": 40})
     chance = np.random.default_rng(0)
     runs, evals = [], []
     for place, method in enumerate(study.methods):

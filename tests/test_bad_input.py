@@ -14,7 +14,7 @@ from fidrace.evaluate.classifier import load_classifier
 from fidrace.evaluate.classifier_training import accuracy_of
 from fidrace.evaluate.features import WEIGHTS
 from fidrace.score.leaderboard import score_folder
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from fidrace.storage.atomic import write_atomic
 from fidrace.storage.study_folder import StudyFolder
@@ -203,7 +203,7 @@ def test_a_disk_that_is_full_when_the_command_itself_writes_is_one_line(
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}"])
 def test_a_damaged_run_is_named_and_not_run_over(damage: str, refused: Refused, tmp_path: Path) -> None:
-    study = load_study("digits", ["baseline"], "1")
+    study = define_study("digits", ["baseline"], "1")
     StudyFolder(tmp_path / "s").path.mkdir()
     StudyFolder(tmp_path / "s").declare(study)
     row = tmp_path / "s" / next(study.specs()).directory / "run.json"
@@ -224,9 +224,9 @@ def test_a_method_file_that_ends_the_program_is_named(body: str, named: str, ref
 def test_options_win_over_a_study_file(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('task = "digits"\nbudget = 20\n')
     source = str(tmp_path / "mine.toml")
-    assert load_study(source).task.budget.iterations == 20
-    assert load_study(source, changes={"budget.iterations": 30}).task.budget.iterations == 30
-    assert load_study(source, changes={"budget.iterations": 30}, budget=40).task.budget.iterations == 40
+    assert define_study(source).task.budget.iterations == 20
+    assert define_study(source, changes={"budget.iterations": 30}).task.budget.iterations == 30
+    assert define_study(source, changes={"budget.iterations": 30}, budget=40).task.budget.iterations == 40
 
 
 def test_a_target_that_is_met_before_training_is_refused_at_the_first_evaluation(fidrace: Fidrace) -> None:

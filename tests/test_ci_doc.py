@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from tests.conftest import COMMAND, ENVIRONMENT, Fidrace
 from tests.published import DIGITS, excerpt
 
@@ -124,7 +124,7 @@ def test_every_other_check_of_the_document_is_a_command_that_works(tmp_path: Pat
 
 
 def test_the_summary_is_the_one_that_the_command_writes(tmp_path: Path, fidrace: Fidrace) -> None:
-    study = load_study("ci")
+    study = define_study("ci")
     excerpt(
         tmp_path / "ci", seeds=study.seeds, window=study.window
     )  # what `fidrace run studies/ci.toml` measures, to the last digit

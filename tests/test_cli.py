@@ -113,8 +113,8 @@ def test_methods_are_listed_without_their_tools_and_checked_without_the_compiler
     code = (
         "import sys; from fidrace.method.registry import Registry; assert len(Registry().methods) > 50;"
         "print(sorted({'torch', 'scipy', 'pytorch_optimizer'} & set(sys.modules)));"
-        "from fidrace.execute.preflight import check_methods; from fidrace.spec.study import load_study;"
-        "check_methods(load_study('digits', ['immiscible'], '1')); print('torch._dynamo' in sys.modules)"
+        "from fidrace.execute.preflight import check_methods; from fidrace.spec.study import define_study;"
+        "check_methods(define_study('digits', ['immiscible'], '1')); print('torch._dynamo' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "[]\nFalse\n"

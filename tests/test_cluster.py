@@ -12,7 +12,7 @@ from ray.cluster_utils import Cluster
 
 from fidrace.execute.provenance import packages
 from fidrace.execute.ray.task import Order, find_mismatch
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Refused
 from tests.faults import SMALL, Study, assert_same, ended_here, rows
 
@@ -107,7 +107,7 @@ def test_runs_whose_command_is_gone_save_their_state(cluster: Any, tmp_path: Pat
 
 
 def test_a_node_that_does_not_see_the_folder_or_has_other_packages_does_no_run(tmp_path: Path) -> None:
-    spec = next(load_study("digits", ["baseline"], "1").specs())
+    spec = next(define_study("digits", ["baseline"], "1").specs())
     order = Order(spec, 0.0, tmp_path, "cpu", packages())
     assert "must lie on storage that all nodes share" in find_mismatch(order)
     (tmp_path / "study.json").write_text("{}")

@@ -30,7 +30,7 @@ from fidrace.data.loading import digits
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.spec.random_streams import Streams
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from fidrace.storage import checked_tensors
 from fidrace.train.architectures import build_network
@@ -84,7 +84,7 @@ def test_pairs_are_named_by_what_they_share(a: TrainedGenerator, b: TrainedGener
 
 
 def test_homes_are_folders_and_the_first_is_the_base() -> None:
-    base = load_study("digits", ["clts"], "2")
+    base = define_study("digits", ["clts"], "2")
     planned = plan_studies(base, ["multipliers=[1,2,2],channels=16", "attention_resolutions=[8]"])
     assert list(planned) == ["seeds", "again", "start-1", "start-0", "multipliers-1-2-2+channels-16", "attention_resolutions-8"]
     assert planned["multipliers-1-2-2+channels-16"].task.network.multipliers == (1, 2, 2)
@@ -159,7 +159,7 @@ def test_untrained_denoisers_are_the_closed_forms(prediction: str, learned_sigma
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> StudySeries:
     """Nine runs of a few steps."""
-    base = load_study("digits", ["clts"], "2", changes=CHANGES)
+    base = define_study("digits", ["clts"], "2", changes=CHANGES)
     return run_series(tmp_path_factory.mktemp("consistency"), plan_studies(base, ["channels=8"]))
 
 

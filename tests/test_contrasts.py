@@ -14,7 +14,7 @@ from fidrace.report.markdown import markdown
 from fidrace.report.publish import publish
 from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import Scores, score_folder
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from tests.conftest import Fidrace, Refused
 from tests.curves import DECLARED, curve, write
 
@@ -109,9 +109,9 @@ def test_contrasts_that_are_no_pairs_are_named(contrasts: object, tmp_path: Path
 def test_contrasts_of_a_study_file_take_any_spelling_of_a_method(tmp_path: Path) -> None:
     text = 'task = "digits"\nmethods = ["clts+mdlrc", "clts[sigma=0.50]+lr-decay"]\n'
     (tmp_path / "mine.toml").write_text(text + 'contrasts = ["mdlrc+clts / lr-decay+clts", "clts+mdlrc/baseline"]\n')
-    study = load_study(str(tmp_path / "mine.toml"))
+    study = define_study(str(tmp_path / "mine.toml"))
     assert study.contrasts == (("clts+mdlrc", "clts+lr-decay"), ("clts+mdlrc", "baseline"))
-    assert load_study(str(tmp_path / "mine.toml"), ["p2"]).contrasts == ()
+    assert define_study(str(tmp_path / "mine.toml"), ["p2"]).contrasts == ()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from fidrace.data.loading import digits
 from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
 from fidrace.method.noise_schedule import noise_schedule
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from fidrace.train.diffusion import Diffusion
 from tests.conftest import Refused
@@ -223,7 +223,7 @@ def test_what_is_said_follows_the_curves(late: str, sign: int, verdict: str) -> 
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> StudySeries:
-    base = load_study("digits", ["baseline"], "2", changes=CHANGES)
+    base = define_study("digits", ["baseline"], "2", changes=CHANGES)
     return run_series(tmp_path_factory.mktemp("difficulty"), {"baseline": base})
 
 

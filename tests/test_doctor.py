@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from fidrace.cli.main import app
 from fidrace.execute.doctor import check_study
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from tests.conftest import HALVING, Refused
 from tests.photographs import crops
 
@@ -86,7 +86,7 @@ def test_a_dry_run_costs_a_study_whose_data_are_not_here_and_says_that_it_cannot
 def test_a_method_that_cannot_start_is_found_by_a_dry_run_though_data_are_not_here_either(tmp_path: Path) -> None:
     body = "assert self.schedule.T < 100, 'too many timesteps'\n        return 0"
     (tmp_path / "choosy.py").write_text(HALVING.replace("alving", "alf").replace("return 0", body))
-    study = load_study("cifar10", ["half"], "1", methods_path=[str(tmp_path)])
+    study = define_study("cifar10", ["half"], "1", methods_path=[str(tmp_path)])
     missing = {finding.what: finding.text for finding in check_study(study) if not finding.present}
     assert missing.keys() == {"data", "weights", "methods"}
     assert missing["methods"] == "method 'half' cannot start: AssertionError: too many timesteps"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fidrace.errors import InputError
 from fidrace.evaluate.extrapolation import extrapolated_with_error
 from fidrace.evaluate.frechet import Reference, frechet_distance
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from tests.conftest import Refused
 from tests.test_run import run
@@ -69,7 +69,7 @@ def test_a_run_has_both_distances_in_its_table(tmp_path: Path) -> None:
     """The plain one is to the last digit what a run that does not extrapolate has as its only one."""
     named = {"quality.extrapolate": True, "quality.metric": "fd_digits_inf"}
     plain, extrapolated = (
-        run(next(load_study("digits", ["baseline"], "1", 4, changes=SMALL | more).specs()), tmp_path / str(len(more)))[0]
+        run(next(define_study("digits", ["baseline"], "1", 4, changes=SMALL | more).specs()), tmp_path / str(len(more)))[0]
         for more in ({}, named)
     )
     columns = [[row[name] for row in plain.evaluations] for name in ("fd", "fd_se")]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fidrace.cli.main import app
 from fidrace.execute.local import LocalExecutor
 from fidrace.spec.random_streams import VERSION
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from tests.conftest import Refused, run_here
 from tests.photographs import crops
@@ -176,13 +176,13 @@ def test_pictures_of_mixed_sizes_can_be_raced_on(pictures: Path, monkeypatch: py
 
 
 def test_folder_121m_is_the_task_that_folder_was() -> None:
-    assert load_study("folder-121m").task.fixed_part() == IMPROVED_DIFFUSION | {"random_streams": VERSION}
-    assert load_study("folder-121m").target == "baseline-final"
+    assert define_study("folder-121m").task.fixed_part() == IMPROVED_DIFFUSION | {"random_streams": VERSION}
+    assert define_study("folder-121m").target == "baseline-final"
 
 
 def test_the_defaults_of_folder_suit_200_pictures() -> None:
     """A fifth held out, and then more training images than precision and recall need; controls among the methods."""
-    study = load_study("folder")
+    study = define_study("folder")
     training = 200 - study.task.data.heldout
     assert study.task.data.heldout == 40
     assert training // 2 > 20  # the guards' images; they need more than 3
@@ -210,16 +210,20 @@ def test_an_average_that_remembers_more_than_a_fifth_of_the_budget_is_warned_abo
     task: str, budget: int | None, decay: float | None, warned: str
 ) -> None:
     changes = {"budget.evaluations": 2} | ({} if decay is None else {"ema.decay": decay})
-    warning = load_study(task, budget=budget, changes=changes).task.ema_warning()
+    warning = define_study(task, budget=budget, changes=changes).task.ema_warning()
     assert warned in (warning or "") if warned else warning is None
 
 
 @pytest.mark.parametrize("budget", [5, 6, 17, 50, 99, 1000, 12_345, 10**6])
 def test_the_decay_that_the_warning_names_is_not_warned_about(budget: int) -> None:
-    warning = load_study("digits", budget=budget, changes={"ema.decay": 0.9999999, "budget.evaluations": 2}).task.ema_warning()
+    warning = define_study(
+        "digits", budget=budget, changes={"ema.decay": 0.9999999, "budget.evaluations": 2}
+    ).task.ema_warning()
     assert warning
     decay = float(warning.partition("ema.decay=")[2].split()[0])
-    assert load_study("digits", budget=budget, changes={"ema.decay": decay, "budget.evaluations": 2}).task.ema_warning() is None
+    assert (
+        define_study("digits", budget=budget, changes={"ema.decay": decay, "budget.evaluations": 2}).task.ema_warning() is None
+    )
     assert 1 / (1 - decay) > budget / 5 * 0.85 - 1  # and it is no shorter than it need be
 
 

@@ -15,7 +15,7 @@ from fidrace.execute.events import Ended, Message, Stopped
 from fidrace.execute.locked_run import execute_locked
 from fidrace.execute.method_trial import execute_run
 from fidrace.execute.run import Run
-from fidrace.spec.study import RunSpec, load_study
+from fidrace.spec.study import RunSpec, define_study
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.train.loop import Diverged, Training
 from fidrace.train.process_group import ProcessGroup
@@ -58,7 +58,7 @@ def execute(one: RunSpec, root: Path, stop_at: int | None = None) -> Message:
 
 def specs(root: Path, **changes: object) -> list[RunSpec]:
     """A short run each of two methods, whose study is declared in `root`."""
-    study = load_study("digits", ["min-snr"], "3,", 20, changes=CHANGES | {"budget.evaluations": 2} | changes)
+    study = define_study("digits", ["min-snr"], "3,", 20, changes=CHANGES | {"budget.evaluations": 2} | changes)
     StudyFolder(root).declare(study)
     return list(study.specs())
 

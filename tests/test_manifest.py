@@ -13,7 +13,7 @@ from fidrace.errors import InputError
 from fidrace.execute.study_series import StudySeries
 from fidrace.packaged import packaged_studies
 from fidrace.report.page.build import FolderContent, profiles_of
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.storage.manifest import Manifest, read_manifest
 from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import HALVING
@@ -32,7 +32,7 @@ def test_fields_of_another_version_outlive_a_study_that_is_extended(tmp_path: Pa
     study = json.loads((folder / "study.json").read_text())
     study["methods"]["min-snr"]["later"] = 2
     (folder / "study.json").write_text(json.dumps(study))
-    StudyFolder(folder).declare(load_study("digits", ["min-snr", "p2"], "5"))
+    StudyFolder(folder).declare(define_study("digits", ["min-snr", "p2"], "5"))
     extended = json.loads((folder / "study.json").read_text())
     assert extended["later"] == {"a": [1]}
     assert extended["methods"]["min-snr"] == study["methods"]["min-snr"]
@@ -46,7 +46,7 @@ def test_runs_of_earlier_random_streams_are_not_mixed_with_todays(tmp_path: Path
     study["fixed"].pop("random_streams", None)  # as it was before there was a second version
     (folder / "study.json").write_text(json.dumps(study))
     with pytest.raises(InputError, match="random_streams = 1, not 2; choose another --out"):
-        StudyFolder(folder).declare(load_study("digits", ["min-snr"], "5"))
+        StudyFolder(folder).declare(define_study("digits", ["min-snr"], "5"))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def halving(tmp_path: Path) -> Path:
     for path in (folder / "runs.csv", folder / "evals.csv"):
         path.write_text(path.read_text().replace("min-snr", "halving"))
     StudyFolder(folder).path.joinpath("study.json").unlink()
-    study = load_study("digits", ["halving"], "3", methods_path=[str(mine)])
+    study = define_study("digits", ["halving"], "3", methods_path=[str(mine)])
     Manifest.of(study).write(folder / "study.json")
     return folder
 
@@ -97,24 +97,24 @@ def test_a_copy_of_that_folder_beside_it_is_no_method_defined_twice(halving: Pat
 
 def test_another_folder_of_methods_makes_no_other_study(halving: Path) -> None:
     moved = Path(shutil.move(halving.parent / "mine", halving.parent / "moved"))
-    StudyFolder(halving).declare(load_study("digits", ["halving"], "3", methods_path=[str(moved)]))
+    StudyFolder(halving).declare(define_study("digits", ["halving"], "3", methods_path=[str(moved)]))
     assert unsaid(halving) == {}
     first = (halving / "study.json").read_bytes()
-    StudyFolder(halving).declare(load_study("digits", ["halving"], "3", methods_path=[str(moved)]))
+    StudyFolder(halving).declare(define_study("digits", ["halving"], "3", methods_path=[str(moved)]))
     assert (halving / "study.json").read_bytes() == first
 
 
 def test_a_study_of_packaged_methods_records_no_folder() -> None:
-    assert "methods_path" not in Manifest.of(load_study("digits")).model_dump(exclude_unset=True)
+    assert "methods_path" not in Manifest.of(define_study("digits")).model_dump(exclude_unset=True)
 
 
 def test_seeds_of_a_study_are_a_count_a_list_or_text() -> None:
     for seeds, expected in ((2, (0, 1)), ([4, 7], (4, 7)), ("5,", (5,))):
-        assert load_study("digits", seeds=seeds).seeds == expected
-    assert load_study(packaged_studies()["ci"]).name == "ci"
+        assert define_study("digits", seeds=seeds).seeds == expected
+    assert define_study(packaged_studies()["ci"]).name == "ci"
 
 
 def test_a_series_of_studies_takes_no_folder_that_holds_a_study(tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "s", ("baseline",), (0,))
     with pytest.raises(InputError, match="holds a study of its own"):
-        StudySeries.of(folder, {"baseline": load_study("digits", ["baseline"])})
+        StudySeries.of(folder, {"baseline": define_study("digits", ["baseline"])})

@@ -10,7 +10,7 @@ import pytest
 from fidrace.execute.run import Run
 from fidrace.method.registry import load_method
 from fidrace.report.methods import course_of
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.train.architectures import check_network
 from tests.conftest import ENVIRONMENT, FAILING, HALVING, TINY, Fidrace
@@ -145,7 +145,7 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
 def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
     """Each run is made here, and the command makes the tables of all of them once; by itself it does so after every run."""
     names, changes = [*REGISTRY.methods, "speed[variant=code]", "clts[sigma=0.3]"], EVEN_SMALLER
-    study, folder = load_study("digits", names, "1", 2, changes=changes), StudyFolder(tmp_path / "s")
+    study, folder = define_study("digits", names, "1", 2, changes=changes), StudyFolder(tmp_path / "s")
     folder.path.mkdir()
     folder.declare(study)
     for spec in study.specs():
@@ -163,7 +163,7 @@ def test_every_method_races(fidrace: Fidrace, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_packaged_studies_are_of_runs_that_can_start(study: Path) -> None:
-    made = load_study(str(study))
+    made = define_study(str(study))
     check_network(made.task.network, made.task.data.shape, made.task.diffusion.learned_sigma)
     assert len({spec.directory for spec in made.specs()}) == len(made.methods) * len(made.seeds)
     assert {name for pair in made.contrasts for name in pair} <= {*made.methods}

@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import Task, load_task, task_names
 from fidrace.train.architectures import build_network
 from fidrace.train.unet import UNet
@@ -40,13 +40,13 @@ def test_every_packaged_task_has_its_number_of_parameters() -> None:
 
 
 def test_adm128_with_the_heads_of_its_released_weights_has_as_many_parameters() -> None:
-    task = load_study(str(STUDIES / "adm128-4heads.toml")).task
+    task = define_study(str(STUDIES / "adm128-4heads.toml")).task
     assert (task.network.heads, task.network.head_channels) == (4, None)
     assert count(on_meta(task)) == PUBLISHED["imagenet128"]
 
 
 def test_the_large_network_of_a_folder_has_its_number_of_parameters() -> None:
-    assert count(on_meta(load_study("folder-121m").task)) == FOLDER_121M
+    assert count(on_meta(define_study("folder-121m").task)) == FOLDER_121M
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from fidrace.method.registry import Registry
 from fidrace.score.crossings import cost_of_target
 from fidrace.score.reading import read_curves
 from fidrace.score.search import Search
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.train.loop import Training
@@ -211,7 +211,7 @@ def test_a_failure_that_another_rank_told_is_not_written_over(tmp_path: Path) ->
         def get(self, key: str, /) -> bytes:
             return b"rank 1 of 2: RuntimeError"
 
-    study = load_study("digits", ["baseline"], "1", 20, changes={"budget.evaluations": 2, "quality.samples": 100})
+    study = define_study("digits", ["baseline"], "1", 20, changes={"budget.evaluations": 2, "quality.samples": 100})
     folder, (spec,) = StudyFolder(tmp_path), study.specs()
     folder.declare(study)
     folder.record_failure(spec, "rank 1 of 2: RuntimeError")
@@ -224,7 +224,7 @@ def test_an_error_around_a_run_ends_the_group_and_does_not_hang(monkeypatch: pyt
         raise RuntimeError("around the run")
 
     monkeypatch.setattr("fidrace.execute.torchrun.execute_locked", broken)
-    specs = load_study("digits", ["baseline"], "1").specs()
+    specs = define_study("digits", ["baseline"], "1").specs()
     with pytest.raises(RuntimeError, match="around the run"):
         list(TorchrunExecutor(tmp_path, ALONE).execute(specs))
 

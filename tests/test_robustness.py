@@ -25,7 +25,7 @@ from fidrace.score.curves import Curve
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.speedups import speedup
 from fidrace.score.target_rule import target_of
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from tests.conftest import Refused, run_here
 from tests.simulation import Side, World, costs, outcome, too_few, too_many
@@ -86,7 +86,7 @@ def homes(folder: Path) -> list[Path]:
 
 def series_of(folder: Path, *clips: float | None) -> tuple[StudySeries, Settings]:
     """The same series, without the command."""
-    base = load_study("digits", ["min-snr"], "3", BUDGET, changes=SHORT)
+    base = define_study("digits", ["min-snr"], "3", BUDGET, changes=SHORT)
     settings = Settings((0.01,), (16,), ("cosine",), clips)
     return StudySeries.of(folder, plan_studies(base, settings)), settings
 

@@ -12,7 +12,7 @@ from fidrace.errors import InputError
 from fidrace.execute.events import Event
 from fidrace.execute.run import Interrupted, Run
 from fidrace.method.registry import Registry
-from fidrace.spec.study import RunSpec, load_study
+from fidrace.spec.study import RunSpec, define_study
 from fidrace.storage import checked_tensors as sealed
 from fidrace.train.architectures import build_network
 from fidrace.train.checkpoint import checkpoints
@@ -60,7 +60,7 @@ class Adaptive(Method, name="adaptive", source="a test", evidence="inferred"):
 def spec(method: str, folder: Path, **changes: object) -> RunSpec:
     (folder / "methods").mkdir(exist_ok=True)
     (folder / "methods" / "adaptive.py").write_text(ADAPTIVE)
-    study = load_study("digits", [method], "3,", 36, changes=CHANGES | changes, methods_path=[str(folder / "methods")])
+    study = define_study("digits", [method], "3,", 36, changes=CHANGES | changes, methods_path=[str(folder / "methods")])
     return next(one for one in study.specs() if one.method == study.methods[-1])
 
 

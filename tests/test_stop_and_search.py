@@ -13,7 +13,7 @@ from fidrace.errors import InputError
 from fidrace.execute.kept_weights import most_kept
 from fidrace.execute.run import Interrupted, Run
 from fidrace.score.leaderboard import score_folder
-from fidrace.spec.study import RunSpec, load_study
+from fidrace.spec.study import RunSpec, define_study
 from fidrace.spec.task import load_task
 from fidrace.storage.tables import CROSSED, GPU_HOURS, KEPT
 from tests.conftest import TINY, Fidrace, Refused
@@ -58,7 +58,7 @@ class Diverging(Method, name="diverging", source="a test", evidence="inferred"):
 def spec(
     target: float, method: str = "baseline", methods_path: tuple[str, ...] = (), window: float = 1.0, **changes: object
 ) -> RunSpec:
-    study = load_study("digits", [method], "0,", 45, target, SMALL | changes, methods_path, window)
+    study = define_study("digits", [method], "0,", 45, target, SMALL | changes, methods_path, window)
     return [*study.specs()][-1]
 
 
@@ -231,7 +231,7 @@ def test_too_little_space_for_the_kept_weights_is_said_with_need_and_have(
 def test_a_packaged_task_keeps_its_target_and_its_fixed_part(tmp_path: Path) -> None:
     """The target was set for what is trained, and that is the same; yet no table mixes the two."""
     task = load_task("digits")
-    assert "post hoc" not in load_study("digits", changes={"budget.stop": "crossed", "budget.search": True}).target_how
+    assert "post hoc" not in define_study("digits", changes={"budget.stop": "crossed", "budget.search": True}).target_how
     hashes = [load_task("digits", changes).fixed_hash() for changes in ({}, *WAYS.values())]
     assert hashes[0] == task.fixed_hash()
     assert len({*hashes}) == len(hashes)

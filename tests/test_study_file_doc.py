@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.study_file import StudyFile
 from fidrace.spec.task import load_task
 from fidrace.spec.trainer import TrainerConfig
@@ -27,14 +27,14 @@ def test_every_key_of_a_trainer_is_described_and_the_example_is_the_one_in_the_f
     (example,) = re.findall(r"```toml\n(.*?)```", TRAINER_DOC, re.DOTALL)
     text = (ROOT / "examples/diffusers.toml").read_text(encoding="utf-8")
     assert text.partition("\n")[2] == example
-    study = load_study(ROOT / "examples/diffusers.toml")
+    study = define_study(ROOT / "examples/diffusers.toml")
     assert study.methods == ("native", "min-snr", "laplace")
     assert study.baseline == "native"
 
 
 def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(EXAMPLE, encoding="utf-8")
-    study = load_study(str(tmp_path / "mine.toml"))
+    study = define_study(str(tmp_path / "mine.toml"))
     assert study.name == "mine"
     assert study.methods == ("baseline", "clts", "gaussian", "min-snr[gamma=1.0]", "clts+lr-decay")
     assert study.seeds == (0, 1, 2, 3, 4)
@@ -51,7 +51,7 @@ def test_the_example_of_a_study_file_means_what_it_says(tmp_path: Path) -> None:
 
 def test_the_example_of_looks_means_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(LOOKS, encoding="utf-8")
-    study = load_study(str(tmp_path / "mine.toml"))
+    study = define_study(str(tmp_path / "mine.toml"))
     assert study.until_decided is not None
     assert {*study.until_decided.model_fields_set} == {"looks", "spending", "futility"}
     assert study.until_decided.shares() == (0.3, 0.6, 1.0)

@@ -11,7 +11,7 @@ import pytest
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.score.leaderboard import score_folder
 from fidrace.score.target_rule import rule_target, set_target, target_of
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import load_task
 from fidrace.storage.study_folder import StudyFolder
 from tests.curves import curve
@@ -52,7 +52,7 @@ def test_a_target_set_by_the_rule_is_stored_and_gives_verdicts(tmp_path: Path) -
 
 def test_other_methods_that_join_a_study_adopt_its_target(tmp_path: Path) -> None:
     folder = baselines(tmp_path / "s")
-    directory, joining = StudyFolder(folder), load_study("digits", ["min-snr"], "5")
+    directory, joining = StudyFolder(folder), define_study("digits", ["min-snr"], "5")
     with pytest.raises(InputError, match=r"has the target 30\.0, not 34\.0"):  # by hand: only for those who name it
         directory.declare(joining)
     target = set_target(folder)
@@ -62,10 +62,10 @@ def test_other_methods_that_join_a_study_adopt_its_target(tmp_path: Path) -> Non
     assert list(json.loads(first)["methods"]) == ["baseline", "min-snr"]
     assert directory.adopt_target(joining).target == target  # which is what its runs are held against at iteration 0
     for same in (None, target):
-        directory.declare(load_study("digits", ["min-snr"], "5", target=same))
+        directory.declare(define_study("digits", ["min-snr"], "5", target=same))
         assert (folder / "study.json").read_bytes() == first
     with pytest.raises(InputError, match=r"not 20\.0"):
-        directory.declare(load_study("digits", ["min-snr"], "5", target=20.0))
+        directory.declare(define_study("digits", ["min-snr"], "5", target=20.0))
 
 
 def test_no_target_is_set_after_another_method_has_run(tmp_path: Path) -> None:

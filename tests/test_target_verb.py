@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fidrace.cli.main import app
 from fidrace.execute.local import LocalExecutor
 from fidrace.score.leaderboard import score_folder
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import TINY, Refused, run_here
 from tests.published import DIGITS, excerpt
@@ -53,7 +53,7 @@ def test_a_slower_method_is_called_slower_at_a_target_that_was_set_before_it(tmp
     for name in ("runs.csv", "evals.csv"):
         shutil.copy(DIGITS.parent / "digits-target" / name, folder / name)
     assert "target: 34" in call("target", folder)[0]
-    joining = load_study("digits", ["mdlrc"], "10")
+    joining = define_study("digits", ["mdlrc"], "10")
     StudyFolder(folder).declare(joining)  # as `fidrace run digits -m mdlrc --seeds 10 --out DIR` does
     for name in ("runs.csv", "evals.csv"):
         raced = pd.read_csv(DIGITS / name, dtype=str, keep_default_na=False)
@@ -69,7 +69,7 @@ def test_a_slower_method_is_called_slower_at_a_target_that_was_set_before_it(tmp
 
 def score_with_another_seed(folder: Path) -> str:
     """The flags of mdlrc after seed 11 was added to what has been compared already."""
-    StudyFolder(folder).declare(load_study("digits", ["mdlrc"], "11,"))
+    StudyFolder(folder).declare(define_study("digits", ["mdlrc"], "11,"))
     for name in ("runs.csv", "evals.csv"):
         table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
         pd.concat([table, table[table["seed"] == "0"].assign(seed="11")]).to_csv(folder / name, index=False)

@@ -9,7 +9,7 @@ import pytest
 from fidrace.method.base import NoiseSchedule
 from fidrace.method.noise_schedule import noise_schedule
 from fidrace.method.registry import Registry
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import Task, load_task, task_names
 from fidrace.storage.manifest import differences
 from tests.conftest import Fidrace
@@ -59,7 +59,7 @@ def flags(task: Task) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_papers_task_has_the_flags_that_its_repository_published(name: str) -> None:
-    task = load_study(name).task
+    task = define_study(name).task
     ours = flags(task)
     assert {flag: ours[flag] for flag in PUBLISHED[name]} == PUBLISHED[name]
     assert task.network.multipliers == MULTIPLIERS[task.data.size or 0]
@@ -88,7 +88,7 @@ def test_curves_of_the_papers_tasks_are_evaluated_at_whole_equal_steps(name: str
 def test_the_methods_of_a_task_start_on_its_timesteps(name: str) -> None:
     task = load_task(name)
     abar = noise_schedule(task.diffusion.schedule, task.diffusion.timesteps)
-    assert load_study(name).methods == task.defaults.methods
+    assert define_study(name).methods == task.defaults.methods
     for method in task.defaults.methods:
         composed = Registry().compose(method)
         composed.prepare(NoiseSchedule(abar, task.diffusion.prediction, task.data.sigma_data, task.budget.iterations))
@@ -97,7 +97,7 @@ def test_the_methods_of_a_task_start_on_its_timesteps(name: str) -> None:
 
 
 def test_adm128_with_4_heads_differs_from_the_packaged_task_in_its_heads_alone() -> None:
-    study = load_study(str(STUDIES / "adm128-4heads.toml"))
+    study = define_study(str(STUDIES / "adm128-4heads.toml"))
     changed = {field for field, *_ in differences(load_task("imagenet128").fixed_part(), study.task.fixed_part())}
     assert changed == {"network.heads", "network.head_channels"}
     assert study.methods == ("baseline", "clts+mdlrc")
@@ -113,13 +113,13 @@ def test_the_command_lists_every_task_with_its_summary(fidrace: Fidrace) -> None
 
 
 def test_a_remark_on_a_packaged_task_is_said_of_that_task_alone() -> None:
-    assert "early training" in load_study("digits").task.remark
+    assert "early training" in define_study("digits").task.remark
     for changes in ({"budget.iterations": 4000}, {"diffusion.prediction": "v"}):
-        assert load_study("digits", changes=changes).task.remark == ""
-    assert load_study("digits", changes={"budget.stop": "crossed"}).task.remark  # the same race, and fewer evaluations
+        assert define_study("digits", changes=changes).task.remark == ""
+    assert define_study("digits", changes={"budget.stop": "crossed"}).task.remark  # the same race, and fewer evaluations
 
 
 def test_a_race_on_a_packaged_task_ends_with_its_remark(fidrace: Fidrace, tmp_path: Path) -> None:
     folder = excerpt(tmp_path / "finished")  # nothing is left to train
     said = fidrace("run", "digits", "-m", "min-snr", "--out", folder).stderr
-    assert said.rstrip().endswith(load_study("digits").task.remark)
+    assert said.rstrip().endswith(define_study("digits").task.remark)

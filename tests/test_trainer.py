@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fidrace.errors import InputError
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.storage.manifest import read_manifest
 from tests.conftest import command_here
 from tests.trainer_study import OWN_FID, RUN, errors, held_by, study, table
@@ -201,7 +201,7 @@ def test_kimg_epochs_and_milestones_become_steps(tmp_path: Path) -> None:
         (r"model-(?P<milestone>\d+)", {"steps_each": 50}, 50),
         (r"(?P<step>\d+)", {}, 1),
     ):
-        loaded = load_study(study(tmp_path, trainer={"checkpoints": pattern} | more))
+        loaded = define_study(study(tmp_path, trainer={"checkpoints": pattern} | more))
         assert loaded.task.trainer.steps_per_unit == steps
     with pytest.raises(InputError, match="contrast"):
-        load_study(study(tmp_path, top={"contrasts": ["fast"]}))
+        define_study(study(tmp_path, top={"contrasts": ["fast"]}))

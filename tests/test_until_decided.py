@@ -13,7 +13,7 @@ from fidrace.cli import run
 from fidrace.errors import InputError
 from fidrace.score.sequential import resolve
 from fidrace.spec.looks import Looks
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.storage.manifest import read_manifest
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.train.process_group import ProcessGroup
@@ -134,13 +134,13 @@ def test_looks_cannot_be_declared_once_seeds_were(own: Path, fidrace: Fidrace) -
 def test_a_folder_keeps_its_looks_when_more_seeds_are_asked_for(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "s")
     folder.path.mkdir()
-    asked = load_study("digits", ["clts"], until_decided={"looks": (3, 5)})
+    asked = define_study("digits", ["clts"], until_decided={"looks": (3, 5)})
     folder.declare(replace(asked, until_decided=resolve(Looks(looks=(3, 5)))))
     design = folder.manifest().until_decided
-    assert folder.adopt_looks(load_study("digits", ["clts"])).until_decided == design
+    assert folder.adopt_looks(define_study("digits", ["clts"])).until_decided == design
     with pytest.raises(InputError, match="is raced by its looks at 3, 5 seeds"):  # of a decided method they would undo the look
-        folder.adopt_looks(load_study("digits", ["clts"], "4"))
-    more = folder.adopt_looks(load_study("digits", ["clts"], "7"))
+        folder.adopt_looks(define_study("digits", ["clts"], "4"))
+    more = folder.adopt_looks(define_study("digits", ["clts"], "7"))
     assert more.until_decided is None
     folder.declare(more)
     manifest = folder.manifest()
@@ -191,14 +191,14 @@ FILE = 'task = "digits"\nmethods = ["clts"]\n[until_decided]\nlooks = [3, 6]\n'
 def test_a_study_file_declares_looks_and_options_win_over_it(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(FILE)
     source = tmp_path / "mine.toml"
-    study = load_study(source)
+    study = define_study(source)
     assert study.until_decided is not None
     assert (study.until_decided.looks, study.seeds) == ((3, 6), (0, 1, 2, 3, 4, 5))
-    assert load_study(source, until_decided={"futility": 1.2}).until_decided == study.until_decided.model_copy(
+    assert define_study(source, until_decided={"futility": 1.2}).until_decided == study.until_decided.model_copy(
         update={"futility": 1.2}
     )
-    assert load_study(source, seeds="2").until_decided is None
-    assert load_study("digits", ["clts"], until_decided={}).seeds == tuple(range(20))
+    assert define_study(source, seeds="2").until_decided is None
+    assert define_study("digits", ["clts"], until_decided={}).seeds == tuple(range(20))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_study_file_declares_looks_and_options_win_over_it(tmp_path: Path) -> 
 def test_a_study_file_with_wrong_looks_is_named(text: str, named: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(InputError) as error:
-        load_study(tmp_path / "mine.toml")
+        define_study(tmp_path / "mine.toml")
     assert named in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -221,11 +221,11 @@ def test_a_study_file_with_wrong_looks_is_named(text: str, named: str, tmp_path:
 def test_looks_may_be_declared_beside_baseline_runs_that_only_set_a_target(tmp_path: Path) -> None:
     """Nobody has seen a comparison then."""
     folder = StudyFolder(tmp_path / "s")
-    baseline = load_study("digits", ["baseline"], "100,101,102,103,104", target=40.0)
+    baseline = define_study("digits", ["baseline"], "100,101,102,103,104", target=40.0)
     folder.path.mkdir()
     folder.declare(baseline)
     folder.manifest().model_copy(update={"target_by_rule": True}).write(folder.path / "study.json")
-    asked = load_study("digits", ["clts"], until_decided={"looks": (3, 5)})
+    asked = define_study("digits", ["clts"], until_decided={"looks": (3, 5)})
     folder.declare(replace(asked, until_decided=resolve(Looks(looks=(3, 5)))))
     manifest = read_manifest(folder.path / "study.json")
     assert manifest.until_decided is not None

@@ -21,7 +21,7 @@ from fidrace.score.leaderboard import score_folder
 from fidrace.score.plan import make_plan
 from fidrace.score.rules import Question
 from fidrace.score.windows import CostOfTargets
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.storage.study_folder import StudyFolder
 from tests.conftest import TINY, Fidrace
 from tests.foreign import first, races, run, write
@@ -204,14 +204,14 @@ def test_a_study_records_its_window_and_a_folder_keeps_its_own(tmp_path: Path) -
     )
     for folder in (new, old):
         folder.path.mkdir(exist_ok=True)
-        folder.declare(load_study("digits"))
-    assert (new.manifest().window, old.manifest().window) == (load_study("digits").window, 1.0)
+        folder.declare(define_study("digits"))
+    assert (new.manifest().window, old.manifest().window) == (define_study("digits").window, 1.0)
     assert new.manifest().window > 1
     assert "window" not in json.loads((old.path / "study.json").read_text())
     for folder, asked in ((new, 1.2), (old, 1.35)):
         with pytest.raises(InputError, match="has the window"):
-            folder.declare(load_study("digits", window=asked))
-    assert load_study("digits", window=1.0).window == 1
+            folder.declare(define_study("digits", window=asked))
+    assert define_study("digits", window=1.0).window == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)

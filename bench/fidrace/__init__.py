@@ -4,8 +4,8 @@
 
     fidrace.load_method("clts[sigma=0.3]+mdlrc")      one training method, or several composed (a Composition,
                                                       which answers once `prepare(NoiseSchedule(abar))` was called)
-    fidrace.load_study("controls", seeds="5")         task, methods and seeds, from a name or a TOML file (a Study)
-    fidrace.score_folder("results/local/digits")      the tables of a folder: speedups, leaderboard, guards (Scores)
+    fidrace.define_study("controls", seeds="5")       task, methods and seeds, from a name or a TOML file (a Study)
+    fidrace.load_study("results/local/digits")        a folder's tables as DataFrames, and .plot() (StudyTables)
     fidrace.speedup_of("digits", "min-snr")           one method's factor with its interval and verdict (a Speedup)
 
 Wrong input raises InputError, tables without an answer NothingToConclude; the message is one line for a person. Nothing here
@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fidrace.errors import InputError, NothingToConclude
     from fidrace.method.registry import load_method
+    from fidrace.report.study_tables import load_study
     from fidrace.score.gate import speedup_of
-    from fidrace.score.leaderboard import score_folder
-    from fidrace.spec.study import load_study
+    from fidrace.spec.study import define_study
 
     __version__: str
 
-__all__ = ["InputError", "NothingToConclude", "__version__", "load_method", "load_study", "score_folder", "speedup_of"]
+__all__ = ["InputError", "NothingToConclude", "__version__", "define_study", "load_method", "load_study", "speedup_of"]
 
 _HOMES = {
     "InputError": "fidrace.errors",
     "NothingToConclude": "fidrace.errors",
+    "define_study": "fidrace.spec.study",
     "load_method": "fidrace.method.registry",
-    "load_study": "fidrace.spec.study",
-    "score_folder": "fidrace.score.leaderboard",
+    "load_study": "fidrace.report.study_tables",
     "speedup_of": "fidrace.score.gate",
 }
 

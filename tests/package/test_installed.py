@@ -144,12 +144,12 @@ def test_published_tables_are_known_by_name_and_never_written(project: Path) -> 
 
 def test_the_public_face_names_methods_and_studies(project: Path) -> None:
     code = (
-        "import fidrace, sys; study = fidrace.load_study('controls'); method = fidrace.load_method('clts[sigma=0.3]+mdlrc');"
+        "import fidrace, sys; study = fidrace.define_study('controls'); method = fidrace.load_method('clts[sigma=0.3]+mdlrc');"
         "print(study.task.name, len(study.seeds), method, 'torch' in sys.modules, *dir(fidrace))"
     )
     printed = python(project, "-c", code).stdout.split()
     assert printed[:4] == ["digits", "5", "clts[sigma=0.3]+mdlrc", "False"]
-    assert {"InputError", "load_method", "load_study", "score_folder", "speedup_of", "__version__"} <= {*printed}
+    assert {"InputError", "load_method", "define_study", "load_study", "speedup_of", "__version__"} <= {*printed}
     assert "has no attribute 'scores'" in python(project, "-c", "import fidrace; fidrace.scores").stderr
 
 

@@ -17,7 +17,7 @@ from time import perf_counter
 
 import pandas as pd
 
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from tests.photographs import crops
 
 COUNT, SIZE = 200, 48
@@ -46,7 +46,7 @@ def main(options: list[str]) -> None:
         f"{1000 * trained / runs['iterations'].sum():.0f} ms a step, {trained / 60:.1f} minutes of training, "
         f"{evaluated / 60:.1f} of evaluation"
     )
-    assert set(board["method"]) == set(load_study("folder").methods)
+    assert set(board["method"]) == set(define_study("folder").methods)
     fd = evals[evals["method"] == "baseline"].groupby("seed")["fd"]
     assert (fd.last() < fd.first()).all()
 

@@ -20,7 +20,7 @@ from fidrace.data.base import to_unit_range
 from fidrace.data.loading import load_data
 from fidrace.evaluate.features import load_features
 from fidrace.evaluate.frechet import Moments, Reference, frechet_with_error
-from fidrace.spec.study import load_study
+from fidrace.spec.study import define_study
 from fidrace.spec.task import Task
 from tests.photographs import crops
 
@@ -70,7 +70,7 @@ def main(iterations: int) -> None:
             [sys.executable, "-m", "fidrace", *run, *set_options(changes), "--out", out], check=True, stdout=subprocess.DEVNULL
         )
         rows = pd.read_csv(Path(out, "evals.csv"))
-        real, noise = shuffled_distances(load_study("folder-121m", changes=changes).task)
+        real, noise = shuffled_distances(define_study("folder-121m", changes=changes).task)
     print(rows[COLUMNS].to_string(index=False))
     last = rows["fd"].iloc[-1]
     print(f"as many real images {real:.3f}, with pixels shuffled across images {noise:.3f}, the last samples {last:.3f}")

@@ -31,13 +31,13 @@ def load_base_study(
 ) -> "Study":
     """The study that the options describe, keeping its networks. Raises InputError if runs would end at different
     iterations."""
-    from fidrace.spec.study import load_study, refuse_partial_grid
+    from fidrace.spec.study import define_study, refuse_partial_grid
     from fidrace.spec.user_input import parse_assignment
 
     changes = dict(map(parse_assignment, change)) | {"budget.keep_weights": True}
     if "budget.gpu_hours" in changes:
         raise InputError("--set budget.gpu_hours: networks are compared at the same iterations; use --budget")
-    study = load_study(task, methods, seeds, budget, None, changes, methods_path)
+    study = define_study(task, methods, seeds, budget, None, changes, methods_path)
     refuse_partial_grid(study, "networks are compared at the same iterations")
     return study
 

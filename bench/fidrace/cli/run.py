@@ -152,7 +152,7 @@ def race(study: "Study", place: Place, folder: FolderOptions, output: OutputOpti
 
 def parse_study(options: StudyOptions) -> "Study":
     """The study that the options describe; raises InputError."""
-    from fidrace.spec.study import load_study
+    from fidrace.spec.study import define_study
     from fidrace.spec.user_input import parse_assignment, parse_target
 
     if options.tuned:
@@ -161,7 +161,7 @@ def parse_study(options: StudyOptions) -> "Study":
     changes = dict(map(parse_assignment, options.changes))
     if options.gpu_hours is not None:
         changes["budget.gpu_hours"] = options.gpu_hours
-    return load_study(
+    return define_study(
         options.source,
         options.methods,
         options.seeds,

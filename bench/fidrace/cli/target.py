@@ -51,7 +51,7 @@ def target(
         return
     require_training("racing the baseline")
     from fidrace.execute.study_runner import default_out
-    from fidrace.spec.study import load_study, refuse_partial_grid
+    from fidrace.spec.study import define_study, refuse_partial_grid
     from fidrace.spec.study_file import find_study
     from fidrace.spec.user_input import BASELINE, parse_assignment
 
@@ -62,7 +62,7 @@ def target(
     if file.trainer:
         alone = f"fidrace run {source} -m BASELINE --seeds 100,101,102,103,104 --out DIR"
         raise InputError(f"target {source}: race its baseline alone with `{alone}`, and then `fidrace target DIR`")
-    study = load_study(source, [BASELINE], parse_target_seeds(seeds or "5"), budget, None, changes)
+    study = define_study(source, [BASELINE], parse_target_seeds(seeds or "5"), budget, None, changes)
     refuse_partial_grid(study, "a target is read off whole runs")
     folder = out or default_out(study)
     run_series({"": prepare_study(study, folder)}, folder, workers, device, retry_failed)

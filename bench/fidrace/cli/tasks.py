@@ -51,13 +51,13 @@ def print_entry(name: str, *paragraphs: str) -> None:
 
 def describe_study(file: Path) -> tuple[str, str]:
     """The first sentence of the comment at the head of a study's file, and what the study races."""
-    from fidrace.spec.study import load_study
+    from fidrace.spec.study import define_study
 
     head = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         head.append(line.lstrip("# "))
-    study = load_study(str(file))
+    study = define_study(str(file))
     methods, seeds = ", ".join(study.methods), len(study.seeds)
     return " ".join(head).partition(". ")[0].rstrip("."), f"on {study.task.name}, {seeds} seeds: {methods}"

@@ -58,18 +58,18 @@ def tune(
     from fidrace.execute.study_runner import default_out
     from fidrace.method.registry import Registry
     from fidrace.score.tuning import tabulate, write_tuning
-    from fidrace.spec.study import load_study
+    from fidrace.spec.study import define_study
     from fidrace.spec.tuning import parse_range, trials_of
     from fidrace.spec.user_input import BASELINE, parse_assignment, parse_seeds, parse_target
 
     changes, goal = dict(map(parse_assignment, change)), parse_target(target)
     ranges = [parse_range(text) for text in over]
-    plain = load_study(source, method, None, budget, goal, changes, methods_path)
+    plain = define_study(source, method, None, budget, goal, changes, methods_path)
     names = list(dict.fromkeys([BASELINE, *plain.methods]))
     tried = trials_of(names, ranges, trials, plain.own_task, Registry(methods_path))
     first = 0 if "," in seeds else FIRST_SEED
     numbers = [first + seed for seed in parse_seeds(seeds)]
-    study = load_study(source, [one.raced_as for one in tried], numbers, budget, goal, changes, methods_path)
+    study = define_study(source, [one.raced_as for one in tried], numbers, budget, goal, changes, methods_path)
     if isinstance(study.target, str):
         raise InputError(
             f"{source}: methods are tuned to a target that is known before; give --target FD, or `fidrace target` sets it"

@@ -12,7 +12,7 @@ from fidrace.data.loading import load_data
 from fidrace.execute.events import Event
 from fidrace.execute.run import Interrupted, Run
 from fidrace.method.registry import Registry
-from fidrace.spec.study import RunSpec, load_study
+from fidrace.spec.study import RunSpec, define_study
 from fidrace.spec.task import load_task
 from fidrace.spec.user_input import BASELINE
 from fidrace.train.loop import OBSERVE_EVERY, Training
@@ -29,7 +29,7 @@ class Unequal(Exception):
 def race_briefly(name: str, methods_path: Sequence[str], task: str = "digits") -> str:
     """Train `name` for 50 iterations without and with an interruption halfway; returns its loss and FD for the user. Raises
     Unequal if the two runs differ, and any error of the method."""
-    study = load_study(task, [name], "0,", STEPS // 2, changes=QUICK, methods_path=methods_path)
+    study = define_study(task, [name], "0,", STEPS // 2, changes=QUICK, methods_path=methods_path)
     spec = next(spec for spec in study.specs() if spec.method == study.methods[-1])
     with tempfile.TemporaryDirectory() as folder:
         whole = execute_run(spec, Path(folder, "whole"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fidrace.errors import InputError, NothingToConclude
 from fidrace.spec.random_streams import VERSION
-from fidrace.spec.study import Study, load_study
+from fidrace.spec.study import Study, define_study
 from fidrace.spec.task import Task, load_task
 from fidrace.storage.atomic import Row
 from fidrace.storage.manifest import Manifest, differences, read_manifest
@@ -81,7 +81,7 @@ def recorded_studies(
     manifest = read_manifest(folder / "study.json")
     task, studies = recorded_task(folder, manifest, changes), {}
     for number, run in enumerate(runs):
-        study = load_study(manifest.task, [run.method], [run.seed], None, manifest.target, {}, methods_path)
+        study = define_study(manifest.task, [run.method], [run.seed], None, manifest.target, {}, methods_path)
         alone = tuple(method for method in study.resolved if method.name == run.method)
         studies[f"{number}-{run.method}"] = replace(study, task=task, resolved=alone, contrasts=(), baseline_added=False)
     return studies

@@ -15,8 +15,15 @@ FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5
 SYMBOLS = {">=": "^", "<=": "v"}  # of lower and upper bounds
 
 
+class Picture(Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
 def canvas() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, 5.5))
+    figure = Picture(figsize=(9, 5.5))
     axes = figure.add_axes((0.09, 0.09, 0.89, 0.85))
     axes.grid(True, which="both", alpha=0.2)
     return figure, axes
@@ -39,7 +46,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def fd_png(scores: Scores) -> bytes:
+def fd_figure(scores: Scores) -> Figure:
     """FD against training: each run thin, each method's median over seeds thick, target and budget as lines."""
     figure, axes = canvas()
     for method, style in styles(scores.leaderboard["method"], scores.rules.baseline).items():
@@ -65,10 +72,10 @@ def fd_png(scores: Scores) -> bytes:
     for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatted("{x:g}")
     axes.legend(fontsize="small")
-    return png(figure)
+    return figure
 
 
-def speedup_png(scores: Scores) -> bytes:
+def speedup_figure(scores: Scores) -> Figure:
     """Speedup against target, the hardest at the right, with 95 % bands. Triangles without a band are bounds:
     some run does not reach that target."""
     figure, axes = canvas()
@@ -106,4 +113,4 @@ def speedup_png(scores: Scores) -> bytes:
     axes.invert_xaxis()
     if len(axes.lines) > 1:
         axes.legend(fontsize="x-small", loc="upper left", ncols=3)
-    return png(figure)
+    return figure

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fidrace.report.markdown import markdown
-from fidrace.report.png import fd_png, speedup_png
+from fidrace.report.png import fd_figure, png, speedup_figure
 from fidrace.score.leaderboard import Scores
 from fidrace.storage.atomic import write_all
 from fidrace.storage.tables import csv_text
@@ -23,6 +23,6 @@ def table_texts(scores: Scores) -> dict[str, str]:
 def publish(folder: Path, scores: Scores) -> None:
     """Write all tables and plots made from runs.csv and evals.csv into `folder`."""
     texts = table_texts(scores)
-    write_all(folder, {**texts, "fd.png": fd_png(scores), "speedup.png": speedup_png(scores)})
+    write_all(folder, {**texts, "fd.png": png(fd_figure(scores)), "speedup.png": png(speedup_figure(scores))})
     for name in {*TABLES} - texts.keys():
         (folder / name).unlink(missing_ok=True)

@@ -114,7 +114,7 @@ class Study:
                 yield RunSpec(self.task, method.name, seed, method.hash, self.methods_path, target=target, window=self.window)
 
 
-def load_study(
+def define_study(
     source: str | Path,
     methods: Sequence[str] = (),
     seeds: str | int | Sequence[int] | None = None,
