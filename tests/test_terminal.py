@@ -19,6 +19,7 @@ from fidrace.report.claims import print_claims
 from fidrace.report.gate import print_checks
 from fidrace.report.leaderboard import claimed_factors
 from fidrace.report.sparklines import sparkline
+from fidrace.report.progress import lines_may_move
 from fidrace.report.terminal import CLAIMED, print_scores
 from fidrace.score.claims import CLAIMS, ClaimVerdict, load_claims, verdicts_on
 from fidrace.score.gate import Check, check
@@ -188,3 +189,22 @@ def test_a_claim_is_in_brackets_unless_it_was_made_on_this_task() -> None:
     assert claimed_factors("clts+mdlrc", "digits") == "(2×) (2.6×)"
     assert claimed_factors("clts+mdlrc", "cifar10") == "2× (2.6×)"
     assert claimed_factors("baseline", "digits") == ""
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "moves"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (False, {"FORCE_COLOR": "1"}, False),  # as CI sets it: a log has no use for moving lines
+        (True, {"JPY_PARENT_PID": "7"}, False),  # a notebook's `!` gives a terminal, and keeps every frame
+    ],
+)
+def test_progress_moves_only_before_a_person(
+    terminal: bool, variables: dict[str, str], moves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    assert lines_may_move() == moves

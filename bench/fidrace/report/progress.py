@@ -1,5 +1,7 @@
 """Progress of a running study: moving lines in a terminal, plain lines elsewhere, or JSON."""
 
+import os
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from types import TracebackType
@@ -44,18 +46,23 @@ class PlainLines(Reporter):
             say(f"{run}: {event.facts['status']}{why}, {self.ended} of {self.total} runs done")
 
 
+def lines_may_move() -> bool:
+    """Whether stderr is a terminal with a person before it. A notebook gives its commands a terminal and keeps every frame;
+    FORCE_COLOR makes no file a terminal."""
+    return sys.stderr.isatty() and "JPY_PARENT_PID" not in os.environ
+
+
 def watch(events: Generator[Event], runs: int, task: Task | TrainerTask, as_json: bool = False) -> None:
     """Show the progress of `runs` runs of `task` as their events arrive."""
-    console = Console(stderr=True)
     reporter: Reporter
     if as_json:
         from fidrace.report.json_lines import JsonLines
 
         reporter = JsonLines()
-    elif console.is_terminal:
+    elif lines_may_move():
         from fidrace.report.live import Live
 
-        reporter = Live(runs, task.quality.metric, task.budget.evaluation_steps()[-1], console)
+        reporter = Live(runs, task.quality.metric, task.budget.evaluation_steps()[-1], Console(stderr=True))
     else:
         reporter = PlainLines(runs, task.quality.metric)
     with reporter, closing(events):
