@@ -1,14 +1,17 @@
-"""docs/reliability.md names tests that exist."""
+"""docs/reliability.md and docs/attack.md name tests that exist."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_every_test_that_the_document_names_exists() -> None:
-    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text())
-    assert len(named) > 40
+@pytest.mark.parametrize(("document", "at_least"), [("reliability", 40), ("attack", 15)])
+def test_every_test_that_a_document_names_exists(document: str, at_least: int) -> None:
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", (ROOT / "docs" / f"{document}.md").read_text())
+    assert len(named) > at_least
     missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
     assert not missing
 
