@@ -11,13 +11,14 @@
 # %% [markdown]
 # # fidrace in a notebook
 #
-# Does a training method reach a target Fréchet distance in fewer iterations than the baseline, and is the difference real? Racing needs
-# `pip install 'fidrace[train]'`; all that reads tables needs `pip install fidrace` alone.
+# Does a training method reach a target Fréchet distance in fewer iterations than the baseline, and is the difference real?
+# Racing needs `pip install 'fidrace[train]'`; all that reads tables needs `pip install fidrace` alone.
 
 # %% [markdown]
 # ## Race two methods
-# Min-SNR against the baseline: 8×8 digits, three seeds, 100 iterations, a minute on two cores. It is a demonstration, and its table will say so: the target
-# is `post hoc`, the grid `coarse`. A race of `fidrace run digits` has 500 iterations, and a target that was set before any method was raced.
+# Min-SNR against the baseline: 8×8 digits, three seeds, 100 iterations, a minute on two cores. It is a demonstration, and its
+# table will say so: the target is `post hoc`, the grid `coarse`. A race of `fidrace run digits` has 500 iterations, and a target
+# that was set before any method was raced.
 
 # %%
 # !fidrace run digits -m min-snr --seeds 3 --budget 100 --set budget.evaluations=5 --set quality.samples=200 --set ema.decay=0.9 --target 70 --out quickstart

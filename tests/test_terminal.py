@@ -18,8 +18,8 @@ from rich.console import Console
 from fidrace.report.claims import print_claims
 from fidrace.report.gate import print_checks
 from fidrace.report.leaderboard import claimed_factors
-from fidrace.report.sparklines import sparkline
 from fidrace.report.progress import lines_may_move
+from fidrace.report.sparklines import sparkline
 from fidrace.report.terminal import CLAIMED, print_scores
 from fidrace.score.claims import CLAIMS, ClaimVerdict, load_claims, verdicts_on
 from fidrace.score.gate import Check, check

@@ -20,6 +20,11 @@ def packaged_folder(name: str) -> Path:
     return folder
 
 
+def checkout_docs() -> Path | None:
+    """The folder `docs` of a checkout; None in a wheel."""
+    return _TOP / "docs" if _IS_CHECKOUT and (_TOP / "docs").is_dir() else None
+
+
 def packaged_studies() -> dict[str, Path]:
     """The study files that come with fidrace, by name."""
     return {file.stem: file for file in sorted(packaged_folder("studies").glob("*.toml"))}

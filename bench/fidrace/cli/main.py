@@ -20,6 +20,7 @@ from fidrace.cli.report import report
 from fidrace.cli.run import run
 from fidrace.cli.score import score
 from fidrace.cli.shared import USAGE, Verb, guard_errors
+from fidrace.cli.site import site
 from fidrace.cli.target import target
 from fidrace.cli.tasks import tasks
 from fidrace.cli.tune import tune
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, tune, plan, target, score, leaderboard, report, check, verify, claims, merge, methods, tasks, doctor):
+for verb in (run, tune, plan, target, score, leaderboard, report, site, check, verify, claims, merge, methods, tasks, doctor):
     app.command(cls=Verb)(guard_errors(verb))
 app.command("import", cls=Verb)(guard_errors(import_logs))
 app.command(cls=Verb)(guard_errors(fid))

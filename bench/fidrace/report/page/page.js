@@ -1,16 +1,14 @@
 "use strict";
-// Draws the charts from the packed JSON in the reader's theme; sorting, hiding, sliders, downloads.
+// Draws the charts from the packed JSON in the reader's theme; hiding, sliders, downloads.
 (async () => {
   const bytes = Uint8Array.from(atob(document.getElementById("data").textContent), (one) => one.charCodeAt(0));
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const data = JSON.parse(await new Response(unpacked).text());
-  const every = (selector, root = document) => [...root.querySelectorAll(selector)];
   const shown = {}; // by chart: the name of its variant
   const logs = {}; // by chart: the axes that the reader switched, and to what
   const hidden = new Set(); // methods
   const INK = "#000000"; // stands for the theme's text colour in the figures
 
-  const isDark = () => getComputedStyle(document.documentElement).colorScheme.trim() === "dark";
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function inked(value) {
@@ -110,29 +108,6 @@
   film?.addEventListener("input", roll);
   if (film) roll();
 
-  // Numbers by size, words by alphabet; missing values stay last in both directions.
-  function sort(table, column, ascending) {
-    const key = (row) => row.cells[column].dataset.value;
-    const order = (a, b) => {
-      const [x, y] = [key(a), key(b)];
-      if (x === "" || y === "") return (x === "") - (y === "");
-      const apart = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
-      return ascending ? apart : -apart;
-    };
-    const body = table.tBodies[0];
-    body.append(...[...body.rows].sort(order));
-  }
-
-  for (const table of every("table.sortable"))
-    every("th", table).forEach((head, column) =>
-      head.querySelector("button").addEventListener("click", () => {
-        const ascending = head.getAttribute("aria-sort") !== "ascending";
-        every("th", table).forEach((other) => other.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-        sort(table, column, ascending);
-      }),
-    );
-
   for (const button of every("button[data-file]"))
     button.addEventListener("click", () => {
       const link = document.createElement("a");
@@ -142,12 +117,8 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     });
 
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", drawAll);
-  document.getElementById("theme").addEventListener("click", () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    drawAll();
-  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  document.getElementById("theme").addEventListener("click", drawAll); // after common.js has changed it
 
   // Paper is white and narrow, whatever the screen.
   let theme;

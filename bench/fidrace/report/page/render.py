@@ -1,12 +1,13 @@
 """From charts, tables and files to one HTML file, which needs no network.
 
-Its Content-Security-Policy allows only the two scripts of this file, by their hashes, and no request to any host.
+Its Content-Security-Policy allows only the scripts of this file, by their hashes, and no request to any host.
 """
 
 import base64
 import gzip
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -26,24 +27,36 @@ def render(
 ) -> str:
     """The page of a template: `charts` by name, each with its variants by name; `files` to download, by name; the `film` of
     samples; and what else the template shows."""
-    environment = Environment(
+    own = environment()
+    scripts = [get_plotlyjs(), read_source(own, "common.js"), read_source(own, "page.js")]
+    return own.get_template(template).render(
+        **context,
+        charts=charts,
+        files=[*files],
+        version=version("fidrace"),
+        data=pack({"charts": charts, "film": film, "files": files}),
+        **content_security(own, scripts),
+    )
+
+
+def environment() -> Environment:
+    """The templates of the pages."""
+    return Environment(
         loader=PackageLoader("fidrace.report", "page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = [get_plotlyjs(), read_source(environment, "page.js")]
-    return environment.get_template(template).render(
-        **context,
-        charts=charts,
-        files=[*files],
-        version=version("fidrace"),
-        css=Markup(read_source(environment, "page.css")),  # ours, as are the scripts
-        data=pack({"charts": charts, "film": film, "files": files}),
-        scripts=[Markup(script) for script in scripts],
-        hashes=" ".join(f"'sha256-{digest(script)}'" for script in scripts),
-    )
+
+
+def content_security(environment: Environment, scripts: Sequence[str]) -> dict[str, Any]:
+    """What base.html takes of the style and of `scripts`: these alone, by their hashes, may run. Both are ours."""
+    return {
+        "css": Markup(read_source(environment, "page.css")),
+        "scripts": [Markup(script) for script in scripts],
+        "hashes": " ".join(f"'sha256-{digest(script)}'" for script in scripts),
+    }
 
 
 def read_source(environment: Environment, name: str) -> str:
