@@ -1,16 +1,20 @@
 """The page: what a reader sees in a browser is what the tables say, and nothing leaves it."""
 
 import base64
+import io
 import json
 import shutil
 import webbrowser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from plotly.graph_objects import Figure
 
+from fidrace.data.loading import digits
 from fidrace.report.page.build import FolderContent, make_charts, profiles_of
 from fidrace.report.style import styles
 from fidrace.storage.manifest import read_manifest
@@ -165,6 +169,15 @@ def test_the_slider_shows_what_each_method_drew_then(seen: Opened, folder: Path)
             shown = seen.page.locator(f"figure[data-method='{method}'] img").get_attribute("src") or ""
             (file,) = folder.glob(f"runs/digits/{method}/seed-0-*/samples-{moments[place]}.png")
             assert base64.b64decode(shown.removeprefix("data:image/png;base64,")) == file.read_bytes()
+
+
+def test_real_images_stand_beside_the_samples(seen: Opened, folder: Path) -> None:
+    """The first 36 held-out digits, each pixel four wide between rules of one."""
+    shown = seen.page.locator("figure", has_text="real, held out").locator("img").get_attribute("src") or ""
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2]))))
+    heldout = (digits().heldout[:36, 0] + 1) * 127.5
+    cells = pixels.reshape(6, 34, 6, 34).swapaxes(1, 2).reshape(36, 34, 34)[:, 1:-1:4, 1:-1:4]
+    assert np.abs(cells - heldout).max() <= 0.5
 
 
 def test_the_progress_slider_moves_the_density_of_clts_only(seen: Opened) -> None:

@@ -13,16 +13,21 @@ from typer.testing import CliRunner
 
 from fidrace.cli.main import app
 from fidrace.report.glossary import load_glossary
-from fidrace.report.page.build import SHOWN_AXES, FolderContent, page
-from fidrace.report.page.charts import speedup_figure
+from fidrace.report.page.build import SHOWN_AXES, FolderContent, page, profiles_of
+from fidrace.report.page.charts import density_figure, speedup_figure
 from fidrace.report.style import styles
 from fidrace.score.leaderboard import score_folder
+from fidrace.storage.manifest import read_manifest
 from tests.browser import opened, reported
 from tests.large_study import large_study
-from tests.published import excerpt
+from tests.published import excerpt, silently_the_baseline, without_study
 
 DIGITS = Path(__file__).parents[1] / "results" / "digits"
 HOSTILE = ("<script>alert(1)</script>", "<b>bold</b>")  # plotly takes the second, and not the first, for markup
+
+
+def page_of(folder: Path) -> str:
+    return page(folder, FolderContent.of(folder), ())
 
 
 @pytest.fixture
@@ -139,6 +144,43 @@ def test_the_page_explains_its_words_and_is_silent_about_the_others(folder: Path
     text = reported(folder).read_text()
     for term in load_glossary():
         assert (f"<dt>{term.name}</dt>" in text) == term.page
+
+
+def test_the_page_says_what_the_task_is_and_that_no_control_was_raced(tmp_path: Path) -> None:
+    text = page_of(excerpt(tmp_path / "mine"))
+    assert "45,041 parameters" in text
+    assert "A factor on it is evidence about it" in text
+    assert "declares no control" in text
+    assert "declares no control" not in page_of(DIGITS)
+    assert "lie on each other" not in text
+    assert "baseline and min-snr lie on each other" in page_of(excerpt(tmp_path / "same", evals=silently_the_baseline))
+
+
+def test_what_the_grid_allows_is_shown_where_runs_are_not_our_own(tmp_path: Path, chromium: Any) -> None:
+    ours = excerpt(tmp_path / "mine")
+    (without_study(ours, tmp_path / "theirs") / "runs.csv").unlink()  # which would say that fidrace made them
+    (tmp_path / "theirs/study.toml").write_text("target = 34")
+    theirs = opened(chromium, reported(tmp_path / "theirs")).table("leaderboard")
+    row = next(row for row in theirs if row["method"][0] == "min-snr")
+    table = score_folder(tmp_path / "theirs").leaderboard.set_index("method").loc["min-snr"]
+    assert row["by the grid alone"][0] == f"{table['factor_low']:.2f} – {table['factor_high']:.2f}"
+    assert "by the grid alone" not in opened(chromium, reported(ours)).table("leaderboard")[0]
+
+
+def test_a_phone_shows_factor_and_interval_without_scrolling(chromium: Any, folder: Path) -> None:
+    page = opened(chromium, reported(folder), viewport={"width": 390, "height": 800}).page
+    row = page.locator("#leaderboard tbody tr", has_text="min-snr")
+    for text in ("1.22×", "1.15 – 1.29"):
+        place = row.locator("td", has_text=text).bounding_box()
+        assert place["x"] + place["width"] <= 390, text
+
+
+@pytest.mark.parametrize(("methods", "kind"), [(("baseline", "mdlrc"), None), (("baseline", "min-snr"), "log")])
+def test_weights_that_never_change_get_no_logarithm(methods: tuple[str, ...], kind: str | None, tmp_path: Path) -> None:
+    content = FolderContent.of(excerpt(tmp_path / "mine", methods))
+    said, _ = profiles_of(content.races, read_manifest(tmp_path / "mine/study.json"), ())
+    figure = density_figure(said, styles(methods), 0, weight=True)
+    assert figure["layout"]["yaxis"].get("type") == kind
 
 
 def test_the_speedup_chart_on_an_axis_without_rows_is_that_of_iterations() -> None:

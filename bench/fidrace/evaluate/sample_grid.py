@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+MOST_IN_FRAME = 36
+
 
 def grid_png(images: Tensor, zoom: int = 5) -> bytes:
     """A PNG of images[N, C, H, W] in [-1, 1], C of 1 or 3, in a near-square grid with thin rules, each pixel `zoom` wide."""
@@ -22,7 +24,7 @@ def grid_png(images: Tensor, zoom: int = 5) -> bytes:
 
 
 def frame_png(images: Tensor) -> bytes:
-    """A small PNG of the first of images[N, C, H, W], at most 36: one evaluation of a run, for a page that shows many."""
+    """A small PNG of the first of images[N, C, H, W], at most MOST_IN_FRAME, for a page that shows many."""
     side = max(images.shape[2:])
-    across = min(max(192 // side, 2), 6)
+    across = min(max(192 // side, 2), int(MOST_IN_FRAME**0.5))
     return grid_png(images[: across**2], zoom=max(32 // side, 1))

@@ -68,6 +68,7 @@ class Run:
         self.should_stop = should_stop
         try:
             self.start()
+            self.files.write_real(self.data.heldout)
             self.train_and_measure()
         finally:  # of cycles that would outlive this run
             self.should_stop = lambda: False  # what was given may refer to it

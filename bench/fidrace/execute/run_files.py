@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
-from fidrace.evaluate.sample_grid import frame_png, grid_png
+from fidrace.data.base import Images, select_images
+from fidrace.evaluate.sample_grid import MOST_IN_FRAME, frame_png, grid_png
 from fidrace.storage import checked_tensors as sealed
 from fidrace.storage.atomic import Row, sweep, write_atomic, write_json
 from fidrace.storage.checked_tensors import Tensors
-from fidrace.storage.tables import EVAL_COLUMNS, FRAME, with_extra_columns, write_table
+from fidrace.storage.tables import EVAL_COLUMNS, FRAME, REAL, with_extra_columns, write_table
 from fidrace.train.process_group import ProcessGroup
 
 GRID_SAMPLES = 100  # samples in the picture of the latest evaluation
@@ -43,6 +45,12 @@ class RunFiles:
             if latest:
                 write_atomic(self.directory / "samples.png", grid_png(images[:GRID_SAMPLES]))
             write_atomic(self.directory / FRAME.format(iteration), frame_png(images))
+
+    def write_real(self, images: Images) -> None:
+        """Write a frame of images[N, C, H, W], real ones, beside the task's runs, unless another run has."""
+        path = self.directory.parents[1] / REAL
+        if self.ranks.is_first and not path.exists():
+            write_atomic(path, frame_png(select_images(images, np.arange(min(len(images), MOST_IN_FRAME)))))
 
     def write_weights(self, name: str, weights: Tensors) -> None:
         """Write the averaged weights to the file `name`."""

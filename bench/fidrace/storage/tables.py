@@ -28,6 +28,7 @@ RUN_REMEDY = "remove its folder and runs.csv, and the same command runs it again
 STATUSES = ("finished", "diverged", "failed", "running")
 ENDED = STATUSES[:2]  # these runs are not resumed
 FRAME, WEIGHTS = "samples-{}.png", "weights-{}.safetensors"  # files of a run, by iteration
+REAL = "real.png"  # of held-out images, beside the runs of their task
 KEPT = "kept-{}.safetensors"  # weights that a searched run may still have to measure
 # In the column `ended_by` of runs that ended before their last iteration: at this limit, or at their confirmed crossing.
 GPU_HOURS, CROSSED = "gpu-hours", "crossed"

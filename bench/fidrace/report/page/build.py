@@ -107,6 +107,9 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         task=races.curves[0].task,
         metric=found.metric,
         reason=found.reason,
+        about=about_task(races.curves[0].task),
+        no_contrasts=scores is not None and not len(scores.contrasts),
+        covered=figures.covered_lines(races),
         glossary=[term for term in load_glossary() if term.page],
         title="" if scores is None else title(scores, scores.rules.unit),
         headline="" if scores is None else scores.headline(),
@@ -127,6 +130,14 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         provenance=sheets.provenance(folder, races, runs, study),
         runs=sheets.runs_sheet(runs),
     )
+
+
+def about_task(name: str) -> str:
+    """What a packaged task is, and what its verdicts are about; empty for another."""
+    if name not in task_names():
+        return ""
+    task = load_task(name)
+    return ". ".join(f"{text[0].upper()}{text[1:]}" for text in (task.summary, task.remark) if text) + "."
 
 
 def downloads(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ plotly reads names as HTML, so they are escaped here. The traces of a method sha
 
 import html
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fidrace.storage.tables import BINS
 
 Figure = dict[str, Any]
 POINTS = 101  # of p and w over t
+HIDDEN, CONSTANT = 0.01, 1.01  # medians apart by less lie on each other; weights within this ratio need no logarithm
 SIGNS = {"=": "circle", ">=": "triangle-up-open", "<=": "triangle-down-open"}  # of factors and their bounds
 FACTOR_TICKS = {"tickvals": [*FACTORS], "ticktext": [f"{one:g}×" for one in FACTORS]}
 
@@ -74,6 +76,20 @@ def median_line(curves: Sequence[Curve], axis: str) -> tuple[Floats, Floats]:
     """Medians of an axis and of FD, over the runs that got furthest."""
     far = longest_runs(curves)
     return np.median([one.axis(axis) for one in far], axis=0), np.median([one.fd for one in far], axis=0)
+
+
+def covered_lines(races: RunTable) -> list[str]:
+    """Sentences on methods whose medians lie so near another's, all the way, that one line hides the other."""
+    medians = {
+        method: median_line(runs, races.rules.unit)
+        for method in races.methods
+        if (runs := [curve for curve in races.curves if curve.method == method and len(curve.fd)])
+    }
+    return [
+        f"{one} and {other} lie on each other"
+        for (one, (x, y)), (other, (u, v)) in combinations(medians.items(), 2)
+        if np.array_equal(x, u) and bool(np.all(np.abs(y - v) < HIDDEN * np.maximum(y, v)))
+    ]
 
 
 def fd_figure(races: RunTable, look: dict[str, Style], axis: str, metric: str) -> Figure:
@@ -228,7 +244,10 @@ def density_figure(moments: dict[str, list[ProfilePoint]], look: dict[str, Style
         rounded = [float(f"{value:.5g}") for value in values[t]]
         hover = "%{y:.3~g} at t = %{x}"
         data.append(line(method, look[method], 2, x=numbers(t), y=numbers(rounded), hovertemplate=hover))
-    positive = weight and all((one.w > 0).all() for said in moments.values() for one in said)
+    every = [one.w for said in moments.values() for one in said]
+    positive = (
+        weight and all((w > 0).all() for w in every) and max(w.max() for w in every) > CONSTANT * min(w.min() for w in every)
+    )
     y: Figure = {"title": {"text": "weight on the eps-MSE" if weight else "p(t) × T (1: uniform)"}}
     y |= {"type": "log", "tickformat": "~g"} if positive else {"rangemode": "tozero"}
     return {"data": data, "layout": {"xaxis": {"title": {"text": "timestep t (0: clean)"}}, "yaxis": y}}

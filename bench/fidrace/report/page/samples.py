@@ -9,7 +9,7 @@ import numpy as np
 from fidrace.errors import InputError
 from fidrace.score.curves import Curve
 from fidrace.storage.study_folder import directory_of
-from fidrace.storage.tables import FRAME
+from fidrace.storage.tables import FRAME, REAL
 
 MOST_FRAMES, MOST_BYTES = 16, 1_500_000  # of samples on the page
 
@@ -17,12 +17,13 @@ MOST_FRAMES, MOST_BYTES = 16, 1_500_000  # of samples on the page
 @dataclass(frozen=True)
 class Samples:
     """`frames` has, by method, a PNG as data URI for each of `iterations`, or None if that one is missing; `of` is the number
-    of evaluations that have samples, of which `iterations` are some."""
+    of evaluations that have samples, of which `iterations` are some; `real` is one of held-out images, or empty."""
 
     seed: int
     iterations: list[int]
     frames: dict[str, list[str | None]]
     of: int
+    real: str = ""
 
 
 def frames_of(folder: Path, curve: Curve) -> dict[int, Path]:
@@ -53,7 +54,8 @@ def load_samples(folder: Path, curves: list[Curve], methods: list[str]) -> Sampl
         if sum(run[n].stat().st_size for run in runs.values() for n in chosen if n in run) <= MOST_BYTES:
             break
     frames = {method: [uri(run[n]) if n in run else None for n in chosen] for method, run in runs.items()}
-    return Samples(seed, chosen, frames, len(every))
+    real = next(iter(runs[min(runs)].values())).parents[2] / REAL
+    return Samples(seed, chosen, frames, len(every), uri(real) if real.is_file() else "")
 
 
 def uri(path: Path) -> str:

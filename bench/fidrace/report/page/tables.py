@@ -13,7 +13,7 @@ import pandas as pd
 
 from fidrace.method.base import Floats
 from fidrace.method.profile import ProfilePoint
-from fidrace.report.leaderboard import HEADINGS, WORDS, claimed_factors, leaderboard_cells
+from fidrace.report.leaderboard import HEADINGS, WORDS, claimed_factors, format_interval, leaderboard_cells
 from fidrace.report.page.charts import loss_columns, median_line
 from fidrace.score.comparison import RunTable
 from fidrace.score.curves import longest_runs
@@ -29,6 +29,9 @@ VARYING = (
     "fidrace_version",
     "config_hash",
 )  # should be the same for all runs
+
+
+FIRST = ("method", "speedup", "ci_low", "verdict")  # columns of the page's leaderboard: what a phone shows without scrolling
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,12 @@ def to_cell(value: Any, shown: str | None = None) -> Cell:
 
 
 def leaderboard_sheet(scores: Scores) -> Sheet:
-    """The leaderboard's cells sorting by the numbers of leaderboard.csv, with a column of claimed factors."""
+    """The leaderboard's cells sorting by the numbers of leaderboard.csv, the factor and its interval first, with a column of
+    claimed factors, and where the runs are not fidrace's own or their grid is coarse, of what the evaluation grid allows."""
     axis = str(scores.leaderboard["axis"].iloc[0])
     order = ["rank", "method", "reached", "median_to_target", "speedup", "ci_low", "p_holm", "verdict", "final_fd", "flags"]
+    shown_first = [order.index(name) for name in FIRST] + [k for k, name in enumerate(order) if name not in FIRST]
+    bracketed = not scores.rules.paired or scores.leaderboard["flags"].str.contains("coarse grid").any()
     rows = []
     for record in scores.leaderboard.to_dict("records"):
         row = {str(key): value for key, value in record.items()}
@@ -69,8 +75,13 @@ def leaderboard_sheet(scores: Scores) -> Sheet:
             to_cell(row[name], shown) for name, shown in zip(order, leaderboard_cells(row, scores.rules, axis), strict=True)
         ]
         claim = claimed_factors(row["method"], row["task"])
-        rows.append([*line[:-1], Cell(claim, claim), line[-1]])
-    return Sheet([*HEADINGS[:-1], "claimed", HEADINGS[-1]], rows, frozenset(WORDS))
+        bracket = format_interval({"ci_low": row["factor_low"], "ci_high": row["factor_high"]})
+        more = [Cell(claim, claim), *([to_cell(row["factor_low"], bracket)] if bracketed else [])]
+        *ordered, notes = (line[k] for k in shown_first)
+        rows.append([*ordered, *more, notes])
+    *headings, notes_heading = (HEADINGS[k] for k in shown_first)
+    added = ["claimed", *(["by the grid alone"] if bracketed else [])]
+    return Sheet([*headings, *added, notes_heading], rows, frozenset(WORDS))
 
 
 def csv_sheet(table: pd.DataFrame) -> Sheet:
