@@ -1,6 +1,6 @@
 """fidrace's own loop, driven as somebody else's trainer, beside the same study run inside.
 
-    python -m tests.slow.own_loop [DIR]      its last figures are in docs/your-trainer.md
+    python -m tests.slow.own_loop [DIR] [--seeds N]      its last figures are in docs/your-trainer.md
 
 Outside, a command trains one run and saves the averaged weights, and another draws samples from them as image bytes. The
 factors must be those of `fidrace run digits -m min-snr -m mdlrc`.
@@ -26,12 +26,12 @@ from fidrace.storage import checked_tensors as sealed
 from fidrace.train.loop import Training
 from fidrace.train.process_group import ProcessGroup
 
-METHODS, SEEDS = ("baseline", "min-snr", "mdlrc"), 3
+METHODS = ("baseline", "min-snr", "mdlrc")
 TASK = load_task("digits")
 HERE = shlex.join([sys.executable, "-m", "tests.slow.own_loop"])
 STUDY = f"""
 methods = {list(METHODS)}
-seeds = {SEEDS}
+seeds = SEEDS
 budget = {TASK.budget.iterations}
 evaluations = {TASK.budget.evaluations}
 target = {TASK.target.fd}
@@ -70,11 +70,11 @@ def sample(checkpoint: Path, seed: int, out: Path) -> None:
     np.savez(out, arr_0=np.round((images + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def compare(folder: Path) -> None:
+def compare(folder: Path, seeds: int) -> None:
     fidrace = [sys.executable, "-m", "fidrace", "run"]
     methods = [word for method in METHODS[1:] for word in ("-m", method)]
-    subprocess.run([*fidrace, "digits", *methods, "--seeds", str(SEEDS), "--out", str(folder / "inside")], check=True)
-    (folder / "outside.toml").write_text(STUDY)
+    subprocess.run([*fidrace, "digits", *methods, "--seeds", str(seeds), "--out", str(folder / "inside")], check=True)
+    (folder / "outside.toml").write_text(STUDY.replace("SEEDS", str(seeds)))
     subprocess.run([*fidrace, str(folder / "outside.toml"), "--out", str(folder / "outside")], check=True)
     folders = [folder / name for name in ("inside", "outside")]
     run = ["method", "seed", "iteration"]
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("verb", nargs="?", default="compare")
     parser.add_argument("place", nargs="?", type=Path)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--method")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -102,7 +103,7 @@ def main() -> None:
         sample(given.place, given.seed, given.out)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            compare(Path(folder) if given.verb == "compare" else Path(given.verb))
+            compare(Path(folder) if given.verb == "compare" else Path(given.verb), given.seeds)
 
 
 if __name__ == "__main__":
