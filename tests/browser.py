@@ -1,5 +1,6 @@
 """A page as a reader opens it: in the system's Chromium, without a screen."""
 
+import hashlib
 import os
 import shutil
 import time
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from fidrace.cli.main import app
 from fidrace.report.page.build import PAGE
+from fidrace.report.page.render import environment, read_source
 
 DRAWN = "html[data-drawn='yes']"
 
@@ -56,6 +58,14 @@ class Opened:
             name,
         )
         return [dict(zip(headings, map(tuple, row), strict=True)) for row in rows]
+
+
+def template_sha256() -> str:
+    """Of what a study's page is made from, without its scripts: a picture of a page is out of date when it changes."""
+    own = environment()
+    return hashlib.sha256(
+        "".join(read_source(own, name) for name in ("base.html", "page.html", "page.css")).encode()
+    ).hexdigest()
 
 
 def until(page: Page, condition: str, seconds: float = 10.0) -> None:

@@ -9,21 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from fidrace.cli.main import app
 from fidrace.report.glossary import load_glossary
 from fidrace.report.page.build import SHOWN_AXES, FolderContent, page, profiles_of
 from fidrace.report.page.charts import density_figure, speedup_figure
-from fidrace.report.style import styles
+from fidrace.report.style import ON_DARK, styles
 from fidrace.score.leaderboard import score_folder
 from fidrace.storage.manifest import read_manifest
-from tests.browser import opened, reported
+from tests.browser import opened, reported, template_sha256
 from tests.large_study import large_study
 from tests.published import excerpt, silently_the_baseline, without_study
 
 DIGITS = Path(__file__).parents[1] / "results" / "digits"
 HOSTILE = ("<script>alert(1)</script>", "<b>bold</b>")  # plotly takes the second, and not the first, for markup
+
+
+def shown_colour(method: str, scheme: str) -> str:
+    style = styles(pd.read_csv(DIGITS / "leaderboard.csv")["method"])[method]
+    return style.on_dark if scheme == "dark" else style.colour
 
 
 def page_of(folder: Path) -> str:
@@ -175,12 +181,29 @@ def test_a_phone_shows_factor_and_interval_without_scrolling(chromium: Any, fold
         assert place["x"] + place["width"] <= 390, text
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_line_is_too_pale_for_its_paper(scheme: str, chromium: Any, folder: Path) -> None:
+    page = opened(chromium, reported(folder), color_scheme=scheme).page
+    drawn = {*page.evaluate("document.getElementById('fd').data.map(trace => trace.line?.color ?? '')")}
+    pale, strong = {*ON_DARK.values()}, {*ON_DARK}
+    assert drawn >= (pale if scheme == "dark" else strong)
+    assert not drawn & (strong if scheme == "dark" else pale)
+    stroke = page.evaluate("getComputedStyle(document.querySelector('[data-method=mdlrc] line')).stroke")
+    assert stroke == "rgb({}, {}, {})".format(*bytes.fromhex(shown_colour("mdlrc", scheme)[1:]))
+
+
 @pytest.mark.parametrize(("methods", "kind"), [(("baseline", "mdlrc"), None), (("baseline", "min-snr"), "log")])
 def test_weights_that_never_change_get_no_logarithm(methods: tuple[str, ...], kind: str | None, tmp_path: Path) -> None:
     content = FolderContent.of(excerpt(tmp_path / "mine", methods))
     said, _ = profiles_of(content.races, read_manifest(tmp_path / "mine/study.json"), ())
     figure = density_figure(said, styles(methods), 0, weight=True)
     assert figure["layout"]["yaxis"].get("type") == kind
+
+
+def test_the_picture_in_the_docs_is_of_todays_template() -> None:
+    """docs/report.md has the command that makes it again."""
+    with Image.open(DIGITS.parents[1] / "docs/report.png") as picture:
+        assert picture.info.get("template") == template_sha256()
 
 
 def test_the_speedup_chart_on_an_axis_without_rows_is_that_of_iterations() -> None:

@@ -4,14 +4,18 @@ a study's folder and a file, also a picture of that study's page.
     python -m tests.slow.report [DIR FILE.png]
 """
 
+import io
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
 from fidrace.report.page.build import PAGE, FolderContent, write_page
-from tests.browser import browser, opened
+from tests.browser import browser, opened, template_sha256
 from tests.large_study import large_study
 
 TIMES, LIMIT = 7, 3.0  # loads, seconds
@@ -32,10 +36,13 @@ def loads(path: Path) -> list[float]:
 
 
 def picture(folder: Path, file: Path) -> None:
-    """The first screens of a page."""
+    """The first screens of a page, with the hash of the template that it was made from (tests/test_report_of_tables.py)."""
     with browser() as chromium:
         page = opened(chromium, folder / PAGE, viewport=SCREEN, color_scheme="light").page
-        page.screenshot(path=file, clip={"x": 0, "y": 0, **SCREEN})
+        shot = Image.open(io.BytesIO(page.screenshot(clip={"x": 0, "y": 0, **SCREEN})))
+    about = PngInfo()
+    about.add_text("template", template_sha256())
+    shot.convert("RGB").save(file, optimize=True, pnginfo=about)
 
 
 def main() -> None:

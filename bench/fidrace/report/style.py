@@ -1,7 +1,8 @@
 """How methods look in every plot and on the page: a colour and a dash each, so that either alone tells most apart.
 
-The colours are Okabe and Ito's, which the colour-blind can tell apart (Wong, Nature Methods 8, 441, 2011), without yellow,
-which is invisible on white paper. Their black is the baseline's.
+The colours are Okabe and Ito's, which the colour-blind can tell apart (Wong, Nature Methods 8, 441, 2011), without yellow, and
+their black is the baseline's. Orange and sky blue are too pale for white paper (WCAG 2.2 asks for a contrast of 3): there these
+two are brown and Tol's indigo.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from fidrace.spec.user_input import BASELINE
 
 INK = "#000000"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a3b00", "#332288")  # on white paper
+ON_DARK = {"#7a3b00": "#e69f00", "#332288": "#56b4e9"}  # those that dark paper shows otherwise
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}  # plotly's names, matplotlib's
 
 
@@ -20,6 +22,11 @@ class Style:
 
     colour: str
     dash: str
+
+    @property
+    def on_dark(self) -> str:
+        """The colour on dark paper."""
+        return ON_DARK.get(self.colour, self.colour)
 
     @property
     def linestyle(self) -> str:

@@ -12,7 +12,11 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function inked(value) {
-    if (typeof value === "string") return value.startsWith(INK) ? colour("--ink") + value.slice(INK.length) : value;
+    if (typeof value === "string") {
+      const said = value.slice(0, INK.length); // what follows is how opaque it is
+      const there = said === INK ? colour("--ink") : isDark() ? data.on_dark[said] : undefined;
+      return there ? there + value.slice(INK.length) : value;
+    }
     if (Array.isArray(value)) return typeof value[0] === "object" && value[0] ? value.map(inked) : value;
     if (!value || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, inked(one)]));

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from fidrace.report.page.charts import Figure
+from fidrace.report.style import ON_DARK
 
 
 def render(
@@ -34,7 +35,7 @@ def render(
         charts=charts,
         files=[*files],
         version=version("fidrace"),
-        data=pack({"charts": charts, "film": film, "files": files}),
+        data=pack({"charts": charts, "film": film, "files": files, "on_dark": ON_DARK}),
         **content_security(own, scripts),
     )
 
