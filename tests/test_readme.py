@@ -48,8 +48,8 @@ def test_every_figure_of_the_table_is_published() -> None:
             figures, _, name = control.rpartition(" of ")
             assert figures == factor(contrasts.loc[(method, name)])
             assert contrasts.loc[(method, name), "verdict"] == "slower"
-        if note == "loses recall":
-            assert note in late.loc[method, "flags"]
+        if note.startswith("loses recall"):
+            assert "loses recall" in late.loc[method, "flags"].split("; ")
 
 
 @pytest.mark.parametrize("line", sorted({*INDENTED, *(line for line in INLINE if " " in line and "DIR" not in line)}))

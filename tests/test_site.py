@@ -1,6 +1,10 @@
 """`fidrace site`: every link leads somewhere, nothing is asked of any host, and what a reader does works in Chromium."""
 
+import base64
+import json
+import os
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,9 @@ from typer.testing import CliRunner
 from fidrace.cli.main import app
 from fidrace.method.registry import Registry
 from fidrace.report.page.render import environment, read_source
+from fidrace.report.site.write import write_site
 from fidrace.report.style import COLOURS, ON_DARK
+from fidrace.storage.atomic import WriteError
 from tests.conftest import Refused
 from tests.published import excerpt, without_study
 
@@ -38,6 +44,11 @@ class Anchors(HTMLParser):
             self.links.append(str(found["href"]))
 
 
+def run(*words: str | Path) -> None:
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 0, done.output
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two studies, one of them a table of three columns in a folder with a hostile name, and this repository's docs."""
@@ -45,8 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "results").mkdir()
     excerpt(place / "results/mine")
     without_study(place / "results/mine", place / "results" / HOSTILE)
-    done = CliRunner().invoke(app, ["site", str(place / "results"), "--out", str(place / "out")])
-    assert done.exit_code == 0, done.output
+    run("site", place / "results", "--out", place / "out")
     return place / "out"
 
 
@@ -159,6 +169,84 @@ def test_text_and_lines_have_the_contrast_that_wcag_asks_for() -> None:
             assert contrast(ON_DARK.get(line, line) if dark else line, theme["paper"]) >= 3, line
 
 
+README = """# Mine
+
+![own](pic.png) ![outside](../private.png) [gone](#nope) [there](#twice-1) [far](javascript:alert(1)) <script>alert(1)</script>
+
+## Twice
+
+## Twice
+"""
+
+
+def test_a_study_shows_its_own_pictures_and_nothing_from_elsewhere(tmp_path: Path) -> None:
+    mine = excerpt(tmp_path / "mine")
+    for path, text in ((mine / "pic.png", b"OWN"), (tmp_path / "private.png", b"PRIVATE")):
+        path.write_bytes(text)
+    (mine / "README.md").write_text(README)
+    run("site", mine, "--docs", mine, "--out", tmp_path / "out")
+    text = (tmp_path / "out/results/mine/index.html").read_text()
+    assert base64.b64encode(b"OWN").decode() in text
+    assert base64.b64encode(b"PRIVATE").decode() not in text
+    page = Anchors(text)
+    assert {"twice", "twice-1"} <= page.ids
+    assert "#twice-1" in page.links
+    assert not [link for link in page.links if "nope" in link or "javascript" in link]
+    assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "claims.csv", "across-tasks.md", "runs/digits/real.png"])
+def test_a_link_that_leads_out_of_a_study_is_refused(name: str, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    path = excerpt(tmp_path / "mine") / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(tmp_path / "secret")
+    assert f"{name} leads out of the folder" in refused("site", "mine", "--out", "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stranger", ["CNAME", ".git/config", "results/mine/notes.html"])
+def test_a_site_with_somebody_s_files_in_it_is_not_replaced(stranger: str, refused: Refused, tmp_path: Path) -> None:
+    mine, out = excerpt(tmp_path / "mine"), tmp_path / "out"
+    run("site", mine, "--docs", mine, "--out", out)
+    (out / "results/mine/index.html").write_text((out / "results/mine/index.html").read_text() + "old")
+    run("site", mine, "--docs", mine, "--out", out)  # its own pages alone: replaced
+    assert not (out / "results/mine/index.html").read_text().endswith("old")
+    (out / stranger).parent.mkdir(exist_ok=True)
+    (out / stranger).write_text("theirs")
+    assert f"holds {stranger}" in refused("site", "mine", "--out", "out")
+    assert (out / stranger).read_text() == "theirs"
+
+
+def test_a_site_stays_if_the_new_one_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_site(tmp_path / "out", [("index.html", "old")])
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError("no space left")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(WriteError):
+        write_site(tmp_path / "out", [("index.html", "new")])
+    assert (tmp_path / "out/index.html").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_leaderboard_over_tasks_is_a_page_by_itself(tmp_path: Path) -> None:
+    across = tmp_path / "across"
+    shutil.copytree("results/across", across)
+    run("site", across, "--docs", across, "--out", tmp_path / "out")
+    text = (tmp_path / "out/results/across/index.html").read_text()
+    assert base64.b64encode((across / "across-tasks.png").read_bytes()).decode() in text
+
+
+def test_search_holds_the_whole_of_the_longest_page(site: Path) -> None:
+    last = max(Path("docs").glob("*.md"), key=lambda path: path.stat().st_size).read_text().split()[-3:]
+    assert json.dumps(" ".join(last))[1:-1] in (site / "search.html").read_text()
+
+
 def test_what_is_no_study_or_no_site_is_one_line(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no study in it" in refused("site", tmp_path / "empty", "--out", tmp_path / "out")
@@ -166,8 +254,13 @@ def test_what_is_no_study_or_no_site_is_one_line(refused: Refused, tmp_path: Pat
     (tmp_path / "other").mkdir()
     excerpt(tmp_path / "other/mine")
     assert "has this name too" in refused("site", tmp_path / "mine", tmp_path / "other", "--out", tmp_path / "out")
-    assert "something else than a site" in refused("site", tmp_path / "mine", "--out", tmp_path / "other")
+    assert "no page of a site" in refused("site", tmp_path / "mine", "--out", tmp_path / "other")
     (tmp_path / "file").touch()
+    (tmp_path / "mine/README.md").write_bytes(b"\xff\xfe")
+    assert "is not UTF-8" in refused("site", tmp_path / "mine", "--out", tmp_path / "out")
+    broken = excerpt(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")))
+    assert "cannot be the name of a page" in refused("site", broken, "--out", tmp_path / "out")
+    shutil.rmtree(broken)
     assert "is a file" in refused("site", tmp_path / "mine", "--out", tmp_path / "file")
     assert not (tmp_path / "out").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "mine", "other", "file"}

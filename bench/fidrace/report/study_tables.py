@@ -1,9 +1,9 @@
 """A folder's tables as pandas DataFrames, for notebooks."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -35,18 +35,20 @@ class StudyTables:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row a run; seed -1 where a table does not tell it."""
-        return pd.DataFrame([curve.about | {"seed": curve.seed} for curve in self.scores.curves])
+        return pd.DataFrame([curve.about for curve in self.scores.curves])
 
     @cached_property
     def evals(self) -> pd.DataFrame:
         """One row an evaluation, in the order of training."""
         runs = [
-            pd.DataFrame(curve.columns | {"fd": curve.fd, "fd_se": curve.se}).assign(method=curve.method, seed=curve.seed)
+            pd.DataFrame(curve.columns | {"fd": curve.fd, "fd_se": curve.se}).assign(
+                task=curve.task, method=curve.method, seed=curve.seed, metric=self.scores.metric
+            )
             for curve in self.scores.curves
         ]
         table = pd.concat(runs, ignore_index=True)
-        first = ["method", "seed", "iteration", "fd", "fd_se"]
-        return table[first + [name for name in table if name not in first]].dropna(axis="columns", how="all")
+        first = ["task", "method", "seed", "iteration", "images", "forwards", "train_seconds", "metric", "fd", "fd_se"]
+        return table[first + [name for name in table if name not in first]]
 
     def plot(self, picture: str = "fd") -> Figure:
         """The picture `fd` (distance against training) or `speedup` (speedup against target), as a matplotlib Figure of
@@ -67,19 +69,8 @@ class StudyTables:
         )
 
 
-def load_study(
-    folder: str | Path,
-    target: Target | None = None,
-    axis: str | None = None,
-    contrasts: Sequence[tuple[str, str]] = (),
-    *,
-    baseline: str | None = None,
-    unit: str | None = None,
-    budget: float | None = None,
-    paired: bool | None = None,
-    window: float | None = None,
-) -> StudyTables:
-    """The scored tables of `folder`, a path or the name of published tables; what may be asked, and what is raised, as in
-    `fidrace.score.leaderboard.score_folder`. Nothing is written."""
-    asked = {"baseline": baseline, "unit": unit, "budget": budget, "paired": paired, "window": window}
-    return StudyTables(score_folder(folder, target, axis, contrasts, **asked))  # type: ignore[arg-type]
+def load_study(folder: str | Path, target: Target | None = None, **asked: Any) -> StudyTables:
+    """The scored tables of `folder`, a path or the name of published tables. `asked` may be axis, contrasts, baseline, unit,
+    budget, paired and window, and what they mean and what is raised is as in `fidrace.score.leaderboard.score_folder`. Nothing
+    is written."""
+    return StudyTables(score_folder(folder, target, **asked))

@@ -108,7 +108,7 @@ def page(folder: Path, found: FolderContent, methods_path: Sequence[str]) -> str
         metric=found.metric,
         reason=found.reason,
         about=about_task(races.curves[0].task),
-        no_contrasts=scores is not None and not len(scores.contrasts),
+        no_contrasts=scores is not None and len(races.methods) > 1 and not len(scores.contrasts),
         covered=figures.covered_lines(races),
         glossary=[term for term in load_glossary() if term.page],
         title="" if scores is None else title(scores, scores.rules.unit),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -18,7 +17,7 @@ from fidrace.packaged import holds_runs
 from fidrace.report.cards import TRAPS, Races, card, overview
 from fidrace.report.claims import CLAIM_HEADINGS, EVIDENCE_HEADINGS, EVIDENCE_TITLE, claim_lines, evidence_lines
 from fidrace.report.markdown import escape_markdown, markdown, markdown_table
-from fidrace.report.page.build import FolderContent
+from fidrace.report.page.build import PAGE, FolderContent
 from fidrace.report.page.build import page as page_of_folder
 from fidrace.report.page.render import content_security, environment, read_source
 from fidrace.report.published_curves import published_markdown
@@ -32,7 +31,7 @@ from fidrace.spec.user_input import read_toml
 ACROSS = "across-tasks.md"  # of a folder that `fidrace leaderboard --out` has written
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")  # beside docs
 NOT_RUN = "not run"
-SEARCHED = 20_000  # characters of a page
+SEARCH = "search.html"
 NAVIGATION = {
     "index.html": "start",
     "studies.html": "studies",
@@ -41,7 +40,7 @@ NAVIGATION = {
     "docs/published.html": "the papers' own tables",
     "docs/index.html": "docs",
     "api.html": "Python",
-    "search.html": "search",
+    SEARCH: "search",
 }
 
 
@@ -53,32 +52,37 @@ class Found:
     folder: Path
     content: FolderContent | None
 
-    @property
-    def source(self) -> str:
-        return f"results/{self.name}/README.md"
-
 
 def find_studies(folders: Sequence[Path]) -> list[Found]:
-    """The studies in `folders`: each of these holds runs, or folders that do. Raises InputError for one that holds neither, for
-    two studies of one name, and for tables that cannot be read."""
+    """The studies in `folders`: each of these is one, or holds some. Raises InputError for one that is neither, for two studies
+    of one name, for tables that cannot be read, and for what leads out of a study's folder."""
     found: dict[str, Found] = {}
     for folder in folders:
-        inside = [folder] if holds_runs(folder) else sorted(path for path in folder.glob("*") if path.is_dir())
-        own = [one for path in inside if (one := look_into(path))]
-        if not own:
+        inside = [folder] if is_shown(folder) else sorted(path for path in folder.glob("*") if path.is_dir() and is_shown(path))
+        if not inside:
             raise InputError(f"{folder}: no study in it: neither runs.csv nor evals.csv, nor a folder with one")
-        for one in own:
+        for path in inside:
+            one = look_into(path)
             if one.name in found:
-                raise InputError(f"{one.folder}: {found[one.name].folder} has this name too; rename one of them")
+                raise InputError(f"{path}: {found[one.name].folder} has this name too; rename one of them")
             found[one.name] = one
     return list(found.values())
 
 
-def look_into(folder: Path) -> Found | None:
-    if not holds_runs(folder):
-        return Found(folder.name, folder, None) if (folder / ACROSS).is_file() else None
+def is_shown(folder: Path) -> bool:
+    return holds_runs(folder) or (folder / ACROSS).is_file()
+
+
+def look_into(folder: Path) -> Found:
+    """What the folder says. A link that leads out of it would publish what lies elsewhere on this machine."""
+    own = folder.resolve()
+    if not own.name.isprintable():
+        raise InputError(f"{own.parent}: {own.name!r} cannot be the name of a page; rename the folder")
+    for path in own.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(own):
+            raise InputError(f"{folder}: {path.relative_to(own)} leads out of the folder; put the file itself there")
     try:
-        return Found(folder.resolve().name, folder, FolderContent.of(folder))
+        return Found(own.name, own, FolderContent.of(own) if holds_runs(own) else None)
     except NothingToConclude as error:
         raise InputError(f"{folder}: {error}") from error
 
@@ -89,32 +93,42 @@ def site_files(found: Sequence[Found], docs: Path | None, methods_path: Sequence
     pages = {page.source: page for page in [*docs_pages(docs), *own_pages(found, registry, docs)]}
     pages["docs/README.md"] = docs_index(pages)
     pages["README.md"] = pages.get("README.md") or start_page(found)
-    places = {source: page.place for source, page in pages.items()} | {"README.md": "index.html"}
-    places |= {f"results/{one.name}/report.html": f"results/{one.name}/report.html" for one in found if one.content}
-    for source, page in pages.items():
-        yield places[source], framed(places[source], page.title, Markup(to_html(page, places)), {*places.values()})
-    yield "search.html", search_page(pages, places)
+    reports = [Page(f"results/{one.name}/{PAGE.replace('.html', '.md')}", "") for one in found if one.content]
+    known = pages | {page.place: page for page in reports}  # as a link names them
+    places = {page.place for page in pages.values()}
+    for page in pages.values():
+        yield page.place, framed(page.place, page.title, Markup(to_html(page, known)), places)
+    yield SEARCH, search_page([*pages.values()], places)
     for one in found:
         if one.content:
-            yield f"results/{one.name}/report.html", page_of_folder(one.folder, one.content, methods_path)
+            yield f"results/{one.name}/{PAGE}", page_of_folder(one.folder, one.content, methods_path)
 
 
 def docs_pages(docs: Path | None) -> Iterator[Page]:
     """The Markdown files of a folder of docs, and those beside it that belong to them."""
     if docs is None:
         return
-    root = docs.resolve().parent
-    for path in [*(root / name for name in TOP), *sorted(docs.resolve().rglob("*.md"))]:
+    docs = docs.resolve()
+    beside = {name: docs.parent / name for name in TOP}
+    inside = {f"docs/{path.relative_to(docs).as_posix()}": path for path in sorted(docs.rglob("*.md"))}
+    for source, path in (beside | inside).items():
         if path.is_file():
-            text = re.sub(r"<!--.*?-->\n*", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-            yield Page(path.relative_to(root).as_posix().replace(f"{docs.resolve().name}/", "docs/", 1), text, root)
+            yield Page(source, read_text(path), path.parent, docs.parent)
+
+
+def read_text(path: Path) -> str:
+    """Raises InputError if it is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8") from None
 
 
 def own_pages(found: Sequence[Found], registry: Registry, docs: Path | None) -> Iterator[Page]:
     """The pages that are made from tables and code, by the sources that links of the docs name."""
     yield Page("studies.md", studies_markdown(found))
     for one in found:
-        yield Page(one.source, study_markdown(one), one.folder.resolve().parents[1])
+        yield Page(f"results/{one.name}/README.md", study_markdown(one), one.folder, one.folder)
     races = Races.read({one.name: one.folder for one in found if one.content and one.content.scores})
     traps = read_toml(TRAPS)
     yield Page("docs/method-cards/README.md", overview(registry, races))
@@ -123,14 +137,14 @@ def own_pages(found: Sequence[Found], registry: Registry, docs: Path | None) -> 
     yield Page("claims.md", claims_markdown(found))
     published = load_published()
     text = published_markdown(published, [support_of(pair) for pair in published.pairs])
-    yield Page("docs/published.md", re.sub(r"<!--.*?-->\n*", "", text), docs and docs.resolve().parent)
+    yield Page("docs/published.md", text, docs and docs.resolve(), docs and docs.resolve())
     yield Page(SOURCE, api_markdown())
 
 
 def studies_markdown(found: Sequence[Found]) -> str:
     lines = []
     for one in found:
-        link = f"[{heading_of(one)}]({quote(one.source)})"
+        link = f"[{heading_of(one)}](results/{quote(one.name)}/README.md)"
         if one.content is None:
             lines.append([link, "one leaderboard over tasks", "", "", ""])
             continue
@@ -160,9 +174,9 @@ welcome as one that does not."""
 def study_markdown(one: Found) -> str:
     """A study's README, a link to its page, and its tables as they are scored today."""
     readme = one.folder / "README.md"
-    parts = [readme.read_text(encoding="utf-8") if readme.is_file() else f"# {heading_of(one)}"]
+    parts = [read_text(readme) if readme.is_file() else f"# {heading_of(one)}"]
     if one.content is None:
-        return "\n\n".join([*parts, (one.folder / ACROSS).read_text(encoding="utf-8")])
+        return "\n\n".join([*parts, read_text(one.folder / ACROSS)])
     parts.append("**[Charts, samples and where the numbers come from](report.html)**")
     parts.append(markdown(one.content.scores) if one.content.scores else escape_markdown(one.content.reason))
     return "\n\n".join(parts)
@@ -194,7 +208,7 @@ def start_page(found: Sequence[Found]) -> Page:
 
 def framed(place: str, title: str, body: Markup, places: set[str], scripts: Sequence[str] = (), data: str = "") -> str:
     """A whole page: the body below the site's navigation."""
-    there = {goal: name for goal, name in NAVIGATION.items() if goal in places | {"search.html"}}
+    there = {goal: name for goal, name in NAVIGATION.items() if goal in places | {SEARCH}}
     own = environment()
     scripts = [read_source(own, "common.js"), *scripts]
     return own.get_template("site.html").render(
@@ -207,19 +221,13 @@ def framed(place: str, title: str, body: Markup, places: set[str], scripts: Sequ
     )
 
 
-def search_page(pages: Mapping[str, Page], places: Mapping[str, str]) -> str:
+def search_page(pages: Sequence[Page], places: set[str]) -> str:
     listed = [
-        {
-            "title": page.title,
-            "place": relative_link("search.html", places[source]),
-            "text": " ".join(page.text.split())[:SEARCHED],
-        }
-        for source, page in pages.items()
+        {"title": page.title, "place": relative_link(SEARCH, page.place), "text": " ".join(page.text.split())} for page in pages
     ]
     body = Markup(
         '<h1>Search</h1><p><label>words <input type="search" id="words" autofocus></label></p>'
         '<p id="count" class="note" role="status"></p><ol id="found"></ol>'
     )
-    own: Any = environment()
     data = json.dumps(listed).replace("<", "\\u003c")
-    return framed("search.html", "Search", body, {*places.values()}, [read_source(own, "search.js")], data)
+    return framed(SEARCH, "Search", body, places, [read_source(environment(), "search.js")], data)

@@ -7,41 +7,79 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 NUMBER = re.compile(r"[≥≤~> ]*(-?[\d,]*\.?\d+(?:e-?\d+)?)")
 
 
+class Renderer(RendererHTML):
+    """Tables that the pages' script can sort."""
+
+    def table_open(self, *_: Any) -> str:
+        return '<div class="scroll" tabindex="0"><table class="sortable">\n'
+
+    def table_close(self, *_: Any) -> str:
+        return "</table></div>\n"
+
+    def th_open(self, *_: Any) -> str:
+        return '<th scope="col"><button type="button">'
+
+    def th_close(self, *_: Any) -> str:
+        return "</button></th>"
+
+
+PARSER = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable("table")
+
+
 @dataclass(frozen=True)
 class Page:
-    """A page of the site: its source's place (`docs/protocol.md`), its Markdown, and the folders on disk in which its pictures
-    are looked for by their place, and beyond which none is read."""
+    """A page of the site: its source's place (`docs/protocol.md`), its Markdown without comments, the folder on disk that its
+    pictures are looked for in, and the one beyond which none is read (both None: it has none)."""
 
     source: str
-    text: str
+    markdown: str
+    folder: Path | None = None
     root: Path | None = None
+
+    @cached_property
+    def text(self) -> str:
+        return re.sub(r"<!--.*?-->\n*", "", self.markdown, flags=re.DOTALL)
 
     @property
     def place(self) -> str:
-        """Where it lies in the site: a folder's README.md is its index.html."""
+        """Where it lies in the site: the README.md of the site and of a folder is index.html."""
         folder, name = posixpath.split(self.source)
-        return posixpath.join(folder, "index.html" if folder and name == "README.md" else f"{name.removesuffix('.md')}.html")
+        return posixpath.join(folder, "index.html" if name == "README.md" else f"{name.removesuffix('.md')}.html")
 
     @property
     def title(self) -> str:
         """Its first heading, without marks; else its place."""
-        found = re.search(r"^# +(.+)$", self.text, re.MULTILINE)
-        return re.sub(r"[`*]", "", found[1]) if found else self.source
+        return re.sub(r"[`*]", "", next(iter(self.headings.values()), self.source))
 
-
-def anchor_of(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+    @cached_property
+    def headings(self) -> dict[str, str]:
+        """The text of each heading by the anchor that GitHub gives it: equal ones are numbered."""
+        found: dict[str, str] = {}
+        tokens = PARSER.parse(self.text)
+        for opening, inline in pairwise(tokens):
+            if opening.type == "heading_open":
+                text = plain_text(inline)
+                anchor = base = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+                for number in count(1):
+                    if anchor not in found:
+                        break
+                    anchor = f"{base}-{number}"
+                found[anchor] = text
+        return found
 
 
 def relative_link(start: str, goal: str) -> str:
@@ -49,22 +87,17 @@ def relative_link(start: str, goal: str) -> str:
     return quote(posixpath.relpath(goal, posixpath.dirname(start) or "."))
 
 
-def to_html(page: Page, places: Mapping[str, str]) -> str:
-    """The body of the page; `places` are those of all pages by their sources."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    markdown.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table class="sortable">\n')
-    markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    markdown.add_render_rule("th_open", lambda *_: '<th scope="col"><button type="button">')
-    markdown.add_render_rule("th_close", lambda *_: "</button></th>")
-    tokens = markdown.parse(page.text)
+def to_html(page: Page, pages: Mapping[str, Page]) -> str:
+    """The body of the page; `pages` are all of the site by their sources."""
+    tokens, anchors = PARSER.parse(page.text), iter(page.headings)
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.type == "heading_open" and following:
-            token.attrSet("id", anchor_of(plain_text(following)))
+        if token.type == "heading_open":
+            token.attrSet("id", next(anchors))
         if token.type == "td_open" and following:
             token.attrs = {"data-value": value_of(plain_text(following))}
         if token.children:
-            token.children = linked(token.children, page, places)
-    return markdown.renderer.render(tokens, markdown.options, {})
+            token.children = linked(token.children, page, pages)
+    return PARSER.renderer.render(tokens, PARSER.options, {})
 
 
 def plain_text(token: Token) -> str:
@@ -77,13 +110,13 @@ def value_of(cell: str) -> str:
     return found[1].replace(",", "") if found else cell
 
 
-def linked(children: Sequence[Token], page: Page, places: Mapping[str, str]) -> list[Token]:
+def linked(children: Sequence[Token], page: Page, pages: Mapping[str, Page]) -> list[Token]:
     """The tokens with links to places of the site, and without those that lead nowhere; with pictures as data."""
     kept: list[Token] = []
     dead = False
     for token in children:
         if token.type == "link_open":
-            goal = resolve(str(token.attrGet("href")), page, places)
+            goal = resolve(str(token.attrGet("href")), page, pages)
             dead = goal is None
             token.attrs = {} if goal is None else {"href": goal}
         if token.type == "image":
@@ -96,23 +129,23 @@ def linked(children: Sequence[Token], page: Page, places: Mapping[str, str]) -> 
     return kept
 
 
-def resolve(link: str, page: Page, places: Mapping[str, str]) -> str | None:
-    """Where a link of the page leads: another page, an anchor, or an address of the web; else None."""
+def resolve(link: str, page: Page, pages: Mapping[str, Page]) -> str | None:
+    """Where a link of the page leads: another page, a heading, or an address of the web; else None."""
     path, _, anchor = link.partition("#")
     if re.match(r"https?://", link):
         return link
-    if not path:
-        return link
-    source = posixpath.normpath(posixpath.join(posixpath.dirname(page.source), unquote(path)))
-    goal = places.get(source) or places.get(f"{source}/README.md")
-    return None if goal is None else relative_link(page.place, goal) + (f"#{anchor}" if anchor else "")
+    source = posixpath.normpath(posixpath.join(posixpath.dirname(page.source), unquote(path))) if path else page.source
+    goal = pages.get(source) or pages.get(f"{source}/README.md")
+    if goal is None or (anchor and anchor not in goal.headings):
+        return None
+    return (relative_link(page.place, goal.place) if path else "") + (f"#{quote(anchor)}" if anchor else "")
 
 
 def picture_of(link: str, page: Page) -> str:
-    """A picture as data; empty if it is none, or lies elsewhere than in the page's own folders."""
-    if page.root is None or Path(link).suffix not in PICTURES:
+    """A picture as data; empty if it is none, or lies beyond the page's root."""
+    if page.folder is None or page.root is None or Path(link).suffix not in PICTURES:
         return ""
-    path = (page.root / posixpath.dirname(page.source) / unquote(link)).resolve()
-    if not path.is_relative_to(page.root.resolve()) or not path.is_file():
+    path = (page.folder / unquote(link)).resolve()
+    if not path.is_relative_to(page.root) or not path.is_file():
         return ""
     return f"data:{PICTURES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
