@@ -40,6 +40,25 @@ def test_every_published_table_follows_from_its_evaluations(folder: Path, fidrac
     assert "its tables follow" in fidrace("verify", folder, "--tables-only").stdout
 
 
+def test_what_no_table_can_show_is_put_before_the_reader(copy: Path, fidrace: Fidrace) -> None:
+    """A target, window, budget or contrast of the study's own choice is no fault, and nobody may overlook it."""
+    task = "those of the task digits\n"
+    assert fidrace("verify", "digits", "--tables-only").stdout.endswith(task)
+    assert "task digits: contrasts of its own: clts/rev" in fidrace("verify", "digits-controls", "--tables-only").stdout
+    said = fidrace("verify", copy, "--tables-only").stdout
+    assert "it declares otherwise than the task digits: budget." in said
+    assert "budget.iterations is 12, not 500" in said
+    assert "speed.microbatch is 8, not None; the target is 119.5 (post hoc" in said
+    edit_study(copy, contrasts=[["p2", "baseline"]], declared_seeds=[0, 1])
+    said = fidrace("verify", copy, "--tables-only", code=1).stdout
+    assert "contrasts of its own: p2/baseline" in said
+    assert "seeds 2 were added after the first run" in said
+    for path in copy.glob("*.csv"):
+        path.write_text(path.read_text().replace("digits,", "elsewhere,"))
+    edit_study(copy, task="elsewhere")
+    assert "elsewhere is no task of this fidrace" in fidrace("verify", copy, "--tables-only", code=1).stdout
+
+
 def test_runs_that_are_trained_again_give_every_digit(copy: Path, fidrace: Fidrace) -> None:
     said = fidrace("verify", copy, "--seed", "1", "--runs", "2", "--out", "again")
     assert said.stdout.count("all 84 measured values are equal to the last digit") == 2
@@ -70,6 +89,16 @@ def drop_seed(folder: Path) -> None:
         table[table["seed"] != "1"].to_csv(folder / name, index=False)
 
 
+def drop_evaluations(folder: Path, method: str, seed: str) -> None:
+    table = pd.read_csv(folder / "evals.csv", dtype=str, keep_default_na=False)
+    table[(table["method"] != method) | (table["seed"] != seed)].to_csv(folder / "evals.csv", index=False)
+
+
+def edit_method(folder: Path, name: str, **facts: object) -> None:
+    methods = json.loads((folder / "study.json").read_text())["methods"]
+    edit_study(folder, methods=methods | {name: methods[name] | facts})
+
+
 def rename(folder: Path) -> None:
     for name in ("runs.csv", "evals.csv"):
         path = folder / name
@@ -91,6 +120,16 @@ def rename(folder: Path) -> None:
         (rename, "runs.csv: min-snr is no method of study.json"),
         (lambda at: edit_study(at, fixed_hash="0" * 64), "`fixed` is not what `fixed_hash`"),
         (lambda at: edit_cell(at, "runs.csv", "method_hash", 4, last_digit), "was run with other code than study.json says"),
+        (lambda at: edit_cell(at, "runs.csv", "config_hash", 2, last_digit), "has another fixed part than study.json"),
+        (lambda at: edit_study(at, fixed_hash=""), "study.json: no fixed_hash"),
+        (lambda at: edit_study(at, metric="fid"), "study.json: metric is fid, and fd_digits follows from `fixed`"),
+        (lambda at: edit_study(at, budget=16), "study.json: budget is 16, and 12 follows from `fixed`"),
+        (lambda at: edit_study(at, evaluations_at=[0, 12]), "study.json: evaluations_at is [0, 12], and [0, "),
+        (lambda at: edit_method(at, "p2", horizon=True), "study.json: horizon of p2 is True, and False by its code"),
+        (lambda at: edit_method(at, "p2", evidence="inferred"), "study.json: evidence of p2 is inferred, and published by"),
+        (lambda at: edit_method(at, "p2", axes=["seconds"]), "study.json: axes of p2 is ['seconds'], and [] by its code"),
+        (lambda at: edit_study(at, seeds=[0, 1]), "is there, and study.json lists no such seed"),
+        (lambda at: drop_evaluations(at, "p2", "2"), "evals.csv: p2 seed 2 finished, and has no evaluations"),
         (lambda at: (at / "guards.csv").unlink(), "guards.csv: missing"),
         (lambda at: (at / "speedups.csv").write_text(""), "speedups.csv: it is empty"),
         (lambda at: (at / "curve.csv").write_bytes(b"\xff" + (at / "curve.csv").read_bytes()), "curve.csv: "),

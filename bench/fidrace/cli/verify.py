@@ -60,14 +60,15 @@ def verify(
 def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int, list[str]]:
     """Print what is wrong with the tables in `place`; the number of faults, and methods whose code is not what it was."""
     from fidrace.method.registry import Registry
-    from fidrace.report.table_audit import changed_code, declaration_faults, table_faults
+    from fidrace.report.declaration_audit import changed_code, declaration_faults, describe_declaration
+    from fidrace.report.table_audit import table_faults
     from fidrace.storage.manifest import read_manifest
 
     if not (place / "study.json").exists():
         raise InputError(f"{place}: no study.json, which says what was declared; there is nothing to verify it by")
     manifest = read_manifest(place / "study.json")
-    faults = 0
-    for fault in declaration_faults(place, manifest):
+    registry, faults = Registry(methods_path), 0
+    for fault in declaration_faults(place, manifest, registry):
         print(fault)
         faults += 1
     try:
@@ -81,7 +82,8 @@ def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int,
         faults += 1
     if not faults:
         print(f"{name}: its tables follow from its evals.csv, and its runs are those that it declares")
-    changed = [*changed_code(manifest, Registry(methods_path))]
+    print(describe_declaration(manifest))
+    changed = [*changed_code(manifest, registry)]
     if changed:
         print(f"the code has changed since, so their runs are not trained again: {', '.join(changed)}")
     return faults, changed
