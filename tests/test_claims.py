@@ -132,6 +132,15 @@ def test_a_changed_task_is_evidence_and_no_verdict(tmp_path: Path) -> None:
     assert verdicts_on(load_claims(claims(tmp_path)), folder)[1].notes[0].endswith("optimizer.lr")
 
 
+def test_a_factor_over_another_baseline_is_evidence_and_no_verdict(tmp_path: Path) -> None:
+    folder = excerpt(tmp_path / "dir", ("baseline", "min-snr", "clts+mdlrc"))
+    study_json = folder / "study.json"
+    study_json.write_text(json.dumps(json.loads(study_json.read_text()) | {"baseline": "min-snr"}))
+    found = verdicts_on(load_claims(claims(tmp_path, method="clts+mdlrc")), folder)
+    assert [each.verdict for each in found] == ["not run", "evidence"]
+    assert found[1].notes[0] == "measured against min-snr"
+
+
 def test_a_claim_of_a_method_that_was_not_raced_names_the_command(tmp_path: Path) -> None:
     found = verdicts_on(load_claims(claims(tmp_path, method="laplace")), excerpt(tmp_path / "dir"))
     assert [each.verdict for each in found] == ["not run"]

@@ -25,6 +25,7 @@ from fidrace.method import Method
 class Same(Method, name="same", source="a test", evidence="inferred"):
     """The baseline under another name: identical, which one look shows."""
 '''
+TURNED = 'task = "digits"\nbaseline = "same"\nmethods = ["baseline"]\n'
 SHALLOW = ("--set", "network.multipliers=[1]", "--set", "quality.samples=40")
 SMALL = (
     *TINY,
@@ -102,8 +103,11 @@ def test_a_method_that_a_look_decides_is_raced_no_further_and_a_killed_study_goe
 
 
 def test_programs_hear_of_every_look_and_a_decided_study_ends_early(own: Path, fidrace: Fidrace) -> None:
-    words = ("run", *SMALL[: SMALL.index("-m")], "-m", "same", "--target", "60", "--until-decided", "--out", "s")
+    """Against a baseline that the study file names."""
+    (own / "s.toml").write_text(TURNED)
+    words = ("run", "s.toml", *SMALL[: SMALL.index("-m")], "--target", "60", "--until-decided", "--out", "s")
     said = fidrace(*words, "--dry-run")
+    assert "same is added: every factor is measured against it" in said.stderr
     assert "looks at 3, 5, 8, 12, 20 seeds, at one-sided levels 0.0057, 0.004" in said.stderr
     assert "the whole study, 40 runs" in said.stderr
     assert not (own / "s").exists()
@@ -111,7 +115,7 @@ def test_programs_hear_of_every_look_and_a_decided_study_ends_early(own: Path, f
     (look,) = [event for event in events if event["event"] == "look_ended"]
     assert (look["look"], look["seeds"], look["undecided"]) == (1, 3, [])
     assert look["decided"][0] | {"ci_low": None, "ci_high": None} == {
-        "method": "same",
+        "method": "baseline",
         "verdict": "identical",
         "factor": None,
         "ci_low": None,
@@ -120,6 +124,8 @@ def test_programs_hear_of_every_look_and_a_decided_study_ends_early(own: Path, f
     }
     assert raced(own / "s") == {"baseline": [0, 1, 2], "same": [0, 1, 2]}
     assert events[-1]["event"] == "study_ended"
+    (row,) = pd.read_csv(own / "s" / "speedups.csv").query("axis == 'iterations'").to_dict("records")
+    assert (row["method"], row["verdict"]) == ("baseline", "identical")
 
 
 def test_looks_cannot_be_declared_once_seeds_were(own: Path, fidrace: Fidrace) -> None:

@@ -247,7 +247,7 @@ def describe_study(runner: "StudyRunner", specs: "list[RunSpec]") -> None:
 
     study, task = runner.study, runner.study.task
     if study.baseline_added:
-        say("the baseline is added: every factor is measured against it")
+        say(f"{study.baseline} is added: every factor is measured against it")
     goal = f"{task.quality.metric} <= {study.target:g}" if isinstance(study.target, float) else "each baseline's final FD"
     size, done = runner.describe_size(len(specs))
     most = "at most " if task.budget.stop else ""

@@ -11,7 +11,6 @@ from fidrace.score.decisions import Decision, decide_at, describe_look
 from fidrace.score.sequential import resolve
 from fidrace.spec.looks import Design
 from fidrace.spec.study import RunSpec, Study
-from fidrace.spec.user_input import BASELINE
 from fidrace.storage.study_folder import StudyFolder
 from fidrace.storage.tables import ENDED
 
@@ -49,7 +48,7 @@ class SequentialRunner(StudyRunner):
     @property
     def is_done(self) -> bool:
         """True if no look is left, or no method to race for it."""
-        return self.number > len(self.design.looks) or {*self.study.methods} <= {*self.seeds_of, BASELINE}
+        return self.number > len(self.design.looks) or {*self.study.methods} <= {*self.seeds_of, self.study.baseline}
 
     def asked(self) -> list[RunSpec]:
         """The runs of this look and of those before it."""

@@ -9,7 +9,7 @@ from typing import Any
 from fidrace.method.registry import Registry
 from fidrace.spec.resolved_methods import resolve_methods
 from fidrace.spec.task import BudgetConfig, Task, load_task, task_names
-from fidrace.spec.user_input import parse_contrast
+from fidrace.spec.user_input import BASELINE, parse_contrast
 from fidrace.storage.atomic import Row
 from fidrace.storage.manifest import Manifest, MethodRecord, differences
 from fidrace.storage.tables import read_rows
@@ -52,7 +52,7 @@ def fixed_faults(manifest: Manifest) -> Iterator[str]:
 
 def method_faults(manifest: Manifest, registry: Registry) -> Iterator[str]:
     """What study.json says of a method that has its code of then, and the code says otherwise."""
-    for method in resolve_methods(list(manifest.methods), registry):
+    for method in resolve_methods(list(manifest.methods), registry, manifest.baseline):
         record, now = manifest.methods.get(method.name), MethodRecord.of(method)
         if record and record.hash == method.hash:
             for fact in sorted(FACTS):
@@ -123,6 +123,8 @@ def departures(manifest: Manifest, task: Task) -> Iterator[str]:
             yield f"{name} is {theirs}, not {usual}"
     if manifest.target != task.target.fd:
         yield f"the target is {manifest.target} ({manifest.target_how}), not {task.target.fd}"
+    if manifest.baseline != BASELINE:
+        yield f"factors are measured against {manifest.baseline}, not {BASELINE}"
     if manifest.window != task.target.window:
         yield f"the window is {manifest.window:g}, not {task.target.window:g}"
     pairs = [[*parse_contrast(contrast)] for contrast in task.defaults.contrasts]
@@ -139,7 +141,7 @@ def departures(manifest: Manifest, task: Task) -> Iterator[str]:
 
 def changed_code(manifest: Manifest, registry: Registry) -> Iterator[str]:
     """The methods whose code is not what it was when they were run. Raises InputError for one that is not installed."""
-    for method in resolve_methods(list(manifest.methods), registry):
+    for method in resolve_methods(list(manifest.methods), registry, manifest.baseline):
         record = manifest.methods.get(method.name)
         if record and record.hash not in (None, method.hash):
             yield method.name

@@ -149,9 +149,9 @@ def verdicts_on(claims: tuple[Claim, ...], folder: str | Path | None) -> list[Cl
 
 
 def verdicts_on_claim(claim: Claim, table: RunTable) -> list[ClaimVerdict]:
-    """The verdict at the claim's own target, or `not run`; and as evidence what was measured on another or a changed task, or
-    at another target."""
-    same_task = table.task == claim.task and not changed_field(table)
+    """The verdict at the claim's own target, or `not run`; and as evidence what was measured on another or a changed task,
+    against another baseline, or at another target."""
+    same_task = table.task == claim.task and not changed_field(table) and table.rules.baseline == BASELINE
     was_run = claim.method in table.methods
     verdicts = [] if same_task and was_run else [ClaimVerdict(claim, NOT_RUN, notes=(claim.decided_by(),))]
     if was_run:
@@ -196,6 +196,8 @@ def measure_claim(claim: Claim, table: RunTable, verdict: str) -> ClaimVerdict:
         notes.append("as reconstructed")
     if table.rules.target == claim.target:  # the claim set it, before anything was run
         notes = [note for note in notes if note != "post hoc"]
+    if table.rules.baseline != BASELINE:
+        notes = [f"measured against {table.rules.baseline}", *notes]
     if field := changed_field(table):
         notes = [f"the task is changed: {field}", *notes]
     if comparison.why_nothing and verdict == NOT_RUN and comparison.speedup:

@@ -38,10 +38,10 @@ class ResolvedMethod:
         )
 
 
-def resolve_methods(names: Sequence[str], registry: Registry) -> tuple[ResolvedMethod, ...]:
-    """The methods of these names with the baseline first, added if absent; raises InputError for an unknown name and for a
-    method that is listed twice."""
-    compositions = {BASELINE: registry.compose(BASELINE)}
+def resolve_methods(names: Sequence[str], registry: Registry, baseline: str = BASELINE) -> tuple[ResolvedMethod, ...]:
+    """The methods of these names with `baseline`, a canonical name, first, added if absent; raises InputError for an unknown
+    name and for a method that is listed twice."""
+    compositions = {baseline: registry.compose(baseline)}
     listed: dict[str, str] = {}
     for name in names:
         composition = registry.compose(name)

@@ -155,7 +155,8 @@ def define_study(
     elif seeds is None:
         seeds = file.seeds if file.seeds is not None else task.defaults.seeds
     registry = Registry(methods_path)
-    resolved = resolve_methods(names, registry)
+    baseline = BASELINE if file.baseline is None else str(registry.compose(file.baseline))
+    resolved = resolve_methods(names, registry, baseline)
     if tuning:
         resolved = tuple(dataclasses.replace(one, tuned_by=tuning.trials_of(one.name)) for one in resolved)
     if tuning or methods:
@@ -166,14 +167,14 @@ def define_study(
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
     check_known_target(value, task)
     paths = tuple(str(Path(path).resolve()) for path in methods_path)
-    added = BASELINE not in map(str.strip, names)
+    added = baseline not in [str(registry.compose(name)) for name in names]
     check_window(window)
     around = window if window is not None else file.window
     raced = list_seeds(seeds)
     if tuning:
         tuning.check(task, value, raced)
     if looks and len(resolved) < 2:
-        raise InputError(f"{name}: the baseline alone has nothing to decide; name a method (-m)")
+        raise InputError(f"{name}: {baseline} alone has nothing to decide; name a method (-m)")
     return Study(
         name,
         task,
@@ -190,6 +191,7 @@ def define_study(
         window_given=around is not None,
         until_decided=looks,
         seeds_given=seeds_given,
+        baseline=baseline,
     )
 
 

@@ -16,7 +16,8 @@ from fidrace.spec.user_input import Model, Target, WindowRatio, read_toml, valid
 
 class StudyFile(Model):
     """The TOML file of a study of a packaged `task`, or of somebody's [trainer]. `set` changes fields of the task, written as
-    in `--set`: optimizer.lr = 1e-4. `baseline` and `evaluations`, the number of them, belong to a trainer's study."""
+    in `--set`: optimizer.lr = 1e-4. Factors are measured against `baseline`, if not against the method of that name.
+    `evaluations`, the number of them, belongs to a trainer's study."""
 
     task: str = ""
     trainer: TrainerConfig | None = None
@@ -41,9 +42,8 @@ class StudyFile(Model):
     @pydantic.model_validator(mode="after")
     def _has_one_kind(self) -> "StudyFile":
         if self.trainer is None:
-            for name in ("baseline", "evaluations"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name}: belongs to a study with a [trainer]; a task has its own")
+            if self.evaluations is not None:
+                raise ValueError("evaluations: belongs to a study with a [trainer]; a task has its own")
             return self
         for name in ("task", "set", "until_decided"):
             if getattr(self, name):
