@@ -133,9 +133,7 @@ def test_a_changed_task_is_evidence_and_no_verdict(tmp_path: Path) -> None:
 
 
 def test_a_factor_over_another_baseline_is_evidence_and_no_verdict(tmp_path: Path) -> None:
-    folder = excerpt(tmp_path / "dir", ("baseline", "min-snr", "clts+mdlrc"))
-    study_json = folder / "study.json"
-    study_json.write_text(json.dumps(json.loads(study_json.read_text()) | {"baseline": "min-snr"}))
+    folder = excerpt(tmp_path / "dir", ("baseline", "min-snr", "clts+mdlrc"), baseline="min-snr")
     found = verdicts_on(load_claims(claims(tmp_path, method="clts+mdlrc")), folder)
     assert [each.verdict for each in found] == ["not run", "evidence"]
     assert found[1].notes[0] == "measured against min-snr"

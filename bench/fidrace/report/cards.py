@@ -16,6 +16,7 @@ from fidrace.report.methods import noise_note, parameter_line
 from fidrace.score.claims import load_claims
 from fidrace.spec.user_input import BASELINE, read_toml
 from fidrace.storage.atomic import write_all
+from fidrace.storage.manifest import read_manifest
 
 TABLES = ("speedups.csv", "contrasts.csv")
 TRAPS = Path(__file__).parent / "traps.toml"
@@ -27,14 +28,16 @@ LOST = ["race", "raced as", "guard", "at the target", "the baseline there"]
 HEAD = """# Method cards
 
 A page for each method: what it is, how it fared in the published races, also against its controls, and its traps. The factors
-here are over the baseline, in iterations, of the method by itself with its own parameters. Made from the published tables by
+here are over the baseline, in iterations, of the method by itself with its own parameters; in a race whose baseline is another method, of the
+method together with that one. Made from the published tables by
 
     fidrace methods --cards docs/method-cards"""
 
 
 @dataclass(frozen=True)
 class Races:
-    """Rows of published tables, each with the name of its race: by iterations, and guards that were lost."""
+    """Rows of published tables, each with the name of its race and what is the baseline there: by iterations, and guards that
+    were lost."""
 
     speedups: list[dict[str, Any]]
     contrasts: list[dict[str, Any]]
@@ -45,11 +48,22 @@ class Races:
         def rows(name: str) -> Iterator[dict[str, Any]]:
             for race, folder in folders.items():
                 if (folder / name).exists():
+                    baseline = baseline_in(folder)
                     for row in pd.read_csv(folder / name, keep_default_na=True).fillna({"flags": ""}).to_dict("records"):
-                        yield {"race": race, **{str(key): value for key, value in row.items()}}
+                        yield {"race": race, "over": baseline, **{str(key): value for key, value in row.items()}}
 
         speedups, contrasts = ([row for row in rows(name) if row["axis"] == "iterations"] for name in TABLES)
         return Races(speedups, contrasts, [row for row in rows("guards.csv") if row["lost"] is True])
+
+
+def baseline_in(folder: Path) -> str:
+    """What the factors in `folder` are over; tables without a study.json do not say."""
+    return read_manifest(folder / "study.json").baseline if (folder / "study.json").exists() else BASELINE
+
+
+def raced_with(row: Mapping[str, Any]) -> str:
+    """The method of a row of speedups, without the other baseline of its race."""
+    return str(row["method"]).removesuffix(f"+{row['over']}")
 
 
 def parts_of(name: str) -> list[str]:
@@ -92,9 +106,10 @@ def facts(method: Method) -> Iterator[str]:
 
 def fared(own: list[dict[str, Any]], against: list[dict[str, Any]], lost: list[dict[str, Any]]) -> Iterator[str]:
     """Its factors over the baseline, over its controls and as a control, and the guards that it lost, where it was raced."""
-    if own:
-        lines = [[row["race"], row["method"], str(row["pairs"]), *factor_cells(row), row["flags"]] for row in own]
-        yield "Over the baseline, in iterations:"
+    for over in sorted({row["over"] for row in own}, key=lambda name: (name != BASELINE, name)):
+        rows = [row for row in own if row["over"] == over]
+        lines = [[row["race"], row["method"], str(row["pairs"]), *factor_cells(row), row["flags"]] for row in rows]
+        yield "Over the baseline, in iterations:" if over == BASELINE else f"Over `{over}`, in iterations:"
         yield markdown_table(RACED, lines)
     if against:
         lines = [[row["race"], row["method"], row["control"], str(row["pairs"]), *factor_cells(row)] for row in against]
@@ -110,10 +125,15 @@ def raced_line(name: str, tables: Mapping[str, Path]) -> str:
     """The factors of the method or composition `name` in published races, on one line."""
     told = []
     for row in Races.read(tables).speedups:
-        if row["method"] == name:
+        if raced_with(row) == name:
             factor, interval, _, verdict = factor_cells(row)
-            told.append(f"{row['race']} {factor} ({interval}) {verdict}{harm(row)}")
+            told.append(f"{row['race']} {factor} ({interval}) {verdict}{beside(row)}{harm(row)}")
     return "; ".join(told) or "in no published race"
+
+
+def beside(row: Mapping[str, Any]) -> str:
+    """What a factor is over, if not the method of that name."""
+    return "" if row["over"] == BASELINE else f" over {row['over']}"
 
 
 def harm(row: Mapping[str, Any]) -> str:
@@ -124,7 +144,7 @@ def harm(row: Mapping[str, Any]) -> str:
 def overview(registry: Registry, races: Races) -> str:
     """The list of all cards: what each method changes, and its factor by itself in each race."""
     names = list(dict.fromkeys(row["race"] for row in races.speedups))
-    factors = {(row["race"], row["method"]): f"{format_factor(row)} {row['verdict']}{harm(row)}" for row in races.speedups}
+    factors = {(row["race"], raced_with(row)): f"{format_factor(row)} {row['verdict']}{harm(row)}" for row in races.speedups}
     lines = []
     for name in sorted(registry.methods, key=lambda name: (name != BASELINE, name)):
         changes = ", ".join(registry.methods[name]().aspects()) or "nothing"
