@@ -28,8 +28,8 @@ LOST = ["race", "raced as", "guard", "at the target", "the baseline there"]
 HEAD = """# Method cards
 
 A page for each method: what it is, how it fared in the published races, also against its controls, and its traps. The factors
-here are over the baseline, in iterations, of the method by itself with its own parameters; in a race whose baseline is another method, of the
-method together with that one. Made from the published tables by
+here are over the baseline, in iterations, of the method by itself with its own parameters; in a race whose baseline is
+another method, of the method together with that one. Made from the published tables by
 
     fidrace methods --cards docs/method-cards"""
 
