@@ -192,6 +192,7 @@ def test_a_study_that_stops_and_searches_has_the_verdict_of_one_that_does_not(tm
     pd.testing.assert_frame_equal(*(table[table["axis"] == "iterations"] for table in (ours, theirs)), check_exact=True)
     again = fidrace(*STUDY, *BOTH, "--out", "both").stderr
     assert "2 of 2 runs are done already" in again
+    assert fidrace("verify", "both", "--seed", "1").stdout.count("measured values are equal to the last digit\n") == 2
     killed = Study([*STUDY, *BOTH, "--out", "killed"], tmp_path)
     killed.until(lambda: killed.trained(8))
     killed.gone()

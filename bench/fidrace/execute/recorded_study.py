@@ -81,7 +81,7 @@ def recorded_studies(
     manifest = read_manifest(folder / "study.json")
     task, studies = recorded_task(folder, manifest, changes), {}
     for number, run in enumerate(runs):
-        study = define_study(manifest.task, [run.method], [run.seed], None, manifest.target, {}, methods_path)
+        study = define_study(manifest.task, [run.method], [run.seed], None, manifest.target, {}, methods_path, manifest.window)
         alone = tuple(method for method in study.resolved if method.name == run.method)
         studies[f"{number}-{run.method}"] = replace(study, task=task, resolved=alone, contrasts=(), baseline_added=False)
     return studies
