@@ -185,6 +185,9 @@ def test_what_rounding_may_do_is_told_from_what_it_may_not() -> None:
     assert (
         "column recall is not there" in compare([{k: v for k, v in row.items() if k != "recall"} for row in run], run).faults()
     )
+    newer = [row | {"grad_norm": "1.0", "grad_norm_max": "1.5"} for row in run]
+    assert compare(run, newer).faults() == []  # published before there were such columns, as results/digits was
+    assert compare([row | {"grad_norm": "1.0"} for row in run], newer).faults() == ["column grad_norm_max is not there"]
     assert compare([], run).faults() == ["it has no evaluations"]
     assert compare(run, run[:-1]).faults() == [f"iteration {run[-1]['iteration']} is in one of both only"]
 

@@ -13,6 +13,7 @@ from fidrace.storage.atomic import Row
 NAMES = ("task", "method", "seed", "metric")
 COUNTS = ("iteration", "images", "forwards", "backwards", "flops")
 TIMES = ("train_seconds",)
+LATER = ("grad_norm", "grad_norm_max")  # measured since tables were first published, so older ones lack them
 SHARES = ("precision", "recall", "memorised")
 LOSS = "val_loss"  # how columns of held-out losses begin
 OF_ERROR = 0.1  # of fd_se, for fd
@@ -94,7 +95,8 @@ def compare(published: Sequence[Row], again: Sequence[Row]) -> Retrained:
     missing = [f"iteration {n} is in one of both only" for n in sorted(ours.keys() ^ theirs.keys(), key=float)]
     columns = [name for name in published[0] if name not in TIMES]
     missing += [f"column {name} is not measured any more" for name in columns if name not in again[0]]
-    missing += [f"column {name} is not there" for name in again[0] if name not in published[0]]
+    later = () if any(name in published[0] for name in LATER) else LATER
+    missing += [f"column {name} is not there" for name in again[0] if name not in (*published[0], *later)]
     cells = [
         cell for n, row in theirs.items() if n in ours for cell in pair(row, ours[n], [c for c in columns if c in again[0]])
     ]

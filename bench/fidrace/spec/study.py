@@ -174,7 +174,7 @@ def define_study(
     if tuning:
         tuning.check(task, value, raced)
     if looks and len(resolved) < 2:
-        raise InputError(f"{name}: {baseline} alone has nothing to decide; name a method (-m)")
+        raise InputError(f"{name}: the baseline alone has nothing to decide; name a method (-m)")
     return Study(
         name,
         task,
