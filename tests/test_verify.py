@@ -1,5 +1,6 @@
 """`fidrace verify`: an edited table is caught, by making the tables anew or by training runs again."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -53,10 +54,15 @@ def test_what_no_table_can_show_is_put_before_the_reader(copy: Path, fidrace: Fi
     said = fidrace("verify", copy, "--tables-only", code=1).stdout
     assert "contrasts of its own: p2/baseline" in said
     assert "seeds 2 were added after the first run" in said
-    for path in copy.glob("*.csv"):
-        path.write_text(path.read_text().replace("digits,", "elsewhere,"))
-    edit_study(copy, task="elsewhere")
-    assert "elsewhere is no task of this fidrace" in fidrace("verify", copy, "--tables-only", code=1).stdout
+    everywhere(copy, "digits,", "elsewhere,")
+    edit_study(copy, task="elsewhere", until_decided=LOOKS, contrasts=[["p2", "\x1b[31mred"]])
+    said = fidrace("verify", copy, "--tables-only", code=1).stdout
+    assert "elsewhere is no task of this fidrace" in said
+    edit_study(copy, task="digits")
+    everywhere(copy, "elsewhere,", "digits,")
+    said = fidrace("verify", copy, "--tables-only", code=1).stdout
+    assert "raced until decided, with looks at 3, 4 seeds" in said
+    assert "p2/\\x1b[31mred" in said  # whatever is written there cannot steer a terminal
 
 
 def test_runs_that_are_trained_again_give_every_digit(copy: Path, fidrace: Fidrace) -> None:
@@ -89,9 +95,28 @@ def drop_seed(folder: Path) -> None:
         table[table["seed"] != "1"].to_csv(folder / name, index=False)
 
 
-def drop_evaluations(folder: Path, method: str, seed: str) -> None:
+def drop_evaluations(folder: Path, method: str, seed: str, *iterations: str) -> None:
     table = pd.read_csv(folder / "evals.csv", dtype=str, keep_default_na=False)
-    table[(table["method"] != method) | (table["seed"] != seed)].to_csv(folder / "evals.csv", index=False)
+    gone = (table["method"] == method) & (table["seed"] == seed)
+    gone &= table["iteration"].isin(iterations) if iterations else True
+    table[~gone].to_csv(folder / "evals.csv", index=False)
+
+
+def everywhere(folder: Path, old: str, new: str) -> None:
+    for path in folder.glob("*.csv"):
+        path.write_text(path.read_text().replace(old, new))
+
+
+def edit_fixed(folder: Path, **changes: dict[str, object]) -> None:
+    """Changes of the fixed part, with the hashes of it made anew."""
+    study = json.loads((folder / "study.json").read_text())
+    fixed = study["fixed"] | {name: study["fixed"].get(name, {}) | value for name, value in changes.items()}
+    new = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+    everywhere(folder, study["fixed_hash"], new)
+    edit_study(folder, fixed=fixed, fixed_hash=new)
+
+
+LOOKS = {"looks": [3, 4], "spending": [0.5, 1.0], "levels": [0.01, 0.02]}
 
 
 def edit_method(folder: Path, name: str, **facts: object) -> None:
@@ -130,6 +155,15 @@ def rename(folder: Path) -> None:
         (lambda at: edit_method(at, "p2", axes=["seconds"]), "study.json: axes of p2 is ['seconds'], and [] by its code"),
         (lambda at: edit_study(at, seeds=[0, 1]), "is there, and study.json lists no such seed"),
         (lambda at: drop_evaluations(at, "p2", "2"), "evals.csv: p2 seed 2 finished, and has no evaluations"),
+        (lambda at: edit_method(at, "p2", hash=None, evidence="inferred"), "study.json: no hash of p2's code"),
+        (lambda at: edit_cell(at, "runs.csv", "method_hash", 1, lambda text: ""), " has no method_hash"),
+        (lambda at: edit_study(at, declared_seeds=[0, 1, 2, 3]), "p2 has no run of seed 3, which study.json lists"),
+        (lambda at: edit_study(at, until_decided=LOOKS) or drop_seed(at), "p2 has no run of seed 1, which study.json lists"),
+        (lambda at: edit_cell(at, "runs.csv", "status", 3, lambda text: "running"), " is running: a run that has not ended is"),
+        (lambda at: drop_evaluations(at, "p2", "2", "12"), "evals.csv: p2 seed 2 finished without its evaluation at 12"),
+        (lambda at: edit_cell(at, "evals.csv", "iteration", 2, lambda text: "7"), "was evaluated at 7, where the study has no"),
+        (lambda at: everywhere(at, "fd_digits", "fid_inception"), "a metric is fid_inception, and study.json has fd_digits"),
+        (lambda at: edit_fixed(at, trainer={}, budget={"iterations": 16}), "study.json: budget is 12, and 16 follows"),
         (lambda at: (at / "guards.csv").unlink(), "guards.csv: missing"),
         (lambda at: (at / "speedups.csv").write_text(""), "speedups.csv: it is empty"),
         (lambda at: (at / "curve.csv").write_bytes(b"\xff" + (at / "curve.csv").read_bytes()), "curve.csv: "),
@@ -192,6 +226,12 @@ def test_what_rounding_may_do_is_told_from_what_it_may_not() -> None:
     assert compare(run, run[:-1]).faults() == [f"iteration {run[-1]['iteration']} is in one of both only"]
 
 
+def edited_budget(folder: Path) -> Path:
+    shutil.copytree(folder, other := folder.parent / "other")
+    edit_fixed(other, budget={"iterations": "many"})
+    return other
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -208,6 +248,8 @@ def test_wrong_words_are_one_line(words: tuple[str, ...], named: str, fidrace: F
 
 
 def test_a_folder_that_lacks_what_it_needs_is_one_line(copy: Path, refused: Refused, fidrace: Fidrace) -> None:
+    with_budget = fidrace("verify", edited_budget(copy), "--tables-only", code=2).stderr
+    assert "study.json: fixed.budget: iterations: Input should be a valid integer" in with_budget
     edit_study(copy, methods=json.loads((copy / "study.json").read_text())["methods"] | {"absent": {"hash": "1"}})
     assert "unknown method 'absent'" in fidrace("verify", copy, "--tables-only", code=2).stderr
     (copy / "study.json").unlink()

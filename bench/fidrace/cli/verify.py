@@ -59,6 +59,7 @@ def verify(
 
 def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int, list[str]]:
     """Print what is wrong with the tables in `place`; the number of faults, and methods whose code is not what it was."""
+    from fidrace.console import printable
     from fidrace.method.registry import Registry
     from fidrace.report.declaration_audit import changed_code, declaration_faults, describe_declaration
     from fidrace.report.table_audit import table_faults
@@ -69,11 +70,11 @@ def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int,
     manifest = read_manifest(place / "study.json")
     registry, faults = Registry(methods_path), 0
     for fault in declaration_faults(place, manifest, registry):
-        print(fault)
+        print(printable(fault))
         faults += 1
     try:
         for fault in table_faults(place):
-            print(fault)
+            print(printable(fault))
             faults += 1
     except (InputError, NothingToConclude) as error:
         if not faults:
@@ -82,7 +83,7 @@ def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int,
         faults += 1
     if not faults:
         print(f"{name}: its tables follow from its evals.csv, and its runs are those that it declares")
-    print(describe_declaration(manifest))
+    print(printable(describe_declaration(manifest)))
     changed = [*changed_code(manifest, registry)]
     if changed:
         print(f"the code has changed since, so their runs are not trained again: {', '.join(changed)}")

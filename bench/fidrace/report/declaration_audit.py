@@ -9,10 +9,10 @@ from typing import Any
 from fidrace.method.registry import Registry
 from fidrace.spec.resolved_methods import resolve_methods
 from fidrace.spec.task import BudgetConfig, Task, load_task, task_names
-from fidrace.spec.user_input import BASELINE, parse_contrast
+from fidrace.spec.user_input import BASELINE, parse_contrast, validate
 from fidrace.storage.atomic import Row
 from fidrace.storage.manifest import Manifest, MethodRecord, differences
-from fidrace.storage.tables import read_rows
+from fidrace.storage.tables import CROSSED, ENDED, read_rows
 
 FACTS = MethodRecord.model_fields.keys() - {"hash", "tuned_by"}  # what the code of a method says of itself
 
@@ -27,9 +27,13 @@ def declaration_faults(folder: Path, manifest: Manifest, registry: Registry) -> 
     for method in dict.fromkeys(row["method"] for row in rows if row["method"] not in manifest.methods):
         yield f"runs.csv: {method} is no method of study.json"
     yield from missing_runs(rows, manifest)
-    evaluated = {run_of(row) for row in read_rows(folder / "evals.csv", ["method", "seed"])}
+    steps: dict[tuple[str, str], list[str]] = {}
+    for row in (evals := read_rows(folder / "evals.csv", ["method", "seed", "iteration", "metric"])):
+        steps.setdefault(run_of(row), []).append(row["iteration"])
+    for metric in sorted({row["metric"] for row in evals} - {"", manifest.metric}):
+        yield f"evals.csv: a metric is {metric}, and study.json has {manifest.metric}"
     for row in rows:
-        yield from run_faults(row, manifest, run_of(row) in evaluated)
+        yield from run_faults(row, manifest, steps.get(run_of(row), []))
 
 
 def fixed_faults(manifest: Manifest) -> Iterator[str]:
@@ -37,12 +41,12 @@ def fixed_faults(manifest: Manifest) -> Iterator[str]:
     fixed, content = manifest.fixed, json.dumps(manifest.fixed, sort_keys=True)
     if manifest.fixed_hash != hashlib.sha256(content.encode()).hexdigest():
         yield f"study.json: {'`fixed` is not what `fixed_hash` was made of' if manifest.fixed_hash else 'no fixed_hash'}"
-    if "trainer" in fixed or not {"budget", "quality"} <= fixed.keys():
+    if is_of_a_trainer(manifest) or not {"budget", "quality"} <= fixed.keys():
         return
-    budget = BudgetConfig.model_validate(fixed["budget"])
+    budget, quality = validate(BudgetConfig, fixed["budget"], "study.json: fixed.budget"), fixed["quality"]
     told = {
         "budget": (int(manifest.budget), budget.iterations),
-        "metric": (manifest.metric, fixed["quality"].get("metric")),
+        "metric": (manifest.metric, quality.get("metric") if isinstance(quality, dict) else quality),
         "evaluations_at": ([*map(int, manifest.evaluations_at)], [*budget.evaluation_steps()]),
     }
     for name, (said, follows) in told.items():
@@ -54,6 +58,8 @@ def method_faults(manifest: Manifest, registry: Registry) -> Iterator[str]:
     """What study.json says of a method that has its code of then, and the code says otherwise."""
     for method in resolve_methods(list(manifest.methods), registry, manifest.baseline):
         record, now = manifest.methods.get(method.name), MethodRecord.of(method)
+        if record and not record.hash:
+            yield f"study.json: no hash of {method.name}'s code"
         if record and record.hash == method.hash:
             for fact in sorted(FACTS):
                 if (said := getattr(record, fact)) != getattr(now, fact):
@@ -64,7 +70,8 @@ def run_of(row: Row) -> tuple[str, str]:
     return row["method"], row["seed"]
 
 
-def run_faults(row: Row, manifest: Manifest, is_evaluated: bool) -> Iterator[str]:
+def run_faults(row: Row, manifest: Manifest, steps: Sequence[str]) -> Iterator[str]:
+    """What is wrong with one run, which was evaluated at the iterations in `steps`."""
     run, record = f"{row['method']} seed {row['seed']}", manifest.methods.get(row["method"])
     if row["config_hash"] not in ("", manifest.fixed_hash):
         yield f"runs.csv: {run} has another fixed part than study.json"
@@ -72,15 +79,37 @@ def run_faults(row: Row, manifest: Manifest, is_evaluated: bool) -> Iterator[str
         yield f"runs.csv: {run} was run with other code than study.json says"
     if record and row["seed"] not in map(str, manifest.seeds):
         yield f"runs.csv: {run} is there, and study.json lists no such seed"
-    if row["status"] == "finished" and not is_evaluated:
-        yield f"evals.csv: {run} finished, and has no evaluations"
+    for column in ("config_hash", "method_hash"):
+        if not row[column]:
+            yield f"runs.csv: {run} has no {column}"
+    if row["status"] not in ENDED:
+        yield f"runs.csv: {run} is {row['status']}: a run that has not ended is no result"
+    elif fault := grid_fault(row, manifest, [float(step) for step in steps]):
+        yield f"evals.csv: {run} {fault}"
+
+
+def grid_fault(row: Row, manifest: Manifest, steps: Sequence[float]) -> str:
+    """Where the evaluations of a run that ended are not those that it must have; "" if they are."""
+    grid, budget = manifest.evaluations_at, manifest.fixed.get("budget") or {}
+    if not steps:
+        return f"{row['status']}, and has no evaluations"
+    if other := [step for step in steps if step not in grid]:
+        return f"was evaluated at {other[0]:g}, where the study has no evaluation"
+    stops, ended_by = budget.get("stop") == CROSSED, row.get("ended_by", "")
+    if ended_by == CROSSED and not stops:
+        return f"ended by {CROSSED}, and the study's runs do not stop at the crossing"
+    if budget.get("search") or row["status"] == "diverged" or ended_by:
+        return ""
+    return f"finished without its evaluation at {lacking[0]:g}" if (lacking := [n for n in grid if n not in steps]) else ""
 
 
 def missing_runs(rows: Sequence[Row], manifest: Manifest) -> Iterator[str]:
     """The declared runs that have no row; a study that is raced until it is decided may stop a method at any of its looks."""
-    there = {*map(run_of, rows)}
+    there, looks = {*map(run_of, rows)}, manifest.until_decided.looks if manifest.until_decided else ()
+    declared = sorted({*manifest.seeds, *manifest.declared_seeds})
     for method in manifest.methods:
-        seeds = manifest.seeds if not manifest.until_decided else manifest.seeds[: manifest.until_decided.looks[0]]
+        raced = sum((method, str(seed)) in there for seed in declared)
+        seeds = declared[: next((look for look in looks if look >= raced), len(declared))]
         if lacking := [seed for seed in seeds if (method, str(seed)) not in there]:
             yield f"runs.csv: {method} has no run of seed {', '.join(map(str, lacking))}, which study.json lists"
 
@@ -96,14 +125,20 @@ def target_fault(manifest: Manifest) -> Iterator[str]:
 
 def packaged(manifest: Manifest) -> Task | None:
     """The task of this name that comes with fidrace, if one does."""
-    return load_task(manifest.task) if manifest.task in task_names() and "trainer" not in manifest.fixed else None
+    return load_task(manifest.task) if manifest.task in task_names() and not is_of_a_trainer(manifest) else None
+
+
+def is_of_a_trainer(manifest: Manifest) -> bool:
+    """True for runs that were not fidrace's own."""
+    return bool(manifest.fixed.get("trainer"))
 
 
 def describe_declaration(manifest: Manifest) -> str:
     """What study.json declares otherwise than the task that comes with fidrace: what a reader has to judge, since no table
     can."""
     if (task := packaged(manifest)) is None:
-        return f"{manifest.task} is no task of this fidrace, so target, window, budget and contrasts are study.json's own word"
+        whose = "its runs are another trainer's" if is_of_a_trainer(manifest) else f"{manifest.task} is no task of this fidrace"
+        return f"{whose}, so target, window, budget and contrasts are study.json's own word"
     if others := [*departures(manifest, task)]:
         return f"it declares otherwise than the task {task.name}: {'; '.join(others)}"
     return f"target, window, budget, contrasts, seeds from 0 and all that is fixed are those of the task {task.name}"
@@ -121,6 +156,8 @@ def departures(manifest: Manifest, task: Task) -> Iterator[str]:
     for name, ours, theirs in differences(task.fixed_part(), manifest.fixed):
         if theirs != (usual := field(task, name) if ours is None else ours):
             yield f"{name} is {theirs}, not {usual}"
+    if manifest.until_decided:
+        yield f"raced until decided, with looks at {manifest.until_decided} seeds"
     if manifest.target != task.target.fd:
         yield f"the target is {manifest.target} ({manifest.target_how}), not {task.target.fd}"
     if manifest.baseline != BASELINE:

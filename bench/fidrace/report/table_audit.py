@@ -11,6 +11,7 @@ from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
 from fidrace.score.leaderboard import score_folder
 from fidrace.storage.tables import csv_text
 
+csv.field_size_limit(10**9)  # a longer cell than the module's default is a difference, and no error
 ROUNDING = 1e-9  # relative: what another version of numpy may make of the same rows
 CLAIMS_TABLE = "claims.csv"
 LABELS = "method control axis target metric paper claim".split()  # columns that say which row it is
