@@ -205,6 +205,12 @@ def test_a_link_that_leads_out_of_a_study_is_refused(name: str, refused: Refused
     assert not (tmp_path / "out").exists()
 
 
+def test_docs_that_are_not_there_are_named(refused: Refused, tmp_path: Path) -> None:
+    excerpt(tmp_path / "mine")
+    assert "--docs nowhere: no such folder" in refused("site", "mine", "--docs", "nowhere", "--out", "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("stranger", ["CNAME", ".git/config", "results/mine/notes.html"])
 def test_a_site_with_somebody_s_files_in_it_is_not_replaced(stranger: str, refused: Refused, tmp_path: Path) -> None:
     mine, out = excerpt(tmp_path / "mine"), tmp_path / "out"

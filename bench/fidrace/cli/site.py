@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fidrace.cli.options import MethodsPath
+from fidrace.errors import InputError
 
 
 def site(
@@ -33,6 +34,8 @@ def site(
     from fidrace.report.site.build import find_studies, site_files
     from fidrace.report.site.write import check_replaceable, write_site
 
+    if docs and not docs.is_dir():
+        raise InputError(f"--docs {docs}: no such folder")
     check_replaceable(out)
     found = find_studies(folders or [packaged_folder("results")])
     count = write_site(out, site_files(found, docs or checkout_docs(), methods_path))
