@@ -166,6 +166,7 @@ def rename(folder: Path) -> None:
         (lambda at: edit_fixed(at, trainer={}, budget={"iterations": 16}), "study.json: budget is 12, and 16 follows"),
         (lambda at: (at / "guards.csv").unlink(), "guards.csv: missing"),
         (lambda at: (at / "speedups.csv").write_text(""), "speedups.csv: it is empty"),
+        (lambda at: (at / "speedups.csv").write_text("a" * 200_000), "speedups.csv: cannot be read: field larger than"),
         (lambda at: (at / "curve.csv").write_bytes(b"\xff" + (at / "curve.csv").read_bytes()), "curve.csv: "),
     ],
 )

@@ -57,9 +57,15 @@ def verify(
         fail(f"{folder}: {faults} {'difference' if faults == 1 else 'differences'}", GATE)
 
 
+def tell(text: str) -> None:
+    """Print one line, whatever a table of somebody else's has in it."""
+    from fidrace.console import printable
+
+    print(printable(text))
+
+
 def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int, list[str]]:
     """Print what is wrong with the tables in `place`; the number of faults, and methods whose code is not what it was."""
-    from fidrace.console import printable
     from fidrace.method.registry import Registry
     from fidrace.report.declaration_audit import changed_code, declaration_faults, describe_declaration
     from fidrace.report.table_audit import table_faults
@@ -70,23 +76,22 @@ def verify_tables(place: Path, name: str, methods_path: list[str]) -> tuple[int,
     manifest = read_manifest(place / "study.json")
     registry, faults = Registry(methods_path), 0
     for fault in declaration_faults(place, manifest, registry):
-        print(printable(fault))
+        tell(fault)
         faults += 1
     try:
         for fault in table_faults(place):
-            print(printable(fault))
+            tell(fault)
             faults += 1
     except (InputError, NothingToConclude) as error:
         if not faults:
             raise
-        print(error)  # what is wrong with the study leaves nothing to score
+        tell(str(error))  # what is wrong with the study leaves nothing to score
         faults += 1
     if not faults:
-        print(f"{name}: its tables follow from its evals.csv, and its runs are those that it declares")
-    print(printable(describe_declaration(manifest)))
-    changed = [*changed_code(manifest, registry)]
-    if changed:
-        print(f"the code has changed since, so their runs are not trained again: {', '.join(changed)}")
+        tell(f"{name}: its tables follow from its evals.csv, and its runs are those that it declares")
+    tell(describe_declaration(manifest))
+    if changed := changed_code(manifest, registry):
+        tell(f"the code has changed since, so their runs are not trained again: {', '.join(changed)}")
     return faults, changed
 
 
@@ -115,11 +120,11 @@ def verify_runs(
         for run, home in zip(drawn, studies, strict=True):
             rows = [row for row in published if (row["method"], row["seed"]) == (run.method, str(run.seed))]
             found = compare(rows, read_rows(folder / home / "evals.csv"))
-            print(f"{run}: {found.describe()}")
+            tell(f"{run}: {found.describe()}")
             if found.furthest():
                 (row,) = read_rows(folder / home / "runs.csv")
-                print(f"  published: {run.made}; again: {made(row)}")
+                tell(f"  published: {run.made}; again: {made(row)}")
             for line in (told := found.faults()):
-                print(f"  differs: {line}")
+                tell(f"  differs: {line}")
             faults += len(told)
     return faults

@@ -61,7 +61,7 @@ def baseline_in(folder: Path) -> str:
     return read_manifest(folder / "study.json").baseline if (folder / "study.json").exists() else BASELINE
 
 
-def raced_with(row: Mapping[str, Any]) -> str:
+def method_of(row: Mapping[str, Any]) -> str:
     """The method of a row of speedups, without the other baseline of its race."""
     return str(row["method"]).removesuffix(f"+{row['over']}")
 
@@ -125,13 +125,13 @@ def raced_line(name: str, tables: Mapping[str, Path]) -> str:
     """The factors of the method or composition `name` in published races, on one line."""
     told = []
     for row in Races.read(tables).speedups:
-        if raced_with(row) == name:
+        if method_of(row) == name:
             factor, interval, _, verdict = factor_cells(row)
-            told.append(f"{row['race']} {factor} ({interval}) {verdict}{beside(row)}{harm(row)}")
+            told.append(f"{row['race']} {factor} ({interval}) {verdict}{other_baseline(row)}{harm(row)}")
     return "; ".join(told) or "in no published race"
 
 
-def beside(row: Mapping[str, Any]) -> str:
+def other_baseline(row: Mapping[str, Any]) -> str:
     """What a factor is over, if not the method of that name."""
     return "" if row["over"] == BASELINE else f" over {row['over']}"
 
@@ -144,7 +144,7 @@ def harm(row: Mapping[str, Any]) -> str:
 def overview(registry: Registry, races: Races) -> str:
     """The list of all cards: what each method changes, and its factor by itself in each race."""
     names = list(dict.fromkeys(row["race"] for row in races.speedups))
-    factors = {(row["race"], raced_with(row)): f"{format_factor(row)} {row['verdict']}{harm(row)}" for row in races.speedups}
+    factors = {(row["race"], method_of(row)): f"{format_factor(row)} {row['verdict']}{harm(row)}" for row in races.speedups}
     lines = []
     for name in sorted(registry.methods, key=lambda name: (name != BASELINE, name)):
         changes = ", ".join(registry.methods[name]().aspects()) or "nothing"

@@ -56,14 +56,25 @@ def fixed_faults(manifest: Manifest) -> Iterator[str]:
 
 def method_faults(manifest: Manifest, registry: Registry) -> Iterator[str]:
     """What study.json says of a method that has its code of then, and the code says otherwise."""
-    for method in resolve_methods(list(manifest.methods), registry, manifest.baseline):
-        record, now = manifest.methods.get(method.name), MethodRecord.of(method)
-        if record and not record.hash:
-            yield f"study.json: no hash of {method.name}'s code"
-        if record and record.hash == method.hash:
+    for name, record, now in records(manifest, registry):
+        if not record.hash:
+            yield f"study.json: no hash of {name}'s code"
+        elif record.hash == now.hash:
             for fact in sorted(FACTS):
                 if (said := getattr(record, fact)) != getattr(now, fact):
-                    yield f"study.json: {fact} of {method.name} is {said}, and {getattr(now, fact)} by its code"
+                    yield f"study.json: {fact} of {name} is {said}, and {getattr(now, fact)} by its code"
+
+
+def changed_code(manifest: Manifest, registry: Registry) -> list[str]:
+    """The methods whose code is not what it was when they were run. Raises InputError for one that is not installed."""
+    return [name for name, record, now in records(manifest, registry) if not record.same_code(now)]
+
+
+def records(manifest: Manifest, registry: Registry) -> Iterator[tuple[str, MethodRecord, MethodRecord]]:
+    """Each method's name, what study.json records of it, and what it would record today."""
+    for method in resolve_methods(list(manifest.methods), registry, manifest.baseline):
+        if record := manifest.methods.get(method.name):
+            yield method.name, record, MethodRecord.of(method)
 
 
 def run_of(row: Row) -> tuple[str, str]:
@@ -144,8 +155,8 @@ def describe_declaration(manifest: Manifest) -> str:
     return f"target, window, budget, contrasts, seeds from 0 and all that is fixed are those of the task {task.name}"
 
 
-def field(task: Task, name: str) -> Any:
-    """A field by its dotted name; the fixed part leaves out those that have their usual value."""
+def value_of(task: Task, name: str) -> Any:
+    """A field of the task by its dotted name; the fixed part leaves out those that have their usual value."""
     value: Any = task
     for part in name.split("."):
         value = getattr(value, part, None)
@@ -153,8 +164,9 @@ def field(task: Task, name: str) -> Any:
 
 
 def departures(manifest: Manifest, task: Task) -> Iterator[str]:
+    """A phrase for each point in which study.json is not what `fidrace run TASK` declares."""
     for name, ours, theirs in differences(task.fixed_part(), manifest.fixed):
-        if theirs != (usual := field(task, name) if ours is None else ours):
+        if theirs != (usual := value_of(task, name) if ours is None else ours):
             yield f"{name} is {theirs}, not {usual}"
     if manifest.until_decided:
         yield f"raced until decided, with looks at {manifest.until_decided} seeds"
@@ -174,11 +186,3 @@ def departures(manifest: Manifest, task: Task) -> Iterator[str]:
         yield f"seeds {', '.join(map(str, added))} were added after the first run"
     if manifest.declared_seeds != list(range(len(manifest.declared_seeds))):
         yield f"the declared seeds are {', '.join(map(str, manifest.declared_seeds))}"
-
-
-def changed_code(manifest: Manifest, registry: Registry) -> Iterator[str]:
-    """The methods whose code is not what it was when they were run. Raises InputError for one that is not installed."""
-    for method in resolve_methods(list(manifest.methods), registry, manifest.baseline):
-        record = manifest.methods.get(method.name)
-        if record and record.hash not in (None, method.hash):
-            yield method.name

@@ -11,7 +11,6 @@ from fidrace.score.claims import CLAIMS, claims_table, load_claims, verdicts_on
 from fidrace.score.leaderboard import score_folder
 from fidrace.storage.tables import csv_text
 
-csv.field_size_limit(10**9)  # a longer cell than the module's default is a difference, and no error
 ROUNDING = 1e-9  # relative: what another version of numpy may make of the same rows
 CLAIMS_TABLE = "claims.csv"
 LABELS = "method control axis target metric paper claim".split()  # columns that say which row it is
@@ -46,7 +45,10 @@ def first_difference(published: str, follows: str, is_table: bool) -> str:
         return ""
     if not published.strip():
         return "it is empty"
-    (head, *rows), (other_head, *other_rows) = (list(csv.reader(text.splitlines())) for text in (published, follows))
+    try:
+        (head, *rows), (other_head, *other_rows) = (list(csv.reader(text.splitlines())) for text in (published, follows))
+    except csv.Error as error:
+        return f"cannot be read: {error}"
     if head != other_head:
         return f"its columns are not those of this fidrace: {', '.join(sorted({*head} ^ {*other_head})) or 'their order'}"
     if len(rows) != len(other_rows):

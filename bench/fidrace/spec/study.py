@@ -166,8 +166,6 @@ def define_study(
     contrasts = resolve_contrasts(pairs, registry, [method.name for method in resolved])
     value, how, target_given = resolve_target(target if target is not None else file.target, task)
     check_known_target(value, task)
-    paths = tuple(str(Path(path).resolve()) for path in methods_path)
-    added = baseline not in [str(registry.compose(name)) for name in names]
     check_window(window)
     around = window if window is not None else file.window
     raced = list_seeds(seeds)
@@ -183,8 +181,8 @@ def define_study(
         value,
         how,
         target_given,
-        methods_path=paths,
-        baseline_added=added,
+        methods_path=tuple(str(Path(path).resolve()) for path in methods_path),
+        baseline_added=len(resolved) > len(names),
         tuning_seeds=tuning.seeds if tuning else (),
         contrasts=contrasts,
         window=task.target.window if around is None else around,
