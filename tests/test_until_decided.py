@@ -84,6 +84,7 @@ def test_a_method_that_a_look_decides_is_raced_no_further_and_a_killed_study_goe
     assert "sequential, look 1 of 2" in rows.loc["same", "flags"]
     assert "sequential, look 2 of 2" in rows.loc["clts", "flags"]
     assert "extended" not in rows.loc["clts", "flags"]
+    assert "runs are those that it declares" in fidrace("verify", "s", "--tables-only", "--methods-path", "own").stdout
 
     whole = untimed(folder)
     for pattern in ("same/seed-2*", "clts/seed-3*"):  # look 1 lacks a run, though there are runs of look 2
